@@ -1,0 +1,1 @@
+"""The models of `manual`, in the idiom of jax.nn and optax, differentiated by `jax.grad`."""

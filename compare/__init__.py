@@ -1,0 +1,1 @@
+"""Proves that hand-derived gradients and `jax.grad` agree, and says where they do not."""

@@ -1,0 +1,1 @@
+"""Hand-derived backpropagation: every derivative written out from the chain rule."""

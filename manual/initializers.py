@@ -1,0 +1,1 @@
+"""Parameter initialisers, written out: `name(key, shape, dtype) -> Array`."""
