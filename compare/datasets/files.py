@@ -1,0 +1,53 @@
+"""Opens a data file, plain or gzip, so that whatever is wrong with it becomes a `DataError`."""
+
+import gzip
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from compare.datasets.dataset import DataError
+
+__all__ = ["open_bytes"]
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens `path` for reading and unpacks gzip, which its first two bytes tell, not its name.
+
+    The stream unpacks as it is read, so a caller that asks for a bounded number of bytes holds no
+    more than that, whatever the file would inflate to. Reading up to the end checks gzip's CRC.
+
+    Yields:
+        The stream of unpacked bytes.
+
+    Raises:
+        DataError: Missing, no regular file, unreadable, or (also later, while the body of the
+            `with` reads) truncated or corrupt gzip.
+    """
+    try:
+        _require_regular_file(path)
+        with open(path, "rb") as raw:
+            if raw.peek(2)[:2] == _GZIP_MAGIC:
+                with gzip.GzipFile(fileobj=raw) as unpacked:
+                    yield unpacked  # pyright: ignore[reportReturnType]  # a GzipFile reads bytes
+            else:
+                yield raw
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError.at(path, "intact gzip", f"damaged gzip ({error})") from error
+    except FileNotFoundError as error:
+        raise DataError.at(path, "a file", "none") from error
+    except OSError as error:
+        raise DataError.at(path, "a readable file", error.strerror or str(error)) from error
+
+
+def _require_regular_file(path: str | os.PathLike[str]) -> None:
+    # Opening a named pipe would wait for ever, and a device may never end.
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        found = "a directory" if stat.S_ISDIR(mode) else "something that is no regular file"
+        raise DataError.at(path, "a file", found)

@@ -1,0 +1,244 @@
+"""What a comparison of two gradients found, as data and as text."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["GradientReport", "Leaf", "Loss", "json_ready"]
+
+
+class Loss(NamedTuple):
+    """The value of the loss on each side; `reference` is autodiff's in float64 on CPU."""
+
+    manual: float
+    autodiff: float
+    reference: float
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf of the gradient: how far manual is from the reference, and how far it may be.
+
+    Attributes:
+        path: where the leaf is in the parameters, such as `0/w`.
+        shape: its shape.
+        dtype: the dtype that these numbers were computed in. A disagreement of the mathematics is
+            shown in float64, where it was found, whatever the dtype asked for.
+        max_abs: the largest |manual − reference| of any entry.
+        max_rel: the largest |manual − reference| / |reference|, over entries with reference ≠ 0.
+        max_ulp: the largest |manual − reference| in units in the last place of the reference.
+        ratio: `max_abs / noise`; a right gradient is at about 1 or below.
+        cosine: the cosine between the two leaves as vectors; 1 where both are zero.
+        noise: the measured rounding noise of this leaf.
+        tolerance: the largest `max_abs` that rounding explains.
+        agrees: whether `max_abs <= tolerance`, both sides being finite and of one shape.
+        index: the entry with the largest error; None where shapes differ.
+        manual: manual's number there.
+        reference: the reference's number there.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    max_abs: float
+    max_rel: float
+    max_ulp: float
+    ratio: float
+    cosine: float
+    noise: float
+    tolerance: float
+    agrees: bool
+    index: tuple[int, ...] | None
+    manual: float
+    reference: float
+
+    @classmethod
+    def compare(
+        cls,
+        path: str,
+        manual: np.ndarray | None,
+        reference: np.ndarray | None,
+        *,
+        dtype: Any,
+        noise: float = math.nan,
+        tolerance: float = math.nan,
+        agrees: bool | None = None,
+    ) -> "Leaf":
+        """Computes the numbers of one leaf; NaN throughout where a side is missing or misshapen.
+
+        `agrees` overrides the comparison of `max_abs` with `tolerance`.
+        """
+        known = reference if manual is None else manual
+        shape = () if known is None else known.shape
+        if manual is None or reference is None or manual.shape != reference.shape:
+            nan = math.nan
+            numbers = dict.fromkeys(("max_abs", "max_rel", "max_ulp", "ratio", "cosine"), nan)
+            where = {"index": None, "manual": nan, "reference": nan}
+            return cls(path, shape, str(dtype), **numbers, noise=noise, tolerance=tolerance,
+                       agrees=False, **where)  # fmt: skip
+        m, r = manual.astype(np.float64), reference.astype(np.float64)
+        error = np.abs(m - r)
+        max_abs = float(np.max(error, initial=0))
+        worst = np.unravel_index(np.argmax(error), error.shape) if error.size else None
+        return cls(
+            path,
+            shape,
+            str(dtype),
+            max_abs=max_abs,
+            max_rel=float(np.max(error[r != 0] / np.abs(r[r != 0]), initial=0)),
+            max_ulp=float(np.max(error / _spacing(r, dtype), initial=0)),
+            ratio=_ratio(max_abs, noise),
+            cosine=_cosine(m.ravel(), r.ravel()),
+            noise=noise,
+            tolerance=tolerance,
+            agrees=max_abs <= tolerance if agrees is None else agrees,
+            index=None if worst is None else tuple(int(i) for i in worst),
+            manual=math.nan if worst is None else float(m[worst]),
+            reference=math.nan if worst is None else float(r[worst]),
+        )
+
+    @property
+    def excess(self) -> float:
+        """The error in units of the tolerance; infinite where the error is not a number."""
+        if math.isnan(self.max_abs):
+            return math.inf
+        return _ratio(self.max_abs, self.tolerance)
+
+
+def _ratio(error: float, unit: float) -> float:
+    """The quotient; 0 where there is no error, infinite where the unit is 0."""
+    if error == 0:
+        return 0.0
+    return error / unit if unit else math.inf
+
+
+def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
+    """The distance between neighbouring numbers of `dtype` at the size of `x`."""
+    info = jnp.finfo(dtype)
+    _, exponent = np.frexp(np.abs(x))
+    return np.maximum(np.ldexp(float(info.eps), exponent - 1), float(info.tiny) * float(info.eps))
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    if not (a.any() or b.any()):
+        return 1.0
+    scale_a, scale_b = np.max(np.abs(a)), np.max(np.abs(b))
+    if scale_a == 0 or scale_b == 0:
+        return 0.0
+    a, b = a / scale_a, b / scale_b
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The outcome of one comparison. `str()` of it is for a terminal, `to_dict()` for JSON.
+
+    Attributes:
+        verdict: `agree`, `manual_wrong`, `nonfinite` or `structure_mismatch`.
+        loss: the loss of each side (for a rule: the sum of its outputs).
+        leaves: every leaf of the gradient, in the order of the parameters.
+        details: what was found, a sentence each, where the verdict is not `agree`.
+        diagnosis: None; no bug is named yet.
+        dtype: the dtype asked for.
+        jit: whether both sides ran under `jax.jit`.
+        platform: `cpu`, `gpu` or `tpu`.
+        device_kind: the device's own name.
+        precision: the precision of matrix products.
+        detectable: the smallest error in any one entry that this check is sure to catch.
+    """
+
+    verdict: str
+    loss: Loss
+    leaves: tuple[Leaf, ...]
+    details: tuple[str, ...]
+    diagnosis: None
+    dtype: str
+    jit: bool
+    platform: str
+    device_kind: str
+    precision: str
+    detectable: float
+
+    @property
+    def agree(self) -> bool:
+        """Whether the verdict is `agree`."""
+        return self.verdict == "agree"
+
+    @property
+    def worst(self) -> Leaf | None:
+        """The leaf with the largest error for its tolerance; None where there is no leaf."""
+        return max(self.leaves, key=lambda leaf: leaf.excess, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON types; see `json_ready` for numbers that JSON does not have."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        own |= {"agree": self.agree, "loss": self.loss._asdict()}
+        own["leaves"] = [asdict(leaf) for leaf in self.leaves]
+        own["worst"] = self.worst.path if self.worst else None
+        return json_ready(own)
+
+    def __str__(self) -> str:
+        how = f"{self.dtype}, {'jit' if self.jit else 'no jit'}, {self.platform}"
+        lines = [
+            f"{self.verdict.upper().replace('_', ' ')}  ({how}, matmul precision {self.precision})",
+            f"loss: manual {self.loss.manual:.9g}, autodiff {self.loss.autodiff:.9g}, "
+            f"float64 reference {self.loss.reference:.9g}",
+            "",
+            *_table(self.leaves, self.worst),
+            "",
+            *self.details,
+        ]
+        if self.agree:
+            lines.append(f"An error of {self.detectable:.1e} in any one entry would be caught.")
+        return "\n".join(lines)
+
+
+def json_ready(value: Any) -> Any:
+    """`value` in JSON's types: tuples as lists, NaN and infinities as null with a flag beside.
+
+    The flag of an entry `name` is the entry `name_nonfinite`: "nan", "inf" or "-inf".
+    """
+    if isinstance(value, dict):
+        ready = {}
+        for name, entry in value.items():
+            ready[name] = json_ready(entry)
+            if isinstance(entry, float) and not math.isfinite(entry):
+                ready[f"{name}_nonfinite"] = str(float(entry))
+        return ready
+    if isinstance(value, list | tuple):
+        return [json_ready(entry) for entry in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _table(leaves: Sequence[Leaf], worst: Leaf | None) -> list[str]:
+    rows = [("leaf", "shape", "dtype", "max error", "noise", "error/noise", "tolerance", "")]
+    for leaf in leaves:
+        mark = "" if leaf.agrees else "  WRONG"
+        rows.append(
+            (
+                leaf.path,
+                "×".join(map(str, leaf.shape)) or "scalar",
+                leaf.dtype,
+                f"{leaf.max_abs:.1e}",
+                f"{leaf.noise:.1e}",
+                f"{leaf.ratio:.2g}",
+                f"{leaf.tolerance:.1e}",
+                f"{mark}  ← worst" if leaf is worst else mark,
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(7)]
+    left = [row[:3] for row in rows]
+    return [
+        "  ".join(
+            [*(c.ljust(w) for c, w in zip(start, widths[:3], strict=True))]
+            + [c.rjust(w) for c, w in zip(row[3:7], widths[3:], strict=True)]
+        )
+        + row[7]
+        for start, row in zip(left, rows, strict=True)
+    ]

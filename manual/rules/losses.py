@@ -1,0 +1,197 @@
+"""Losses: scalars, the mean over the batch (m examples) or over all n entries.
+
+The two that end a classifier take logits z, not probabilities a, because the nonlinearity and the
+logarithm belong together: differentiated as one, the derivative of softmax or sigmoid cancels
+against that of −log, and both leave dz = (a − y) / m, which no confident mistake can saturate
+(Nielsen 2015, ch. 3; Goodfellow et al. 2016, §6.2.2).
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from manual.lookup import lookup
+from manual.rules import Pair
+from manual.rules.tie import tie
+
+__all__ = [
+    "LOSSES",
+    "by_name",
+    "mean_squared_error",
+    "mean_squared_error_bwd",
+    "mean_squared_error_fwd",
+    "sigmoid_binary_cross_entropy",
+    "sigmoid_binary_cross_entropy_bwd",
+    "sigmoid_binary_cross_entropy_fwd",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_bwd",
+    "softmax_cross_entropy_fwd",
+    "softmax_cross_entropy_with_integer_labels",
+    "softmax_cross_entropy_with_integer_labels_bwd",
+    "softmax_cross_entropy_with_integer_labels_fwd",
+]
+
+
+def _assert_alike(outputs: jax.Array, targets: jax.Array) -> None:
+    """Refuses what would broadcast, (n, 1) against (n,), and what would promote."""
+    chex.assert_equal_shape([outputs, targets])
+    chex.assert_type(targets, outputs.dtype)
+
+
+def mean_squared_error_fwd(predictions: jax.Array, targets: jax.Array):
+    """L = 1/n Σ (p − y)².
+
+    Shapes: predictions and targets alike, any shape, n entries, one dtype -> L ().
+
+    Raises:
+        AssertionError: if shapes or dtypes differ.
+    """
+    _assert_alike(predictions, targets)
+    error = predictions - targets
+    return jnp.mean(error**2), (error,)
+
+
+def mean_squared_error_bwd(residuals: tuple[jax.Array], d_loss: jax.Array):
+    """dp = 2/n (p − y) dL,  dy = −dp."""
+    (error,) = residuals
+    dpredictions = error * (2 / error.size * d_loss)
+    return dpredictions, -dpredictions
+
+
+mean_squared_error = tie(mean_squared_error_fwd, mean_squared_error_bwd)
+
+
+def sigmoid_binary_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
+    """L = 1/n Σ −y log a − (1 − y) log(1 − a),  a = σ(z).
+
+    Since −log σ(z) = softplus(z) − z and −log(1 − σ(z)) = softplus(z), each term is
+    softplus(z) − y z = max(z, 0) − y z + log(1 + e^−|z|).
+
+    Shapes: logits and targets alike, any shape, n entries, one dtype -> L ().
+
+    Raises:
+        AssertionError: if shapes or dtypes differ.
+    """
+    _assert_alike(logits, targets)
+    terms = jnp.maximum(logits, 0) - targets * logits + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    return jnp.mean(terms), (logits, targets)
+
+
+def sigmoid_binary_cross_entropy_bwd(residuals: tuple[jax.Array, jax.Array], d_loss: jax.Array):
+    """dz = (a − y)/n dL,  dy = −z/n dL.
+
+    softplus′ = σ, so ∂/∂z (softplus(z) − y z) = σ(z) − y and ∂/∂y = −z
+    (Goodfellow et al. 2016, §6.2.2.2). a − y is written (1 − y) σ(z) − y σ(−z): where the model is
+    sure and right, a rounds to y and the difference would be 0.
+    """
+    logits, targets = residuals
+    scale = 1 / logits.size * d_loss
+    slope = (1 - targets) * lax.logistic(logits) - targets * lax.logistic(-logits)
+    return slope * scale, -logits * scale
+
+
+sigmoid_binary_cross_entropy = tie(
+    sigmoid_binary_cross_entropy_fwd, sigmoid_binary_cross_entropy_bwd
+)
+
+
+def _log_softmax(logits: jax.Array) -> jax.Array:
+    """log p_ij = z_ij − log Σ_k e^z_ik, shifted by the row's maximum so that nothing overflows."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - jnp.log(jnp.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
+    """L = −1/m Σ_i Σ_j y_ij log p_ij,  p = softmax(z) by rows,  0 log 0 = 0.
+
+    Shapes: logits (batch, classes), targets (batch, classes), one dtype -> L (). The targets are
+    one-hot rows or probabilities; they need not sum to 1.
+
+    Raises:
+        AssertionError: if ranks, shapes or dtypes are not these.
+    """
+    chex.assert_rank(logits, 2)
+    _assert_alike(logits, targets)
+    log_p = _log_softmax(logits)
+    terms = jnp.where(targets == 0, 0, targets * log_p)
+    return -terms.sum(axis=1).mean(), (log_p, targets)
+
+
+def softmax_cross_entropy_bwd(residuals: tuple[jax.Array, jax.Array], d_loss: jax.Array):
+    """dz = (p Σ_j y_j − y)/m dL,  dy = −log p /m dL.
+
+    ∂ log p_j / ∂z_k = 1[j = k] − p_k, hence for one row
+        ∂L/∂z_k = −Σ_j y_j (1[j = k] − p_k) = p_k Σ_j y_j − y_k,
+    which is p − y where the targets sum to 1 (Goodfellow et al. 2016, §6.2.2.3).
+    """
+    log_p, targets = residuals
+    scale = 1 / log_p.shape[0] * d_loss
+    dlogits = jnp.exp(log_p) * targets.sum(axis=1, keepdims=True) - targets
+    return dlogits * scale, -log_p * scale
+
+
+softmax_cross_entropy = tie(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd)
+
+
+def softmax_cross_entropy_with_integer_labels_fwd(logits: jax.Array, labels: jax.Array):
+    """L = −1/m Σ_i log p_i,label(i),  p = softmax(z) by rows.
+
+    Shapes: logits (batch, classes), labels (batch,) of an integer dtype -> L ().
+
+    Labels are indices as JAX and optax read them: −1 is the last class, and one beyond the classes
+    makes the loss NaN.
+
+    Raises:
+        AssertionError: if ranks, shapes or dtypes are not these.
+    """
+    chex.assert_rank([logits, labels], [2, 1])
+    chex.assert_type(labels, int)
+    chex.assert_equal_shape_prefix([logits, labels], 1)
+    log_p = _log_softmax(logits)
+    picked = jnp.take_along_axis(log_p, labels[:, None], axis=1, mode="fill")
+    return -picked.mean(), (log_p, labels)
+
+
+def softmax_cross_entropy_with_integer_labels_bwd(
+    residuals: tuple[jax.Array, jax.Array], d_loss: jax.Array
+):
+    """dz = (p − y)/m dL,  y_ij = 1[j = label(i)].
+
+    `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The comparison with an iota
+    makes y without a scatter, which is slow on an accelerator. The labels have no cotangent.
+    """
+    log_p, labels = residuals
+    m, classes = log_p.shape
+    # int32, because a sum with a uint8 label might wrap around.
+    labels = labels.astype(jnp.int32)
+    labels = jnp.where(labels < 0, labels + classes, labels)
+    one_hot = labels[:, None] == jnp.arange(classes)
+    return (jnp.exp(log_p) - one_hot) * (1 / m * d_loss), None
+
+
+softmax_cross_entropy_with_integer_labels = tie(
+    softmax_cross_entropy_with_integer_labels_fwd, softmax_cross_entropy_with_integer_labels_bwd
+)
+
+
+LOSSES: dict[str, Pair] = {
+    "mean_squared_error": Pair(mean_squared_error_fwd, mean_squared_error_bwd),
+    "sigmoid_binary_cross_entropy": Pair(
+        sigmoid_binary_cross_entropy_fwd, sigmoid_binary_cross_entropy_bwd
+    ),
+    "softmax_cross_entropy": Pair(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd),
+    "softmax_cross_entropy_with_integer_labels": Pair(
+        softmax_cross_entropy_with_integer_labels_fwd,
+        softmax_cross_entropy_with_integer_labels_bwd,
+    ),
+}
+
+
+def by_name(name: str) -> Pair:
+    """The pair of the loss called `name`.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    return lookup("loss", LOSSES, name)

@@ -1,0 +1,100 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from manual.rules.dense import dense, dense_bwd, dense_fwd
+
+
+def reference(x, w, b):
+    return jnp.einsum("ik,kj->ij", x, w) + b
+
+
+def draw(seed, batch, n_in, n_out, dtype):
+    rng = np.random.default_rng(seed)
+    x, w = rng.standard_normal((batch, n_in)), rng.standard_normal((n_in, n_out))
+    b, dy = rng.standard_normal(n_out), rng.standard_normal((batch, n_out))
+    return (
+        jnp.asarray(x, dtype),
+        jnp.asarray(w, dtype),
+        jnp.asarray(b, dtype),
+        jnp.asarray(dy, dtype),
+    )
+
+
+def assert_pair_is_the_vjp(x, w, b, dy, assert_rounds_to):
+    y, residuals = dense_fwd(x, w, b)
+    cotangents = dense_bwd(residuals, dy)
+    with jax.default_matmul_precision("highest"):
+        want, vjp = jax.vjp(reference, x, w, b)
+        wanted = vjp(dy)
+    # A sum of n products, in whatever order, is off by at most n roundings of the sum of the
+    # products' absolute values (Higham 2002, §3.1); the same holds for the reference.
+    ax, aw, ab, ady = (np.abs(np.asarray(a)) for a in (x, w, b, dy))
+    scales = [ady @ aw.T, ax.T @ ady, ady.sum(axis=0)]
+    lengths = [w.shape[1], x.shape[0], x.shape[0]]
+    assert_rounds_to(y, want, roundings=2 * (w.shape[0] + 1), scale=ax @ aw + ab)
+    for got, wants, n, scale in zip(cotangents, wanted, lengths, scales, strict=True):
+        assert_rounds_to(got, wants, roundings=2 * n, scale=scale)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dims", [(7, 5, 3), (1, 2, 9), (3, 1, 1)])
+def test_pair_is_the_vjp_of_the_reference(dtype, dims, assert_rounds_to):
+    with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+        assert_pair_is_the_vjp(*draw(0, *dims, dtype), assert_rounds_to)
+
+
+def test_pair_is_the_vjp_at_drawn_shapes(assert_rounds_to):
+    dim = st.integers(1, 6)
+
+    @settings(max_examples=6, derandomize=True, deadline=None)
+    @given(seed=st.integers(0, 2**16), batch=dim, n_in=dim, n_out=dim)
+    def check(seed, batch, n_in, n_out):
+        with jax.default_matmul_precision("highest"):
+            assert_pair_is_the_vjp(*draw(seed, batch, n_in, n_out, "float32"), assert_rounds_to)
+
+    check()
+
+
+def test_bfloat16_stays_bfloat16():
+    x, w, b, dy = draw(0, 7, 5, 3, "bfloat16")
+    y, residuals = dense_fwd(x, w, b)
+    chex.assert_type([y, *dense_bwd(residuals, dy)], jnp.bfloat16)
+
+
+def test_nan_comes_out_as_nan():
+    x, w, b, dy = draw(0, 3, 2, 4, "float32")
+    y, residuals = dense_fwd(x.at[1, 0].set(jnp.nan), w, b)
+    _, dw, _ = dense_bwd(residuals, dy)
+    assert np.isnan(y).all(axis=1).tolist() == [False, True, False]
+    assert np.isnan(dw).all(axis=1).tolist() == [True, False]
+
+
+def test_tied_function_under_jit_grad_and_vmap(assert_rounds_to):
+    x, w, b, _ = draw(1, 7, 5, 3, "float32")
+
+    def own(f):
+        return lambda x, w, b: jnp.sum(f(x[None], w, b) ** 2)
+
+    with jax.default_matmul_precision("highest"):
+        per_example = (0, None, None)
+        got = jax.jit(jax.vmap(jax.grad(own(dense), argnums=(0, 1, 2)), per_example))(x, w, b)
+        want = jax.vmap(jax.grad(own(reference), argnums=(0, 1, 2)), per_example)(x, w, b)
+    # 5 products and a sum to y, doubled, then at most 3 products more, on both sides; with
+    # |y| ≤ |x||w| + |b|, every intermediate is at most 2 |y| times the other factor.
+    y = np.abs(x) @ np.abs(w) + np.abs(b)
+    scales = [2 * y @ np.abs(w).T, 2 * np.abs(x)[:, :, None] * y[:, None, :], 2 * y]
+    for g, expected, scale in zip(got, want, scales, strict=True):
+        assert_rounds_to(g, expected, roundings=2 * (5 + 1 + 1 + 3), scale=scale)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "b"), [((3,), (3, 2), (2,)), ((1, 3), (3, 2), (1, 2)), ((1, 3), (3,), (2,))]
+)
+def test_other_ranks_are_refused(x, w, b):
+    with pytest.raises(AssertionError, match="rank"):
+        dense(jnp.ones(x), jnp.ones(w), jnp.ones(b))
