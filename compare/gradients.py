@@ -17,7 +17,6 @@ __all__ = [
     "assert_gradients_agree",
     "check_gradients",
     "check_rule",
-    "gradient_check",
 ]
 
 
@@ -51,22 +50,8 @@ def check_gradients(
         ValueError: a parameter is not a floating-point array, `loss` is not a scalar, `candidate`
             does not return a pair, or one of them cannot be traced or run in float64.
     """
-    return gradient_check(candidate, loss, params, *args, seed=seed).report(dtype=dtype, jit=jit)
-
-
-def gradient_check(
-    candidate: Callable[..., Any],
-    loss: Callable[..., Any],
-    params: Any,
-    *args: Any,
-    seed: int = 0,
-) -> GradientCheck:
-    """The comparison of `check_gradients`, to be asked for several dtypes, with and without jit.
-
-    Raises:
-        ValueError: `params` has no leaf, or one that is not a floating array.
-    """
-    return GradientCheck(candidate, jax.value_and_grad(loss), params, args, seed=seed)
+    check = GradientCheck(candidate, jax.value_and_grad(loss))
+    return check.report(params, args, dtype=dtype, jit=jit, seed=seed)
 
 
 def assert_gradients_agree(
@@ -114,15 +99,9 @@ def check_rule(
         ValueError: no input is a floating array, or a function cannot be traced.
     """
     rule = _Rule(fwd, bwd, reference or (lambda *xs: fwd(*xs)[0]), inputs)
-    check = GradientCheck(
-        rule.manual,
-        rule.autodiff,
-        rule.floating,
-        (rule.fixed, rule.random_cotangents(seed)),
-        seed=seed,
-        value_name="out",
-    )
-    return check.report(dtype=dtype, jit=True)
+    check = GradientCheck(rule.manual, rule.autodiff, value_name="out")
+    args = (rule.fixed, rule.random_cotangents(seed))
+    return check.report(rule.floating, args, dtype=dtype, seed=seed)
 
 
 class _Rule:

@@ -64,29 +64,27 @@ def rounding_noise(
     run: what is measured is rounding on one smooth piece, also where the data sit on a kink.
     Without it a value within rounding of a kink falls to either side, as it may in a real run.
 
+    It can be traced: under `jax.jit`, with `fn`, `draws`, `seed` and `freeze_decisions` static.
+
     Returns:
         For each leaf a scalar: the largest deviation of any entry, as the root mean square over
         the draws. Same units as the leaf.
     """
     closed = jax.make_jaxpr(fn)(*args)
     pool_size = _largest_size(closed.jaxpr) + _OFFSETS
+    inputs = [jnp.asarray(x) for x in jax.tree.leaves(args)]
+    expected, structure = jax.tree.flatten(results)
 
-    def deviations(key: jax.Array, inputs: list[Any], expected: list[Any]) -> list[jax.Array]:
+    def deviations(key: jax.Array) -> list[jax.Array]:
         signs = _mix(lax.iota(jnp.uint32, pool_size) + key) >> 31 == 1
         run = _Run(freeze_decisions, signs, jnp.uint32(0))
         moved = [(x, run.move(x, _unit(x))) for x in inputs]
         pairs = run.jaxpr(closed.jaxpr, closed.consts, moved)
         return [_deviation(noisy, x) for (_, noisy), x in zip(pairs, expected, strict=True)]
 
-    def root_mean_square(keys: Any, inputs: list[Any], expected: list[Any]) -> list[jax.Array]:
-        each = lax.map(lambda key: deviations(key, inputs, expected), keys)
-        return [jnp.sqrt(jnp.mean(jnp.square(d))) for d in each]
-
     keys = np.random.default_rng(seed).integers(0, 2**32, draws, dtype=np.uint32)
-    inputs = [jnp.asarray(x) for x in jax.tree.leaves(args)]
-    leaves, structure = jax.tree.flatten(results)
-    measured = jax.jit(root_mean_square, compiler_options=_quick_compilation())
-    return jax.tree.unflatten(structure, measured(keys, inputs, leaves))
+    each = lax.map(deviations, jnp.asarray(keys))
+    return jax.tree.unflatten(structure, [jnp.sqrt(jnp.mean(jnp.square(d))) for d in each])
 
 
 def _deviation(noisy: jax.Array, exact: jax.Array) -> jax.Array:
@@ -99,11 +97,6 @@ def _largest_size(jaxpr: core.Jaxpr) -> int:
     own = [v.aval for v in [*jaxpr.invars, *(out for eqn in jaxpr.eqns for out in eqn.outvars)]]
     inner = [_largest_size(sub) for sub in core.subjaxprs(jaxpr)]
     return max([math.prod(getattr(aval, "shape", ())) for aval in own] + inner, default=1)
-
-
-def _quick_compilation() -> dict[str, Any]:
-    """On CPU, half the compile time is spent on code that runs DRAWS times and never again."""
-    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
 
 
 _OFFSETS = 1 << 16
@@ -277,7 +270,7 @@ def _aval(atom: Any) -> Any:
 def _terms(eqn: core.JaxprEqn) -> float:
     """How many terms an equation adds up for one entry of its result."""
     name, p = eqn.primitive.name, eqn.params
-    shape = getattr(_aval(eqn.invars[0]), "shape", ())
+    shape: Any = getattr(_aval(eqn.invars[0]), "shape", ())
     if name == "dot_general":
         return math.prod(shape[axis] for axis in p["dimension_numbers"][0][0])
     if name == "conv_general_dilated":

@@ -1,6 +1,5 @@
 """Pytrees as the comparison sees them: arrays by path, and what is wrong with their structure."""
 
-from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -10,12 +9,12 @@ import numpy as np
 from jax.tree_util import keystr, tree_leaves_with_path
 
 __all__ = [
+    "Layout",
     "by_path",
     "cast",
     "is_float",
     "nonfinite_faults",
     "require_floating",
-    "split_arrays",
     "structure_faults",
 ]
 
@@ -56,19 +55,49 @@ def require_floating(params: Any) -> None:
             )
 
 
-def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The arrays of `tree`, and the function that puts (other) arrays back in their places.
+class Layout:
+    """Where the arrays of a tree belong; what is no array (numbers, strings, functions) stays.
 
-    Leaves that are no arrays (numbers, strings, functions) stay in the tree as they are.
+    Layouts are hashable, and equal where a traced function may be used again.
     """
-    leaves, structure = jax.tree.flatten(tree)
-    fixed = [None if _is_array(leaf) else (leaf,) for leaf in leaves]
 
-    def rebuild(arrays: list[Any]) -> Any:
+    def __init__(self, tree: Any):
+        leaves, self._structure = jax.tree.flatten(tree)
+        self._fixed = tuple(None if _is_array(leaf) else _Fixed(leaf) for leaf in leaves)
+
+    def arrays(self, tree: Any) -> list[Any]:
+        """The leaves of `tree` that are arrays."""
+        return [leaf for leaf in jax.tree.leaves(tree) if _is_array(leaf)]
+
+    def rebuild(self, arrays: list[Any]) -> Any:
+        """The tree, with these arrays in their places."""
         rest = iter(arrays)
-        return jax.tree.unflatten(structure, [f[0] if f else next(rest) for f in fixed])
+        leaves = [next(rest) if fixed is None else fixed.leaf for fixed in self._fixed]
+        return jax.tree.unflatten(self._structure, leaves)
 
-    return [leaf for leaf in leaves if _is_array(leaf)], rebuild
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and (self._structure, self._fixed) == (
+            other._structure,
+            other._fixed,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._structure, len(self._fixed)))
+
+
+class _Fixed:
+    """A leaf that is no array; equal to the same object, or to an equal one of the same type."""
+
+    def __init__(self, leaf: Any):
+        self.leaf = leaf
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Fixed) and (
+            self.leaf is other.leaf
+            or (type(self.leaf) is type(other.leaf) and bool(self.leaf == other.leaf))
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
 def cast(leaf: Any, dtype: Any) -> Any:
@@ -110,21 +139,14 @@ def _fault(
     return ""
 
 
-def nonfinite_faults(side: str, leaves: dict[str, np.ndarray]) -> list[str]:
-    """Which leaves of one side are not finite: how many entries, and the first, a line each."""
+def nonfinite_faults(side: str, path: str, leaf: np.ndarray) -> list[str]:
+    """How many entries of one leaf are NaN or infinite, and the first; no line if none is."""
     try:
-        chex.assert_tree_all_finite(leaves)
+        chex.assert_tree_all_finite(leaf)
     except AssertionError:
-        return [_nonfinite(side, path, leaf) for path, leaf in leaves.items() if _bad(leaf).any()]
+        bad = ~np.isfinite(leaf.astype(np.float64))
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = f"the first at {first}: " if first else ""
+        count = f"{bad.sum()} of {leaf.size} entries"
+        return [f"{path}: {side} has {count} not finite, {where}{leaf[first]}"]
     return []
-
-
-def _bad(leaf: np.ndarray) -> np.ndarray:
-    return ~np.isfinite(leaf.astype(np.float64))
-
-
-def _nonfinite(side: str, path: str, leaf: np.ndarray) -> str:
-    bad = _bad(leaf)
-    first = tuple(int(i) for i in np.argwhere(bad)[0])
-    where = f", the first at {first}" if first else ""
-    return f"{path}: {side} has {bad.sum()} of {leaf.size} entries not finite{where}: {leaf[first]}"

@@ -2,6 +2,7 @@
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from manual.rules.tie import tie
 
@@ -14,6 +15,7 @@ def dense_fwd(x: jax.Array, w: jax.Array, b: jax.Array):
     Shapes: x (batch, n_in), w (n_in, n_out), b (n_out,) -> y (batch, n_out).
     """
     chex.assert_rank([x, w, b], [2, 2, 1])
+    chex.assert_type([w, b], jnp.result_type(x))
     return x @ w + b[None, :], (x, w)
 
 

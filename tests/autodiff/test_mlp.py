@@ -55,8 +55,8 @@ def test_there_is_no_activation_after_the_last_layer():
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_jit_and_vmap_keep_the_dtype(dtype):
     with jax.enable_x64(dtype == "float64"):
-        keys = jax.random.split(jax.random.key(0), 3)
-        params = jax.vmap(lambda key: mlp.init(key, (2, 5, 1), dtype=dtype))(keys)
+        params = mlp.init(jax.random.key(7), (2, 3, 1), dtype=dtype)
+        params = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, -leaf]), params)
 
         def run(params, batch):
             return mlp.loss_and_grad(params, batch, loss="sigmoid_binary_cross_entropy")

@@ -1,0 +1,65 @@
+"""Accelerators without the hardware: everything lowers for every platform."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export
+
+from autodiff import mlp as autodiff_mlp
+from compare import check_gradients
+from manual import mlp as manual_mlp
+from manual.rules import activations, dense, losses
+from manual.rules.tie import tie
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+MATRIX = jax.ShapeDtypeStruct((5, 3), jnp.float32)
+LABELS = jax.ShapeDtypeStruct((5,), jnp.int32)
+
+
+def lower(fn, *args):
+    """Lowers fn and its gradient for every platform, and returns the platforms."""
+    return export.export(jax.jit(fn), platforms=PLATFORMS)(*args).platforms
+
+
+@pytest.mark.parametrize("name", activations.ACTIVATIONS)
+def test_activations(name):
+    rule = tie(*activations.by_name(name))
+    assert lower(lambda x: jax.vjp(rule, x)[1](x), MATRIX) == PLATFORMS
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_losses(name):
+    rule = tie(*losses.by_name(name))
+    targets = LABELS if name.endswith("integer_labels") else MATRIX
+    assert lower(jax.value_and_grad(rule), MATRIX, targets) == PLATFORMS
+
+
+def test_dense():
+    shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((5, 3), (3, 2), (2,))]
+    assert lower(lambda *xs: jax.vjp(dense, *xs)[1](dense(*xs)), *shapes) == PLATFORMS
+
+
+@pytest.mark.parametrize("model", [manual_mlp, autodiff_mlp])
+def test_mlps(model):
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0), (3, 4, 10)))
+    assert lower(model.loss_and_grad, params, (MATRIX, LABELS)) == PLATFORMS
+
+
+def test_the_comparison_multiplies_at_the_highest_precision():
+    seen = []
+
+    def loss(params, x):
+        product = jax.make_jaxpr(jnp.matmul)(x, params)
+        seen.append(product.eqns[-1].params["precision"])
+        return (x @ params).sum()
+
+    def candidate(params, x):
+        return loss(params, x), jnp.broadcast_to(x.sum(axis=0)[:, None], params.shape)
+
+    w, x = jnp.ones((3, 2)), jnp.ones((4, 3))
+    assert check_gradients(candidate, loss, w, x).agree
+    highest = jax.lax.Precision.HIGHEST
+    assert seen
+    assert all(precision == (highest, highest) for precision in seen)
+    with jax.default_matmul_precision("bfloat16"):
+        assert check_gradients(candidate, loss, w, x).precision == "bfloat16"
