@@ -51,7 +51,7 @@ class Result(NamedTuple):
 
 
 class Sides:
-    """The two functions `(params, *args) -> (value, grads)`, compiled once for each shape and dtype.
+    """Two functions `(params, *args) -> (value, grads)`, compiled once for each shape and dtype.
 
     Args:
         manual: the side under test.

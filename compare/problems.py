@@ -94,7 +94,7 @@ def load(
         settings=f"{'-'.join(map(str, sizes))}, {activation}, {loss}",
         dataset=data.name,
         note=data.note,
-        params=manual_mlp.init(jax.random.key(seed), sizes),
+        params=jax.jit(manual_mlp.init, static_argnums=1)(jax.random.key(seed), sizes),
         batch=_rows(data, batch, seed),
         manual=partial(manual_mlp.loss_and_grad, **settings),
         loss=partial(autodiff_mlp.loss, **settings),

@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -109,9 +109,9 @@ OPTIONAL = (
 ).split()
 
 
-def run_blocking(blocked: list[str], code: str) -> subprocess.CompletedProcess[str]:
+def run_blocking(blocked: Sequence[str], code: str) -> subprocess.CompletedProcess[str]:
     """Runs `code` in a fresh Python in which `blocked` cannot be imported."""
-    block = f"import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n"
+    block = f"import sys; sys.modules.update(dict.fromkeys({list(blocked)!r}))\n"
     return subprocess.run(
         [sys.executable, "-c", block + code], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -1,18 +1,110 @@
-"""Hand-derived rules: each a pair NAME_fwd, NAME_bwd, and NAME, the two tied together."""
+"""Hand-derived rules: each a pair NAME_fwd, NAME_bwd, and NAME, the two tied together.
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+NAME is an ordinary function that `jax.grad` differentiates by NAME_bwd.
+"""
 
-__all__ = ["Pair"]
+from manual.rules.activations import (
+    elu,
+    elu_bwd,
+    elu_fwd,
+    gelu,
+    gelu_bwd,
+    gelu_erf,
+    gelu_erf_bwd,
+    gelu_erf_fwd,
+    gelu_fwd,
+    identity,
+    identity_bwd,
+    identity_fwd,
+    leaky_relu,
+    leaky_relu_bwd,
+    leaky_relu_fwd,
+    relu,
+    relu_bwd,
+    relu_fwd,
+    sigmoid,
+    sigmoid_bwd,
+    sigmoid_fwd,
+    silu,
+    silu_bwd,
+    silu_fwd,
+    softplus,
+    softplus_bwd,
+    softplus_fwd,
+    tanh,
+    tanh_bwd,
+    tanh_fwd,
+)
+from manual.rules.dense import (
+    dense,
+    dense_bwd,
+    dense_fwd,
+)
+from manual.rules.losses import (
+    mean_squared_error,
+    mean_squared_error_bwd,
+    mean_squared_error_fwd,
+    sigmoid_binary_cross_entropy,
+    sigmoid_binary_cross_entropy_bwd,
+    sigmoid_binary_cross_entropy_fwd,
+    softmax_cross_entropy,
+    softmax_cross_entropy_bwd,
+    softmax_cross_entropy_fwd,
+    softmax_cross_entropy_with_integer_labels,
+    softmax_cross_entropy_with_integer_labels_bwd,
+    softmax_cross_entropy_with_integer_labels_fwd,
+)
+from manual.rules.tie import (
+    Pair,
+    tie,
+)
 
-
-class Pair(NamedTuple):
-    """The two halves of a rule, with the signatures of `jax.custom_vjp`.
-
-    Attributes:
-        fwd: `fwd(*inputs) -> (out, residuals)`.
-        bwd: `bwd(residuals, d_out) -> one cotangent per input`.
-    """
-
-    fwd: Callable[..., Any]
-    bwd: Callable[..., Any]
+__all__ = [
+    "Pair",
+    "dense",
+    "dense_bwd",
+    "dense_fwd",
+    "elu",
+    "elu_bwd",
+    "elu_fwd",
+    "gelu",
+    "gelu_bwd",
+    "gelu_erf",
+    "gelu_erf_bwd",
+    "gelu_erf_fwd",
+    "gelu_fwd",
+    "identity",
+    "identity_bwd",
+    "identity_fwd",
+    "leaky_relu",
+    "leaky_relu_bwd",
+    "leaky_relu_fwd",
+    "mean_squared_error",
+    "mean_squared_error_bwd",
+    "mean_squared_error_fwd",
+    "relu",
+    "relu_bwd",
+    "relu_fwd",
+    "sigmoid",
+    "sigmoid_binary_cross_entropy",
+    "sigmoid_binary_cross_entropy_bwd",
+    "sigmoid_binary_cross_entropy_fwd",
+    "sigmoid_bwd",
+    "sigmoid_fwd",
+    "silu",
+    "silu_bwd",
+    "silu_fwd",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_bwd",
+    "softmax_cross_entropy_fwd",
+    "softmax_cross_entropy_with_integer_labels",
+    "softmax_cross_entropy_with_integer_labels_bwd",
+    "softmax_cross_entropy_with_integer_labels_fwd",
+    "softplus",
+    "softplus_bwd",
+    "softplus_fwd",
+    "tanh",
+    "tanh_bwd",
+    "tanh_fwd",
+    "tie",
+]

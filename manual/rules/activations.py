@@ -12,8 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from manual.lookup import lookup
-from manual.rules import Pair
-from manual.rules.tie import tie
+from manual.rules.tie import Pair, tie
 
 __all__ = [
     "ACTIVATIONS",

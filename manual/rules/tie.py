@@ -1,13 +1,25 @@
-"""The one place where a hand-derived pair meets `jax.grad`."""
+"""A rule is a pair; this is the one place where a pair meets `jax.grad`."""
 
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-__all__ = ["tie"]
+__all__ = ["Pair", "tie"]
+
+
+class Pair(NamedTuple):
+    """The two halves of a rule, with the signatures of `jax.custom_vjp`.
+
+    Attributes:
+        fwd: `fwd(*inputs) -> (out, residuals)`.
+        bwd: `bwd(residuals, d_out) -> one cotangent per input`.
+    """
+
+    fwd: Callable[..., Any]
+    bwd: Callable[..., Any]
 
 
 def tie(fwd: Callable[..., Any], bwd: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,8 +16,8 @@ def noise(fn, *args, freeze_decisions=True):
 
 def test_one_operation_moves_by_units_in_the_last_place():
     x = np.full(100, 1.5, np.float32)
-    # Two inputs and one product, a unit each: between 1 and 3 units of 2.25.
-    assert 1 * EPS * 2.25 <= noise(jnp.multiply, x, x) <= 3.01 * EPS * 2.25
+    # Two inputs and one product, a unit each, and half a unit for rounding each move.
+    assert 1 * EPS * 2.25 <= noise(jnp.multiply, x, x) <= 4.5 * EPS * 2.25
 
 
 def test_data_that_only_moves_has_the_noise_of_its_own_rounding():
@@ -38,7 +38,8 @@ def test_zero_stays_zero():
 
 def test_sums_move_by_the_root_of_their_length():
     x = np.ones(10_000, np.float32)
-    assert 100 * EPS <= noise(jnp.sum, x) / 10_000 <= 102 * EPS
+    # A hundred units, and one each way for the terms and the rounding of the move.
+    assert 99 * EPS <= noise(jnp.sum, x) / 10_000 <= 101 * EPS
 
 
 def kinked(x):
