@@ -1,8 +1,8 @@
-"""The judge of two functions that return (value, gradient): does rounding explain the rest?"""
+"""The judge of two sides that return (value, gradient): does rounding explain the difference?"""
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from compare.evaluation import DRAWS, Arrays, Evaluation, Key, Result, Sides
+from compare.evaluation import DRAWS, Arrays, Evaluation, Key, Result, Side
 from compare.gradient_report import GradientReport, Leaf, Loss
 from compare.trees import (
     Layout,
@@ -21,7 +21,7 @@ from compare.trees import (
     structure_faults,
 )
 
-__all__ = ["GradientCheck"]
+__all__ = ["judge"]
 
 FALSE_ALARM_RATE = 1e-6
 """The probability, for each leaf, that rounding alone exceeds the tolerance."""
@@ -33,69 +33,55 @@ runs, times √2 because the difference of two gradients carries the rounding of
 Rows = dict[Key, Leaf]
 
 
-class GradientCheck:
-    """The comparison of two functions, compiled once for each shape and dtype it is asked about.
+def judge(
+    manual: Side,
+    autodiff: Side,
+    params: Any,
+    args: Sequence[Any],
+    *,
+    dtype: Any = None,
+    jit: bool = True,
+    seed: int = 0,
+    value_name: str = "loss",
+) -> GradientReport:
+    """Asks the three questions of the two sides, in their order, at one point.
 
     Args:
-        manual: `manual(params, *args) -> (value, grads)`, the side under test.
-        autodiff: the same, by automatic differentiation.
+        manual: the side under test.
+        autodiff: the side that computes the same by automatic differentiation.
+        params: a pytree of floating arrays; manual's gradient must be like it.
+        args: further arguments. Arrays are traced, everything else is passed on as it is.
+        dtype: every floating array is cast to it; None leaves them.
+        jit: whether both sides run under `jax.jit`.
+        seed: of the perturbations that measure the noise.
         value_name: what the report calls the value, which may be any pytree.
+
+    Raises:
+        ValueError: `params` has no leaf, or one that is not a floating array; `dtype` is no
+            floating type; a function cannot be traced or returns something other than a pair.
     """
-
-    def __init__(
-        self,
-        manual: Callable[..., Any],
-        autodiff: Callable[..., Any],
-        *,
-        value_name: str = "loss",
-    ):
-        self._sides = Sides(manual, autodiff)
-        self._value_name = value_name
-
-    def report(
-        self,
-        params: Any,
-        args: Sequence[Any],
-        *,
-        dtype: Any = None,
-        jit: bool = True,
-        seed: int = 0,
-    ) -> GradientReport:
-        """Asks the three questions, in their order, at one point.
-
-        Args:
-            params: a pytree of floating arrays; manual's `grads` must be like it.
-            args: further arguments. Arrays are traced, everything else is passed on as it is.
-            dtype: every floating array is cast to it; None leaves them.
-            jit: whether both sides run under `jax.jit`.
-            seed: of the perturbations that measure the noise.
-
-        Raises:
-            ValueError: `params` has no leaf, or one that is not a floating array; `dtype` is no
-                floating type; a function cannot be traced or returns something other than a pair.
-        """
-        require_floating(params)
-        dtype = _floating_dtype(dtype)
-        point = (params, tuple(args))
-        layout = Layout(point)
-        with _matmul_precision() as precision, _x64(dtype == np.float64):
-            arrays = [cast(x, dtype) for x in layout.arrays(point)]
-            judge = _Judge(Evaluation(self._sides, layout, jit, seed), self._value_name)
-            found = judge.judge(arrays)
-        device = jax.devices()[0]
-        return GradientReport(
-            verdict=found.verdict,
-            loss=found.loss,
-            leaves=tuple(row for (kind, _), row in found.rows.items() if kind == "grad"),
-            details=tuple(found.details),
-            diagnosis=None,
-            dtype=_common_dtype(arrays),
-            jit=jit,
-            platform=device.platform,
-            device_kind=device.device_kind,
-            precision=precision,
-            detectable=found.detectable,
-        )
+    require_floating(params)
+    dtype = _floating_dtype(dtype)
+    point = (params, tuple(args))
+    layout = Layout(point)
+    with _matmul_precision() as precision, _x64(dtype == np.float64):
+        arrays = [cast(x, dtype) for x in layout.arrays(point)]
+        evaluation = Evaluation(layout, jit, seed)
+        found = _Judge(manual, autodiff, evaluation, value_name).finding(arrays)
+    device = jax.devices()[0]
+    return GradientReport(
+        verdict=found.verdict,
+        loss=found.loss,
+        leaves=tuple(row for (kind, _), row in found.rows.items() if kind == "grad"),
+        details=tuple(found.details),
+        diagnosis=None,
+        dtype=_common_dtype(arrays),
+        jit=jit,
+        platform=device.platform,
+        device_kind=device.device_kind,
+        precision=precision,
+        detectable=found.detectable,
+    )
 
 
 class _Finding(NamedTuple):
@@ -109,13 +95,17 @@ class _Finding(NamedTuple):
 
 
 class _Judge(NamedTuple):
+    """Who is judged, and at which point."""
+
+    manual: Side
+    autodiff: Side
     evaluation: Evaluation
     value_name: str
 
-    def judge(self, arrays: Arrays) -> _Finding:
+    def finding(self, arrays: Arrays) -> _Finding:
         """Structure and finiteness, then the mathematics, then the arithmetic."""
-        manual = self.evaluation.run("manual", arrays)
-        autodiff = self.evaluation.run("autodiff", arrays)
+        manual = self.evaluation.run(self.manual, arrays)
+        autodiff = self.evaluation.run(self.autodiff, arrays)
         loss = Loss(manual.total, autodiff.total, math.nan)
         faults = self._structure_faults(arrays, manual, autodiff)
         if faults:
@@ -133,7 +123,7 @@ class _Judge(NamedTuple):
         rows = self._mathematics(manual64, reference, noise)
         detectable = max(row.tolerance for (kind, _), row in rows.items() if kind == "grad")
         if all(row.agrees for row in rows.values()) and not _is_float64_on_cpu(arrays):
-            noise = self.evaluation.noise(arrays, autodiff, freeze_decisions=False)
+            noise = self._noise(arrays, autodiff, freeze_decisions=False)
             rows = self._arithmetic(manual, autodiff, reference, noise)
         wrong = [_difference(row) for row in rows.values() if not row.agrees]
         return _Finding("manual_wrong" if wrong else "agree", loss, rows, wrong, detectable)
@@ -142,9 +132,14 @@ class _Judge(NamedTuple):
         """Manual, autodiff and autodiff's rounding noise, in float64 on CPU."""
         with jax.enable_x64(True), _on_cpu():
             arrays = [cast(x, np.float64) for x in arrays]
-            manual = self.evaluation.run("manual", arrays)
-            autodiff = self.evaluation.run("autodiff", arrays)
-            return manual, autodiff, self.evaluation.noise(arrays, autodiff, freeze_decisions=True)
+            manual = self.evaluation.run(self.manual, arrays)
+            autodiff = self.evaluation.run(self.autodiff, arrays)
+            return manual, autodiff, self._noise(arrays, autodiff, freeze_decisions=True)
+
+    def _noise(self, arrays: Arrays, autodiff: Result, *, freeze_decisions: bool) -> Result:
+        return self.evaluation.noise(
+            self.autodiff, arrays, autodiff, freeze_decisions=freeze_decisions
+        )
 
     def _mathematics(self, manual: Result, autodiff: Result, noise: Result) -> Rows:
         """Question 1: the difference in float64 against the measured noise of each leaf."""

@@ -10,9 +10,9 @@ import jax
 import tyro
 
 from compare import problems
-from compare.agreement import GradientCheck
 from compare.datasets import DataError
 from compare.gradient_report import GradientReport
+from compare.gradients import check_gradients
 from compare.report import json_file, terminal
 
 __all__ = ["main"]
@@ -86,7 +86,6 @@ def gradients(
     """
     _require_platform(platform)
     _require_writable(json)
-    jax.config.update("jax_default_matmul_precision", precision)
     try:
         loaded = [
             problems.load(name, batch=batch, seed=seed, data_dir=data_dir, dataset=dataset)
@@ -100,12 +99,13 @@ def gradients(
         terminal.header(environment, [p.dataset for p in loaded], [p.note for p in loaded])
     )
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
+    names = ", ".join(p.name for p in loaded)
     # Most of the time is XLA's compiler, which runs beside other threads.
-    with ThreadPoolExecutor() as pool:
-        reports = list(pool.map(lambda p: _compare(p, dtypes, seed), loaded))
+    with terminal.progress(f"comparing {names}"), ThreadPoolExecutor() as pool:
+        reports = list(pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded))
     for p, own in zip(loaded, reports, strict=True):
-        title = f"{p.name}: {p.model} {p.settings}, {len(p.batch[0])} rows of {p.dataset}"
-        console.print(terminal.gradient_table(title, own))
+        rows = f"{len(p.batch[0])} rows of {p.dataset}"
+        console.print(terminal.gradient_table(f"{p.name}: {p.model} {p.settings}, {rows}", own))
     everything = [report for own in reports for report in own]
     for report in everything:
         if not report.agree:
@@ -125,13 +125,16 @@ COMMANDS = {"gradients": gradients}
 """Every command by its name."""
 
 
-def _compare(problem: problems.Problem, dtypes: Sequence[str], seed: int) -> list[GradientReport]:
-    check = GradientCheck(problem.manual, jax.value_and_grad(problem.loss))
-    return [
-        check.report(problem.params, (problem.batch,), dtype=dtype, jit=jit, seed=seed)
-        for dtype in dtypes
-        for jit in (True, False)
-    ]
+def _compare(
+    problem: problems.Problem, dtypes: Sequence[str], precision: str, seed: int
+) -> list[GradientReport]:
+    p = problem
+    with jax.default_matmul_precision(precision):
+        return [
+            check_gradients(p.manual, p.loss, p.params, p.batch, dtype=dtype, jit=jit, seed=seed)
+            for dtype in dtypes
+            for jit in (True, False)
+        ]
 
 
 def _require_platform(platform: str | None) -> None:

@@ -1,18 +1,19 @@
 """Running the two sides of a comparison, and measuring the rounding noise of one."""
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.rounding import rounding_noise
+from compare.rounding import draw_keys, rounding_noise
 from compare.trees import Layout, by_path
 
-__all__ = ["DRAWS", "Arrays", "Evaluation", "Key", "Result", "Sides"]
+__all__ = ["DRAWS", "Arrays", "Evaluation", "Key", "Result", "Side", "differentiated", "side"]
 
 DRAWS = 16
 """How many perturbed runs measure the rounding noise."""
@@ -50,95 +51,22 @@ class Result(NamedTuple):
         return math.fsum(np.asarray(x, np.float64).sum() for x in jax.tree.leaves(self.value))
 
 
-class Sides:
-    """Two functions `(params, *args) -> (value, grads)`, compiled once for each shape and dtype.
+class Side:
+    """One function `(params, *args) -> (value, grads)`, compiled once for each shape and dtype."""
 
-    Args:
-        manual: the side under test.
-        autodiff: the other one.
-    """
-
-    def __init__(self, manual: Callable[..., Any], autodiff: Callable[..., Any]):
-        self.eager = {"manual": _on_arrays(manual), "autodiff": _on_arrays(autodiff)}
-        self.jitted = {
-            side: jax.jit(fn, static_argnames="layout") for side, fn in self.eager.items()
-        }
+    def __init__(self, fn: Callable[..., Any]):
+        self.fn = fn
+        self.jitted = jax.jit(self.eager, static_argnames="layout")
         self.noise = jax.jit(
             self._noise,
-            static_argnames=("layout", "seed", "freeze_decisions"),
+            static_argnames=("layout", "freeze_decisions"),
             compiler_options=_quick_compilation(),
         )
 
-    def _noise(
-        self, arrays: Arrays, result: Result, *, layout: Layout, seed: int, freeze_decisions: bool
-    ) -> Any:
-        return rounding_noise(
-            functools.partial(self.eager["autodiff"], layout=layout),
-            [arrays],
-            tuple(result),
-            draws=DRAWS,
-            seed=seed,
-            freeze_decisions=freeze_decisions,
-        )
-
-
-class Evaluation(NamedTuple):
-    """How to run the sides at one point.
-
-    Attributes:
-        sides: the functions.
-        layout: where the arrays belong in (params, args).
-        jit: whether both run under `jax.jit`.
-        seed: of the perturbations that measure the noise.
-    """
-
-    sides: Sides
-    layout: Layout
-    jit: bool
-    seed: int
-
-    def run(self, side: str, arrays: Arrays) -> Result:
-        """What `side` ("manual" or "autodiff") returns at these arrays.
-
-        Raises:
-            ValueError: it cannot be traced, or returns something other than a pair.
-        """
-        fn = (self.sides.jitted if self.jit else self.sides.eager)[side]
-        try:
-            result = fn([jnp.asarray(x) for x in arrays], layout=self.layout)
-            return Result(*jax.block_until_ready(result))
-        except _UNTRACEABLE as error:
-            hint = "; pass jit=False" if self.jit and side == "manual" else ""
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"the {side} side cannot be traced by jax{hint}: {reason}") from error
-
-    def noise(self, arrays: Arrays, result: Result, *, freeze_decisions: bool) -> Result:
-        """The rounding noise of autodiff's `result` at these arrays: a scalar for each leaf.
-
-        Raises:
-            ValueError: the function cannot be traced.
-        """
-        try:
-            return Result(
-                *self.sides.noise(
-                    [jnp.asarray(x) for x in arrays],
-                    result,
-                    layout=self.layout,
-                    seed=self.seed,
-                    freeze_decisions=freeze_decisions,
-                )
-            )
-        except _UNTRACEABLE as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"the autodiff side cannot be traced by jax: {reason}") from error
-
-
-def _on_arrays(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`fn` as a function of the arrays alone, the rest of its arguments being in the layout."""
-
-    def call(arrays: Arrays, *, layout: Layout) -> Any:
+    def eager(self, arrays: Arrays, *, layout: Layout) -> Any:
+        """The function of the arrays alone, the rest of its arguments being in the layout."""
         params, args = layout.rebuild(arrays)
-        result = fn(params, *args)
+        result = self.fn(params, *args)
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise ValueError(
                 "the hand-derived side must return the pair (loss, grads); it returned a "
@@ -146,7 +74,86 @@ def _on_arrays(fn: Callable[..., Any]) -> Callable[..., Any]:
             )
         return tuple(result)
 
-    return call
+    def _noise(
+        self, arrays: Arrays, result: Result, keys: Any, *, layout: Layout, freeze_decisions: bool
+    ) -> Any:
+        return rounding_noise(
+            functools.partial(self.eager, layout=layout),
+            [arrays],
+            tuple(result),
+            keys,
+            freeze_decisions=freeze_decisions,
+        )
+
+
+# A test suite asks about the same functions again and again; compiling them is most of the time.
+_KEPT = 16
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def side(fn: Callable[..., Any]) -> Side:
+    """The side that computes `fn`; the same object for the same function, while it is kept."""
+    return Side(fn)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def differentiated(loss: Callable[..., Any]) -> Side:
+    """The side that computes the value of `loss`, and its gradient by `jax.grad`."""
+    return Side(jax.value_and_grad(loss))
+
+
+class Evaluation(NamedTuple):
+    """How to run a side at one point.
+
+    Attributes:
+        layout: where the arrays belong in (params, args).
+        jit: whether it runs under `jax.jit`.
+        seed: of the perturbations that measure the noise.
+    """
+
+    layout: Layout
+    jit: bool
+    seed: int
+
+    def run(self, side: Side, arrays: Arrays) -> Result:
+        """What `side` returns at these arrays.
+
+        Raises:
+            ValueError: it cannot be traced, or returns something other than a pair.
+        """
+        fn = side.jitted if self.jit else side.eager
+        with _tracing(side, "; pass jit=False" if self.jit else ""):
+            result = fn([jnp.asarray(x) for x in arrays], layout=self.layout)
+        return Result(*jax.block_until_ready(result))
+
+    def noise(
+        self, side: Side, arrays: Arrays, result: Result, *, freeze_decisions: bool
+    ) -> Result:
+        """The rounding noise of `result`, what `side` returned: a scalar for each leaf.
+
+        Raises:
+            ValueError: it cannot be traced.
+        """
+        with _tracing(side, ""):
+            return Result(
+                *side.noise(
+                    [jnp.asarray(x) for x in arrays],
+                    result,
+                    draw_keys(DRAWS, self.seed),
+                    layout=self.layout,
+                    freeze_decisions=freeze_decisions,
+                )
+            )
+
+
+@contextlib.contextmanager
+def _tracing(side: Side, hint: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNTRACEABLE as error:
+        name = getattr(side.fn, "__name__", "the function")
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name} cannot be traced by jax{hint}: {reason}") from error
 
 
 def _quick_compilation() -> dict[str, Any]:

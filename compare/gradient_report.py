@@ -81,7 +81,8 @@ class Leaf:
             return cls(path, shape, str(dtype), **numbers, noise=noise, tolerance=tolerance,
                        agrees=False, **where)  # fmt: skip
         m, r = manual.astype(np.float64), reference.astype(np.float64)
-        error = np.abs(m - r)
+        with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which is what is reported.
+            error = np.abs(m - r)
         max_abs = float(np.max(error, initial=0))
         worst = np.unravel_index(np.argmax(error), error.shape) if error.size else None
         return cls(
@@ -124,11 +125,13 @@ def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    if not (a.any() or b.any()):
-        return 1.0
-    scale_a, scale_b = np.max(np.abs(a)), np.max(np.abs(b))
+    """The cosine; 1 where both are zero, 0 where one is, NaN where one is not finite."""
+    scale_a, scale_b = np.max(np.abs(a), initial=0), np.max(np.abs(b), initial=0)
+    if not (np.isfinite(scale_a) and np.isfinite(scale_b)):
+        return math.nan
     if scale_a == 0 or scale_b == 0:
-        return 0.0
+        return 1.0 if scale_a == scale_b else 0.0
+    # Scaled first: the squares of very small or large entries would not be finite.
     a, b = a / scale_a, b / scale_b
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.agreement import GradientCheck
+from compare.agreement import judge
+from compare.evaluation import Side, differentiated, side
 from compare.gradient_report import GradientReport
 from compare.trees import is_float
 
@@ -50,8 +51,8 @@ def check_gradients(
         ValueError: a parameter is not a floating-point array, `loss` is not a scalar, `candidate`
             does not return a pair, or one of them cannot be traced or run in float64.
     """
-    check = GradientCheck(candidate, jax.value_and_grad(loss))
-    return check.report(params, args, dtype=dtype, jit=jit, seed=seed)
+    sides = side(candidate), differentiated(loss)
+    return judge(*sides, params, args, dtype=dtype, jit=jit, seed=seed)
 
 
 def assert_gradients_agree(
@@ -99,9 +100,9 @@ def check_rule(
         ValueError: no input is a floating array, or a function cannot be traced.
     """
     rule = _Rule(fwd, bwd, reference or (lambda *xs: fwd(*xs)[0]), inputs)
-    check = GradientCheck(rule.manual, rule.autodiff, value_name="out")
     args = (rule.fixed, rule.random_cotangents(seed))
-    return check.report(rule.floating, args, dtype=dtype, seed=seed)
+    sides = Side(rule.manual), Side(rule.autodiff)
+    return judge(*sides, rule.floating, args, dtype=dtype, seed=seed, value_name="out")
 
 
 class _Rule:

@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     Attributes:
         name: `xor`, `mnist` or `classification`.
         model: `mlp`.
-        settings: the model in words: sizes, activation, loss.
+        settings: the model in words: sizes and activation.
         dataset: the name of the data: `mnist5k` is never called `mnist`.
         note: what a reader must know of the data; empty if nothing.
         params: the parameters, float32.
@@ -91,7 +91,7 @@ def load(
     return Problem(
         name=name,
         model="mlp",
-        settings=f"{'-'.join(map(str, sizes))}, {activation}, {loss}",
+        settings=f"{'-'.join(map(str, sizes))} {activation}",
         dataset=data.name,
         note=data.note,
         params=jax.jit(manual_mlp.init, static_argnums=1)(jax.random.key(seed), sizes),

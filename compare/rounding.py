@@ -21,7 +21,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
-__all__ = ["rounding_noise", "unit_in_last_place"]
+__all__ = ["draw_keys", "rounding_noise", "unit_in_last_place"]
 
 # These move, select or compare data and round nothing.
 _EXACT = frozenset(
@@ -53,9 +53,8 @@ def rounding_noise(
     fn: Callable[..., Any],
     args: Sequence[Any],
     results: Any,
+    keys: jax.typing.ArrayLike,
     *,
-    draws: int,
-    seed: int,
     freeze_decisions: bool,
 ) -> Any:
     """How far rounding alone moves each leaf of `results`, which is what `fn(*args)` returns.
@@ -64,7 +63,12 @@ def rounding_noise(
     run: what is measured is rounding on one smooth piece, also where the data sit on a kink.
     Without it a value within rounding of a kink falls to either side, as it may in a real run.
 
-    It can be traced: under `jax.jit`, with `fn`, `draws`, `seed` and `freeze_decisions` static.
+    Args:
+        fn: a function of arrays, which can be traced.
+        args: its arguments.
+        results: what it returns.
+        keys: (draws,) uint32; each is one perturbed run. See `draw_keys`.
+        freeze_decisions: as above.
 
     Returns:
         For each leaf a scalar: the largest deviation of any entry, as the root mean square over
@@ -82,9 +86,13 @@ def rounding_noise(
         pairs = run.jaxpr(closed.jaxpr, closed.consts, moved)
         return [_deviation(noisy, x) for (_, noisy), x in zip(pairs, expected, strict=True)]
 
-    keys = np.random.default_rng(seed).integers(0, 2**32, draws, dtype=np.uint32)
     each = lax.map(deviations, jnp.asarray(keys))
     return jax.tree.unflatten(structure, [jnp.sqrt(jnp.mean(jnp.square(d))) for d in each])
+
+
+def draw_keys(draws: int, seed: int) -> np.ndarray:
+    """The keys of so many perturbed runs."""
+    return np.random.default_rng(seed).integers(0, 2**32, draws, dtype=np.uint32)
 
 
 def _deviation(noisy: jax.Array, exact: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from compare.gradient_report import GradientReport, Leaf
 
-__all__ = ["gradient_table", "header", "verdict"]
+__all__ = ["console", "gradient_table", "header", "progress", "verdict"]
 
 
 def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence[str]) -> Group:
@@ -28,6 +29,12 @@ def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence
             f"data {', '.join(datasets)}"
         ),
         *(Text(note, style="yellow") for note in notes if note),
+        Text(
+            "A cell: the largest error of any entry, and its share of what rounding explains.\n"
+            "▸ marks the worst leaf. Any dtype is held against the float64 gradient.",
+            style="dim",
+        ),
+        "",
     ]
     return Group(*lines)
 
@@ -98,3 +105,8 @@ def _verdict_text(report: GradientReport) -> Text:
 def console() -> Console:
     """Standard output: colour only in a terminal and without NO_COLOR."""
     return Console(highlight=False)
+
+
+def progress(message: str) -> AbstractContextManager[Any]:
+    """A spinner on standard error while something runs; nothing where that is no terminal."""
+    return Console(stderr=True).status(message)

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.rounding import rounding_noise, unit_in_last_place
+from compare.rounding import draw_keys, rounding_noise, unit_in_last_place
 
 EPS = unit_in_last_place(np.float32)
 
 
 def noise(fn, *args, freeze_decisions=True):
     args = [jnp.asarray(x) for x in args]
-    return rounding_noise(fn, args, fn(*args), draws=16, seed=0, freeze_decisions=freeze_decisions)
+    keys = draw_keys(16, seed=0)
+    return rounding_noise(fn, args, fn(*args), keys, freeze_decisions=freeze_decisions)
 
 
 def test_one_operation_moves_by_units_in_the_last_place():
@@ -98,7 +99,7 @@ def test_the_seed_decides():
     x = np.linspace(1, 2, 7, dtype=np.float32)
     fn = jnp.cumprod
     runs = [
-        rounding_noise(fn, [x], fn(x), draws=16, seed=seed, freeze_decisions=True)
+        rounding_noise(fn, [x], fn(x), draw_keys(16, seed), freeze_decisions=True)
         for seed in (0, 0, 1)
     ]
     assert runs[0] == runs[1] != runs[2]

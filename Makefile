@@ -1,0 +1,33 @@
+# Two commands: `make compare` proves the gradients, `make test` runs the whole gate.
+# PYTHON chooses the interpreter of the virtual environment: make PYTHON=python3.12 compare
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: compare test clean
+
+compare: $(VENV)/.installed-data
+	$(VENV)/bin/python -m compare
+
+test: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/basedpyright
+	$(VENV)/bin/python -m pytest
+
+# A stamp for each set of extras: nothing is installed again until pyproject.toml changes.
+$(VENV)/.installed-data: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[data]'
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[data,dev]'
+	touch $@ $(VENV)/.installed-data
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "handgrad needs Python 3.11 or newer; choose one with: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

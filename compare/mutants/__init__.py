@@ -1,0 +1,1 @@
+"""A gallery of classic wrong gradients, each written out by hand with one mistake in it."""

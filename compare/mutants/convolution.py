@@ -1,0 +1,189 @@
+"""Two convolutions, with strides and a global average.
+
+Images are (batch, height, width, channels), kernels (height, width, in, out); "convolution" is
+correlation, as everywhere in this field. dname is the derivative of the loss with respect to name.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.mutants.mutant import Subject, normal
+
+__all__ = ["SUBJECTS"]
+
+KERNELS = ("0/w", "1/w")
+BIASES = ("0/b", "1/b")
+FIRST = ("0/w", "0/b")
+
+
+def make(seed: int) -> tuple[Any, ...]:
+    """Two layers and three images: (params, x, y)."""
+    rng = np.random.default_rng(seed)
+    params = [
+        {"w": normal(rng, 3, 2, 2, 4, scale=0.3), "b": normal(rng, 4, scale=0.5)},
+        {"w": normal(rng, 2, 3, 4, 5, scale=0.3), "b": normal(rng, 5, scale=0.5)},
+    ]
+    return params, normal(rng, 3, 8, 7, 2), normal(rng, 3, 5)
+
+
+def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+    """ReLU between the layers, tanh after them, a mean over the image, a squared error."""
+
+    def conv(x: jax.Array, layer: Any) -> jax.Array:
+        out = jax.lax.conv_general_dilated(
+            x, layer["w"], window_strides=(1, 1), padding="VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+        return out + layer["b"]
+
+    h = jax.nn.relu(conv(x, params[0]))
+    features = jnp.tanh(conv(h, params[1])).mean(axis=(1, 2))
+    return jnp.mean((features - y) ** 2)
+
+
+def windows(x: jax.Array, w: jax.Array):
+    """For each offset (i, j) into the kernel: where its window lies in x."""
+    height, width = x.shape[1] - w.shape[0] + 1, x.shape[2] - w.shape[1] + 1
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            yield i, j, (slice(None), slice(i, i + height), slice(j, j + width))
+
+
+def conv(x: jax.Array, w: jax.Array) -> jax.Array:
+    """out[p, q] = Σ_ij x[p + i, q + j] w[i, j]."""
+    return sum((x[at] @ w[i, j] for i, j, at in windows(x, w)), start=jnp.zeros((), x.dtype))
+
+
+def kernel_bwd(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
+    """dw[i, j] = Σ over batch and positions of x[p + i, q + j]ᵀ dz[p, q]."""
+    dw = jnp.zeros_like(w)
+    for i, j, at in windows(x, w):
+        dw = dw.at[i, j].set(jnp.einsum("bpqi,bpqo->io", x[at], dz))
+    return dw
+
+
+def image_bwd(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
+    """dx[p + i, q + j] += dz[p, q] w[i, j]ᵀ; windows overlap, so their gradients add up."""
+    dx = jnp.zeros_like(x)
+    for i, j, at in windows(x, w):
+        dx = dx.at[at].add(dz @ w[i, j].T)
+    return dx
+
+
+def bias_bwd(dz: jax.Array) -> jax.Array:
+    """One bias for a whole map: db = Σ over batch and positions of dz."""
+    return dz.sum(axis=(0, 1, 2))
+
+
+def relu_bwd(dh: jax.Array, z: jax.Array) -> jax.Array:
+    """dz = dh where z > 0."""
+    return jnp.where(z > 0, dh, 0)
+
+
+def correct(
+    params: Any,
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    kernel_bwd: Any = kernel_bwd,
+    image_bwd: Any = image_bwd,
+    bias_bwd: Any = bias_bwd,
+    relu_bwd: Any = relu_bwd,
+) -> tuple[Any, Any]:
+    """Kernel, bias and image of each layer (Goodfellow et al. 2016, §9.5)."""
+    (w1, b1), (w2, b2) = ((layer["w"], layer["b"]) for layer in params)
+    z = conv(x, w1) + b1
+    h = jnp.maximum(z, 0)
+    a = jnp.tanh(conv(h, w2) + b2)
+    error = a.mean(axis=(1, 2)) - y
+
+    dfeatures = 2 * error / error.size
+    dz2 = dfeatures[:, None, None, :] / (a.shape[1] * a.shape[2]) * (1 - a**2)
+    dz1 = relu_bwd(image_bwd(h, w2, dz2), z)
+    return (error**2).mean(), [
+        {"w": kernel_bwd(x, w1, dz1), "b": bias_bwd(dz1)},
+        {"w": kernel_bwd(h, w2, dz2), "b": bias_bwd(dz2)},
+    ]
+
+
+CONVOLUTION = Subject("convolution", loss, correct, make)
+
+
+@CONVOLUTION.mutant("kernel_flipped", *FIRST)
+def kernel_not_rotated(*inputs: Any) -> tuple[Any, Any]:
+    """dz, padded all round, is correlated with the kernel as it is, and not turned by 180°.
+
+    The gradient of a correlation is a convolution (Goodfellow et al. 2016, §9.5).
+    """
+
+    def full_correlation(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
+        del x
+        rows, columns = w.shape[0] - 1, w.shape[1] - 1
+        padded = jnp.pad(dz, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
+        return conv(padded, w.swapaxes(2, 3))
+
+    return correct(*inputs, image_bwd=full_correlation)
+
+
+@CONVOLUTION.mutant("kernel_flipped", *KERNELS)
+def kernel_gradient_rotated(*inputs: Any) -> tuple[Any, Any]:
+    """dw is turned by 180°, as it would have to be if the forward pass were a true convolution."""
+    return correct(*inputs, kernel_bwd=lambda x, w, dz: kernel_bwd(x, w, dz)[::-1, ::-1])
+
+
+@CONVOLUTION.mutant("overwritten_not_accumulated", *FIRST)
+def overlapping_windows_overwritten(*inputs: Any) -> tuple[Any, Any]:
+    """dx[window] = ... in the loop over offsets: a pixel keeps the gradient of one window."""
+
+    def assign(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
+        dx = jnp.zeros_like(x)
+        for i, j, at in windows(x, w):
+            dx = dx.at[at].set(dz @ w[i, j].T)
+        return dx
+
+    return correct(*inputs, image_bwd=assign)
+
+
+@CONVOLUTION.mutant("bias_averaged", *BIASES)
+def bias_averaged_over_the_map(*inputs: Any) -> tuple[Any, Any]:
+    """The bias takes the mean over batch and positions."""
+    return correct(*inputs, bias_bwd=lambda dz: dz.mean(axis=(0, 1, 2)))
+
+
+@CONVOLUTION.mutant("bias_summed_over_features", *BIASES)
+def bias_summed_over_channels(*inputs: Any) -> tuple[Any, Any]:
+    """dz.sum() without axes: all channels get the same number."""
+    return correct(*inputs, bias_bwd=lambda dz: jnp.broadcast_to(dz.sum(), dz.shape[-1:]))
+
+
+@CONVOLUTION.mutant("missing_activation_derivative", *FIRST)
+def relu_mask_forgotten(*inputs: Any) -> tuple[Any, Any]:
+    """The gradient passes the ReLU where the signal did not."""
+    return correct(*inputs, relu_bwd=lambda dh, z: dh)
+
+
+@CONVOLUTION.mutant(None, *FIRST)
+def relu_of_the_gradient(*inputs: Any) -> tuple[Any, Any]:
+    """ReLU is applied to the gradient, by its sign and not by the input's.
+
+    Done on purpose to visualise networks (Zeiler & Fergus 2014), and no gradient at all.
+    """
+    return correct(*inputs, relu_bwd=lambda dh, z: jnp.where(dh > 0, dh, 0))
+
+
+@CONVOLUTION.mutant(None, *FIRST)
+def image_gradient_shifted(*inputs: Any) -> tuple[Any, Any]:
+    """The padding goes to one side only: dx arrives a row below where it belongs."""
+    return correct(*inputs, image_bwd=lambda x, w, dz: jnp.roll(image_bwd(x, w, dz), 1, axis=1))
+
+
+@CONVOLUTION.mutant(None, *BIASES, verdict="structure_mismatch")
+def bias_summed_over_the_batch_only(*inputs: Any) -> tuple[Any, Any]:
+    """The dense layer's dz.sum(axis=0) leaves a bias for every pixel, which even broadcasts."""
+    return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0))
+
+
+SUBJECTS = (CONVOLUTION,)

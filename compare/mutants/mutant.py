@@ -1,0 +1,85 @@
+"""What a mutant is, and the model that it gets wrong."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["Mutant", "Subject", "normal"]
+
+Candidate = Callable[..., tuple[Any, Any]]
+Loss = Callable[..., Any]
+Make = Callable[[int], tuple[Any, ...]]
+
+
+class Mutant(NamedTuple):
+    """A wrong gradient.
+
+    Attributes:
+        name: such as `mlp-sign-flipped`.
+        slug: the name of the bug that a diagnosis should find; None if no slug fits.
+        subject: the kind of model.
+        candidate: `candidate(params, *args) -> (loss, grads)`, whose docstring tells the mistake.
+        loss: `loss(params, *args)`, which `jax.grad` differentiates.
+        make: `make(seed) -> (params, *args)`.
+        path: the leaves that come out wrong, such as `0/w`.
+        verdict: what the comparison must say.
+        aliases: other slugs that describe the very same numbers, and as well.
+    """
+
+    name: str
+    slug: str | None
+    subject: str
+    candidate: Candidate
+    loss: Loss
+    make: Make
+    path: tuple[str, ...]
+    verdict: str = "manual_wrong"
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model, its right gradient, and the wrong ones.
+
+    Attributes:
+        name: the kind of model.
+        loss: `loss(params, *args)`.
+        correct: `correct(params, *args) -> (loss, grads)`, derived by hand.
+        make: `make(seed) -> (params, *args)`.
+        mutants: those declared so far.
+    """
+
+    name: str
+    loss: Loss
+    correct: Candidate
+    make: Make
+    mutants: list[Mutant] = field(default_factory=list)
+
+    def mutant(
+        self,
+        slug: str | None,
+        *path: str,
+        verdict: str = "manual_wrong",
+        aliases: tuple[str, ...] = (),
+    ) -> Callable[[Candidate], Candidate]:
+        """Declares the function below it a wrong gradient of this model, named after it."""
+
+        def declare(candidate: Candidate) -> Candidate:
+            name = f"{self.name}-{candidate.__name__.replace('_', '-')}"
+            self.mutants.append(
+                Mutant(
+                    name, slug, self.name, candidate, self.loss, self.make, path, verdict, aliases
+                )
+            )
+            return candidate
+
+        return declare
+
+
+def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> jax.Array:
+    """Independent normals of mean 0 and standard deviation `scale`, in float32."""
+    return jnp.asarray(scale * rng.standard_normal(shape), jnp.float32)

@@ -1,0 +1,132 @@
+"""The algorithms behind `conv2d`: what each piece of it is computed by, on which platform.
+
+Accelerators have one right primitive, `lax.conv_general_dilated`. XLA's CPU convolution is slow
+where the image has few channels, and as a kernel gradient; there the same sums are taken another
+way. The choice is made when the code is lowered, so a program that is exported for another platform
+gets that platform's algorithm.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from manual.rules._blocks import in_blocks
+from manual.rules._windows import Windows, unfold
+
+__all__ = ["correlate", "input_gradient", "kernel_gradient"]
+
+_FEW_CHANNELS = 4
+"""Up to here a CPU is faster with multiplications and additions of whole images (measured: 0.1 of
+the time at one channel, 0.4 at three, 1.7 at eight)."""
+
+_GEMM_CHANNELS = 32
+"""Up to here a CPU is faster with matrix products for the kernel gradient (measured: 0.45 of the
+time at 16 channels, 1.3 at 64)."""
+
+
+@functools.partial(jax.jit, static_argnames=("w", "groups"))
+def correlate(x: jax.Array, kernel: jax.Array, *, w: Windows, groups: int) -> jax.Array:
+    """Σ_ijc x_b,p s+i d−t,q s′+j d′−l,c k_ijco, the convolution without its bias."""
+    direct = functools.partial(_correlate_directly, w=w, groups=groups)
+    if groups > 1 or kernel.shape[2] > _FEW_CHANNELS:
+        return direct(x, kernel)
+    by_offsets = functools.partial(_correlate_by_offsets, w=w)
+    return lax.platform_dependent(x, kernel, cpu=by_offsets, default=direct)
+
+
+def _correlate_directly(x: jax.Array, kernel: jax.Array, *, w: Windows, groups: int) -> jax.Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        w.stride,
+        w.padding,
+        rhs_dilation=w.dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def _correlate_by_offsets(x: jax.Array, kernel: jax.Array, *, w: Windows) -> jax.Array:
+    """The sum, term by term: one loop over y, which XLA fuses, and no matrix product."""
+    n_in, n_out = kernel.shape[2:]
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    seen = unfold(x.astype(wide), w)
+    taps = kernel.astype(wide).reshape(-1, n_in, n_out)
+    terms = [seen[k][..., c, None] * taps[k, c] for k in range(len(seen)) for c in range(n_in)]
+    return sum(terms[1:], terms[0]).astype(x.dtype)
+
+
+@functools.partial(jax.jit, static_argnames=("w", "groups"))
+def input_gradient(dy: jax.Array, kernel: jax.Array, *, w: Windows, groups: int) -> jax.Array:
+    """dx, by correlating the spread dy with the turned kernel (`conv2d_bwd`)."""
+    height, width, n_in, n_out = kernel.shape
+    turned = kernel[::-1, ::-1].reshape(height, width, n_in, groups, n_out // groups)
+    turned = turned.transpose(0, 1, 4, 3, 2).reshape(height, width, n_out // groups, -1)
+    pads = []
+    for axis in (0, 1):
+        reach = (w.window[axis] - 1) * w.dilation[axis]
+        low = reach - w.padding[axis][0]
+        spread = (w.out[axis] - 1) * w.stride[axis] + 1
+        pads.append((low, w.image[axis] + reach - spread - low))
+    return lax.conv_general_dilated(
+        dy,
+        turned,
+        (1, 1),
+        pads,
+        lhs_dilation=w.stride,
+        rhs_dilation=w.dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("w", "groups"))
+def kernel_gradient(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> jax.Array:
+    """dw, by correlating x with dy over the batch (`conv2d_bwd`)."""
+    direct = functools.partial(_kernel_gradient_directly, w=w, groups=groups)
+    if groups > 1 or x.shape[3] > _GEMM_CHANNELS:
+        return direct(x, dy)
+    by_products = functools.partial(_kernel_gradient_by_products, w=w)
+    return lax.platform_dependent(x, dy, cpu=by_products, default=direct)
+
+
+def _kernel_gradient_directly(
+    x: jax.Array, dy: jax.Array, *, w: Windows, groups: int
+) -> jax.Array:
+    """A convolution whose batch is x's channels, whose channels are the batch, and kernel dy."""
+    pads = []
+    for axis in (0, 1):
+        low = w.padding[axis][0]
+        reach = (w.window[axis] - 1) * w.dilation[axis]
+        spread = (w.out[axis] - 1) * w.stride[axis] + 1
+        pads.append((low, spread + reach - w.image[axis] - low))
+    return lax.conv_general_dilated(
+        x,
+        dy,
+        w.dilation,
+        pads,
+        rhs_dilation=w.stride,
+        dimension_numbers=("CHWN", "IHWO", "HWNC"),
+        batch_group_count=groups,
+    )
+
+
+def _kernel_gradient_by_products(x: jax.Array, dy: jax.Array, *, w: Windows) -> jax.Array:
+    """One matrix product for each row of the window, a few examples at a time."""
+    height, width = w.window
+    n_in, n_out = x.shape[3], dy.shape[3]
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+
+    def of_examples(dy: jax.Array, x: jax.Array):
+        seen, dy = unfold(x, w), dy.reshape(-1, n_out)
+        rows = [
+            jnp.concatenate(seen[i * width : (i + 1) * width], axis=3).reshape(-1, width * n_in)
+            for i in range(height)
+        ]
+        products = [jnp.matmul(row.T, dy, preferred_element_type=wide) for row in rows]
+        return (), jnp.stack(products)
+
+    _, dw = in_blocks(of_examples, dy, x)
+    return dw.reshape(height, width, n_in, n_out).astype(x.dtype)

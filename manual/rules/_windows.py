@@ -1,0 +1,143 @@
+"""Windows that slide over an image: their geometry, and the two adjoint maps between the two.
+
+An image x is (batch, height, width, channels). The window at output position (p, q) sees, at its
+offset (i, j), the pixel (p s + i d − t, q s′ + j d′ − l), with (s, s′) the stride, (d, d′) the
+dilation and t, l the padding above and to the left (Dumoulin & Visin 2016, ch. 2 and 5).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+__all__ = ["Padding", "Windows", "fold", "unfold", "windows"]
+
+Pair = tuple[int, int]
+Padding = str | Sequence[Sequence[int]]
+
+
+class Windows(NamedTuple):
+    """A fully resolved set of windows; every pair is (vertical, horizontal).
+
+    Attributes:
+        image: height and width of the image.
+        window: height and width of the window.
+        stride: distance between neighbouring windows.
+        dilation: distance between neighbouring pixels of a window.
+        padding: pixels added in front and behind, for both directions.
+        out: how many windows there are.
+    """
+
+    image: Pair
+    window: Pair
+    stride: Pair
+    dilation: Pair
+    padding: tuple[Pair, Pair]
+    out: Pair
+
+    def offsets(self) -> Iterator[Pair]:
+        """The pixels of a window, dilated, in row-major order."""
+        for i in range(self.window[0]):
+            for j in range(self.window[1]):
+                yield i * self.dilation[0], j * self.dilation[1]
+
+
+def windows(
+    image: Sequence[int],
+    window: Sequence[int],
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int] = (1, 1),
+) -> Windows:
+    """Resolves and checks the settings of a convolution or a pooling.
+
+    Args:
+        image: height and width.
+        window: height and width.
+        stride: as in `Windows`.
+        padding: "VALID" (none), "SAME" (⌈n/s⌉ windows, what is missing split evenly, the odd pixel
+            behind), or ((top, bottom), (left, right)).
+        dilation: as in `Windows`.
+
+    Raises:
+        ValueError: if a setting is no pair of positive integers, the padding is none of these, or
+            no window fits into the image.
+    """
+    for name, value in (("window", window), ("stride", stride), ("dilation", dilation)):
+        if len(value) != 2 or min(value) < 1:
+            raise ValueError(f"{name} must be two positive integers, got {tuple(value)}")
+    extent = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
+    pads = _resolve(padding, image, extent, stride)
+    padded = [n + sum(pad) for n, pad in zip(image, pads, strict=True)]
+    if any(n < e for n, e in zip(padded, extent, strict=True)):
+        raise ValueError(
+            f"a window that spans {tuple(extent)} does not fit into an image of {tuple(padded)}"
+        )
+    out = [(n - e) // s + 1 for n, e, s in zip(padded, extent, stride, strict=True)]
+    return Windows(
+        _pair(image), _pair(window), _pair(stride), _pair(dilation), (pads[0], pads[1]), _pair(out)
+    )
+
+
+def _pair(values: Sequence[int]) -> Pair:
+    first, second = values
+    return int(first), int(second)
+
+
+def _resolve(
+    padding: Padding, image: Sequence[int], extent: Sequence[int], stride: Sequence[int]
+) -> list[Pair]:
+    if padding == "VALID":
+        return [(0, 0), (0, 0)]
+    if padding == "SAME":
+        missing = [
+            max((-(-n // s) - 1) * s + e - n, 0)
+            for n, e, s in zip(image, extent, stride, strict=True)
+        ]
+        return [(m // 2, m - m // 2) for m in missing]
+    pairs = not isinstance(padding, str) and [tuple(pad) for pad in padding]
+    if not pairs or [len(p) for p in pairs] != [2, 2] or min(n for p in pairs for n in p) < 0:
+        raise ValueError(
+            "padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)), none negative; "
+            f"got {padding!r}"
+        )
+    return [_pair(p) for p in pairs]
+
+
+def unfold(x: jax.Array, w: Windows, fill: Any = 0) -> list[jax.Array]:
+    """What each offset of the window sees: kh·kw arrays (batch, *out, channels), row-major.
+
+    Pixels of the padding are `fill`.
+    """
+    (top, bottom), (left, right) = w.padding
+    pads = ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0))
+    x = lax.pad(x, jnp.asarray(fill, x.dtype), pads)
+    span = [(n - 1) * s + 1 for n, s in zip(w.out, w.stride, strict=True)]
+    batch, channels = x.shape[0], x.shape[3]
+    return [
+        lax.slice(x, (0, i, j, 0), (batch, i + span[0], j + span[1], channels), (1, *w.stride, 1))
+        for i, j in w.offsets()
+    ]
+
+
+def fold(part: Callable[[int], jax.Array], w: Windows) -> jax.Array:
+    """The adjoint of `unfold`: puts part(k) back where offset k took it from, and adds up.
+
+    Each part, (batch, *out, channels), is spread with the stride and shifted by its offset, one
+    interior padding, so nothing is scattered; what falls on the padding is cut off.
+    """
+    total = 0
+    for k, (i, j) in enumerate(w.offsets()):
+        y = part(k)
+        pads = ((0, 0, 0), _spread(w, 0, i), _spread(w, 1, j), (0, 0, 0))
+        total = total + lax.pad(y, jnp.zeros((), y.dtype), pads)
+    return jnp.asarray(total)
+
+
+def _spread(w: Windows, axis: int, offset: int) -> tuple[int, int, int]:
+    """The padding (low, high, interior) along one axis that `fold` gives a part."""
+    low = offset - w.padding[axis][0]
+    span = (w.out[axis] - 1) * w.stride[axis] + 1
+    return low, w.image[axis] - low - span, w.stride[axis] - 1

@@ -1,0 +1,122 @@
+import json
+
+import pytest
+
+from compare import cli, problems
+
+
+def run(*argv):
+    """The exit code of one command."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(argv)
+    return exit_.value.code
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    monkeypatch.delenv("HANDGRAD_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_xor_agrees_and_says_so(capsys, tmp_path):
+    file = tmp_path / "xor.json"
+    assert run("gradients", "xor", "--json", str(file)) == cli.AGREE
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out, "plain text where stdout is no terminal"
+    assert max(map(len, out.splitlines())) <= 80
+    lines = out.splitlines()
+    assert lines[1].startswith("cpu · jax ")
+    assert "matmul precision highest · data xor" in lines[1]
+    assert all(path in out for path in ("0/b", "0/w", "1/b", "1/w"))
+    assert lines[-1] == "AGREE: 4 of 4 comparisons"
+
+    content = json.loads(file.read_text())
+    assert content["schema_version"] == 1
+    assert content["command"] == "gradients"
+    assert set(content["environment"]) == {
+        "platform", "device_kind", "device_count", "jax", "jaxlib", "numpy", "python",
+        "matmul_precision",
+    }  # fmt: skip
+    assert [(r["dtype"], r["jit"]) for r in content["results"]] == [
+        ("float64", True), ("float64", False), ("float32", True), ("float32", False),
+    ]  # fmt: skip
+    for result in content["results"]:
+        assert {"problem", "model", "dataset", "agree", "verdict", "loss", "leaves"} <= set(result)
+        assert result["problem"] == result["dataset"] == "xor"
+        assert result["agree"] is True
+        assert len(result["leaves"]) == 4
+
+
+def with_a_factor_2(problem):
+    """The problem with one leaf of its hand-derived gradient doubled."""
+
+    def manual(params, batch):
+        value, grads = problem.manual(params, batch)
+        grads[1]["w"] = 2 * grads[1]["w"]
+        return value, grads
+
+    return problem._replace(manual=manual)
+
+
+def test_disagreement_is_named_and_exits_1(capsys, monkeypatch, tmp_path):
+    wrong = with_a_factor_2(problems.load("xor"))
+    monkeypatch.setattr(cli.problems, "load", lambda name, **settings: wrong)
+    file = tmp_path / "wrong.json"
+    assert run("gradients", "xor", "--dtype", "float32", "--json", str(file)) == cli.DISAGREE
+    out = capsys.readouterr().out
+    assert "MANUAL WRONG  (float32, jit, cpu" in out
+    assert "1/w: manual has" in out
+    assert out.splitlines()[-1] == "DISAGREE: 2 of 2 comparisons"
+    assert {r["verdict"] for r in json.loads(file.read_text())["results"]} == {"manual_wrong"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("gradients", "mnits"), "invalid choice 'mnits'"),
+        (("gradients", "--dtype", "float16"), "invalid choice 'float16'"),
+        (("gradients", "--colour"), "Unrecognized options"),
+        (("compare",), "Unrecognized options"),
+        (("gradients", "xor", "--batch", "0"), "batch must be a positive number of rows, got 0"),
+        (("--platform", "tpu"), "--platform tpu: jax finds only cpu here"),
+        (("--platform", "gpu"), "'handgrad[cuda12]' or 'handgrad[cuda13]'"),
+        (("--json", "no/such/folder/x.json"), "there is no folder no/such/folder"),
+    ],
+)
+def test_wrong_usage_exits_2(argv, message, capsys):
+    assert run(*argv) == cli.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("argv", [("--data-dir", "nowhere"), ("mnist", "--data-dir", "nowhere")])
+def test_missing_data_exits_3(argv, capsys):
+    argv = argv if argv[0].startswith("-") else ("gradients", *argv)
+    assert run(*argv) == cli.DATA
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert err.startswith("handgrad: nowhere")
+    assert "--dataset mnist5k" in err
+
+
+def test_interruption_exits_130(capsys, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.problems, "load", interrupt)
+    assert run("gradients", "xor") == cli.INTERRUPTED
+    assert capsys.readouterr().err == "handgrad: interrupted\n"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    from compare.report import json_file
+
+    file = tmp_path / "results.json"
+    file.write_text("old")
+    with pytest.raises(TypeError):
+        json_file.write(file, "gradients", {}, [{"x": object()}])
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,0 +1,466 @@
+from functools import partial
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from autodiff import mlp as autodiff_mlp
+from compare import assert_gradients_agree, check_gradients, check_rule
+from manual import mlp as manual_mlp
+from manual.rules import activations, dense_bwd, dense_fwd, losses
+from manual.rules.losses import softmax_cross_entropy_with_integer_labels_bwd as cross_entropy_bwd
+from manual.rules.losses import softmax_cross_entropy_with_integer_labels_fwd as cross_entropy_fwd
+
+SIZES = (5, 4, 4, 3)
+PATHS = ["0/b", "0/w", "1/b", "1/w", "2/b", "2/w"]
+
+
+def network(seed=0, sizes=SIZES, rows=7):
+    """Parameters with non-zero biases, and a batch of inputs and labels."""
+    rng = np.random.default_rng(seed)
+    params = [
+        {
+            "w": rng.normal(size=(n, m)).astype(np.float32),
+            "b": rng.normal(size=m).astype(np.float32),
+        }
+        for n, m in pairwise(sizes)
+    ]
+    x = rng.normal(size=(rows, sizes[0])).astype(np.float32)
+    return params, (x, rng.integers(0, sizes[-1], rows).astype(np.int32))
+
+
+def loss(params, batch):
+    return autodiff_mlp.loss(params, batch, activation="tanh")
+
+
+def right(params, batch):
+    return manual_mlp.loss_and_grad(params, batch, activation="tanh")
+
+
+def backward(params, batch, *, tanh_bwd=activations.tanh_bwd, loss_bwd=cross_entropy_bwd):
+    """The same network, with the two derivatives that a person gets wrong as arguments."""
+    a, labels = batch
+    saved = []
+    for i, layer in enumerate(params):
+        z, residuals = dense_fwd(a, layer["w"], layer["b"])
+        a = jnp.tanh(z) if i < len(params) - 1 else z
+        saved.append((residuals, z, a))
+    value, residuals = cross_entropy_fwd(a, labels)
+    da, _ = loss_bwd(residuals, jnp.ones_like(value))
+    grads = []
+    for i, (dense_residuals, z, a) in reversed(list(enumerate(saved))):
+        dz = da if i == len(params) - 1 else tanh_bwd(z, a, da)
+        da, dw, db = dense_bwd(dense_residuals, dz)
+        grads.append({"w": dw, "b": db})
+    return value, grads[::-1]
+
+
+def by_tanh(z, a, da):
+    return da * (1 - a**2)
+
+
+def changed(change):
+    """The right gradient with one leaf changed: (layer, name, how)."""
+    layer, name, how = change
+
+    def candidate(params, batch):
+        value, grads = right(params, batch)
+        grads[layer][name] = how(grads[layer][name])
+        return value, grads
+
+    return candidate
+
+
+def everywhere(factor):
+    def candidate(params, batch):
+        value, grads = right(params, batch)
+        return value, jax.tree.map(lambda g: factor(len(batch[0])) * g, grads)
+
+    return candidate
+
+
+def wrong_axis_bwd(residuals, d_loss):
+    log_p, labels = residuals
+    one_hot = jnp.eye(log_p.shape[1])[labels]
+    p = jax.nn.softmax(log_p, axis=0)
+    return (p - one_hot) * d_loss / len(labels), None
+
+
+def with_biases(bias_gradient):
+    """Every bias gradient from the layer's δ, which a bias of 0 rows would sum."""
+
+    def candidate(params, batch):
+        def per_example(x, y):
+            return jax.grad(loss)(params, (x[None], y[None]))
+
+        deltas = jax.vmap(per_example)(*batch)
+        value, grads = right(params, batch)
+        for own, delta in zip(grads, deltas, strict=True):
+            own["b"] = bias_gradient(delta["b"] / len(batch[0]))
+        return value, grads
+
+    return candidate
+
+
+BELOW = ["0/b", "0/w", "1/b", "1/w"]
+BIASES = ["0/b", "1/b", "2/b"]
+PLANTED = {
+    "missing 1/m": (everywhere(lambda m: m), PATHS),
+    "sign": (everywhere(lambda m: -1), PATHS),
+    "factor 2": (changed((1, "w", lambda g: 2 * g)), ["1/w"]),
+    "bias summed over everything": (
+        with_biases(lambda d: jnp.full(d.shape[1:], d.sum())),
+        BIASES,
+    ),
+    "bias averaged": (with_biases(lambda d: d.mean(axis=0)), BIASES),
+    "missing activation derivative": (
+        lambda p, b: backward(p, b, tanh_bwd=lambda z, a, da: da),
+        BELOW,
+    ),
+    "derivative at the output": (
+        lambda p, b: backward(p, b, tanh_bwd=lambda z, a, da: da * (1 - jnp.tanh(a) ** 2)),
+        BELOW,
+    ),
+    "transposed square weight": (changed((1, "w", lambda g: g.T)), ["1/w"]),
+    "softmax over the wrong axis": (
+        lambda p, b: backward(p, b, tanh_bwd=by_tanh, loss_bwd=wrong_axis_bwd),
+        PATHS,
+    ),
+    "one bias off by 0.1%": (changed((1, "b", lambda g: g.at[2].multiply(1.001))), ["1/b"]),
+    "one weight off by 1e-9": (changed((0, "w", lambda g: g.at[1, 2].add(1e-9))), ["0/w"]),
+    "a row left out": (
+        lambda p, b: right(p, (b[0][:-1], b[1][:-1])),
+        ["loss", *PATHS],
+    ),
+}
+
+
+def wrong_leaves(report):
+    return [leaf.path for leaf in report.leaves if not leaf.agrees]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "jit"),
+    [("float32", True), ("float64", True), ("bfloat16", True), ("float32", False)],
+)
+def test_right_gradients_agree(dtype, jit):
+    report = check_gradients(right, loss, *network(), dtype=dtype, jit=jit)
+    assert report.agree, report
+    assert [leaf.path for leaf in report.leaves] == PATHS
+    assert {leaf.dtype for leaf in report.leaves} == {dtype}
+    assert report.jit is jit
+    assert report.worst in report.leaves
+    assert report.loss.manual == pytest.approx(report.loss.reference, rel=0.02)
+
+
+def test_the_test_network_is_right_before_it_is_made_wrong():
+    params, batch = network()
+    assert check_gradients(lambda p, b: backward(p, b, tanh_bwd=by_tanh), loss, params, batch).agree
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_errors_are_detected_and_located(name):
+    candidate, paths = PLANTED[name]
+    report = check_gradients(candidate, loss, *network())
+    assert report.verdict == "manual_wrong"
+    assert wrong_leaves(report) == [path for path in paths if path != "loss"]
+    assert report.worst is not None
+    assert report.worst.path in paths
+    assert all(any(line.startswith(f"{path}: ") for line in report.details) for path in paths)
+
+
+def test_nan_on_both_sides_is_not_agreement():
+    params, batch = network()
+    params[1]["b"][3] = np.nan
+    report = check_gradients(right, loss, params, batch)
+    assert report.verdict == "nonfinite"
+    assert "1/w: manual has 16 of 16 entries not finite, the first at (0, 0): nan" in report.details
+    assert "1/w: autodiff has 16 of 16 entries not finite, the first at (0, 0): nan" in (
+        report.details
+    )
+
+
+def test_one_infinite_entry_is_found():
+    candidate = changed((2, "w", lambda g: g.at[3, 1].set(jnp.inf)))
+    report = check_gradients(candidate, loss, *network())
+    assert report.verdict == "nonfinite"
+    assert report.details == (
+        "2/w: manual has 1 of 12 entries not finite, the first at (3, 1): inf",
+    )
+
+
+def missing(params, batch):
+    value, grads = right(params, batch)
+    del grads[1]["b"]
+    grads[2]["c"] = grads[2]["b"]
+    return value, grads
+
+
+STRUCTURE = {
+    "missing and extra": (
+        missing,
+        [
+            "1/b: is missing from manual's gradient",
+            "2/c: is in manual's gradient and not in the parameter",
+        ],
+    ),
+    "broadcastable scalar": (
+        changed((1, "b", lambda g: g.sum())),
+        ["1/b: manual's gradient has shape (), the parameter has (4,)"],
+    ),
+    "transposed": (
+        changed((0, "w", lambda g: g.T)),
+        ["0/w: manual's gradient has shape (4, 5), the parameter has (5, 4)"],
+    ),
+    "dtype": (
+        changed((0, "w", lambda g: g.astype(jnp.float16))),
+        ["0/w: manual's gradient has dtype float16, the parameter has float32"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURE)
+def test_structure_comes_first(name):
+    candidate, details = STRUCTURE[name]
+    report = check_gradients(candidate, loss, *network())
+    assert report.verdict == "structure_mismatch"
+    assert list(report.details) == details
+    assert "STRUCTURE MISMATCH" in str(report)
+
+
+def test_another_container_is_a_mismatch():
+    def candidate(params, batch):
+        value, grads = right(params, batch)
+        return value, tuple(grads)
+
+    report = check_gradients(candidate, loss, *network())
+    assert report.verdict == "structure_mismatch"
+    assert len(report.details) == 1
+
+
+def test_a_loss_that_is_not_a_scalar_on_one_side():
+    report = check_gradients(lambda p, b: (right(p, b)[0][None], right(p, b)[1]), loss, *network())
+    assert report.verdict == "structure_mismatch"
+    assert report.details == ("loss: manual's shape is (1,), autodiff's is ()",)
+
+
+def test_a_wrong_loss_with_a_right_gradient_is_wrong():
+    report = check_gradients(lambda p, b: (right(p, b)[0] + 1, right(p, b)[1]), loss, *network())
+    assert report.verdict == "manual_wrong"
+    assert wrong_leaves(report) == []
+    assert report.details[0].startswith("loss: manual has")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_smallest_detectable_error_is_detected(dtype):
+    point = network()
+    detectable = check_gradients(right, loss, *point, dtype=dtype).detectable
+    assert 0 < detectable < 1e-12
+    for sign in (1, -1):
+        candidate = changed((2, "b", lambda g, s=sign: g.at[1].add(s * 2 * detectable)))
+        assert not check_gradients(candidate, loss, *point, dtype=dtype).agree
+
+
+def inaccurate(params, batch):
+    """Right mathematics; in float32 half the digits of the gradient are lost."""
+    value, grads = right(params, batch)
+    mantissa = 12 if grads[0]["w"].dtype == jnp.float32 else 52
+    return value, jax.tree.map(lambda g: jax.lax.reduce_precision(g, 11, mantissa), grads)
+
+
+def test_bad_arithmetic_is_found_in_the_dtype_asked_for():
+    assert check_gradients(inaccurate, loss, *network(), dtype="float64").agree
+    report = check_gradients(inaccurate, loss, *network(), dtype="float32")
+    assert report.verdict == "manual_wrong"
+    assert {leaf.dtype for leaf in report.leaves} == {"float32"}
+
+
+def test_a_broken_baseline_does_not_loosen_the_check():
+    """Autodiff loses half its digits too, at other places: manual still has to be right."""
+
+    @jax.custom_vjp
+    def broken(params, batch):
+        return loss(params, batch)
+
+    broken.defvjp(
+        lambda p, b: (loss(p, b), (p, b)),
+        lambda res, g: (jax.tree.map(lambda x: -x * g, inaccurate(*res)[1]), None),
+    )
+    assert not check_gradients(inaccurate, lambda p, b: -broken(p, b), *network()).agree
+
+
+def test_exact_zeros_agree():
+    params, batch = network()
+    params = jax.tree.map(np.zeros_like, params)
+    assert check_gradients(right, loss, params, batch).agree
+
+
+def test_any_pytree_and_any_argument():
+    def loss(params, x, options, tokens):
+        h = options["f"](x @ params["in"]["w"]) * options["scale"]
+        return (h[tokens] ** options["power"]).mean() if options["name"] == "a" else h.sum()
+
+    params = {"in": {"w": np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)}}
+    x = np.random.default_rng(1).normal(size=(4, 3))
+    options = {"f": jnp.tanh, "scale": 2.0, "power": 2, "name": "a", "none": None}
+    tokens = np.asarray([0, 3, 3])
+    report = check_gradients(jax.value_and_grad(loss), loss, params, x, options, tokens)
+    assert report.agree
+    assert [leaf.path for leaf in report.leaves] == ["in/w"]
+
+
+def test_keys_are_arguments():
+    def loss(w, key):
+        return (jax.random.bernoulli(key, 0.5, w.shape) * w**2).sum()
+
+    assert check_gradients(jax.value_and_grad(loss), loss, jnp.arange(5.0), jax.random.key(0)).agree
+
+
+def numpy_candidate(w, x):
+    w, x = np.asarray(w), np.asarray(x)
+    return ((x @ w) ** 2).sum(), 2 * x.T @ (x @ w)
+
+
+def test_a_numpy_backward_pass_runs_without_jit():
+    w, x = np.ones((3, 2), np.float32), np.ones((4, 3), np.float32)
+
+    def loss(w, x):
+        return ((x @ w) ** 2).sum()
+
+    assert check_gradients(numpy_candidate, loss, w, x, jit=False).agree
+    with pytest.raises(
+        ValueError, match="numpy_candidate cannot be traced by jax; pass jit=False: "
+    ):
+        check_gradients(numpy_candidate, loss, w, x)
+
+
+def test_assertion_carries_the_report():
+    assert_gradients_agree(right, loss, *network())
+    with pytest.raises(AssertionError, match=r"MANUAL WRONG(.|\n)*1/b: manual has"):
+        assert_gradients_agree(PLANTED["one bias off by 0.1%"][0], loss, *network())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], ()), "params has no leaves"),
+        (({"w": np.arange(3)}, ()), "parameter params/w is int64; every parameter must be"),
+        (({"w": 1.0}, ()), "parameter params/w is float; every parameter must be"),
+    ],
+)
+def test_parameters_without_a_gradient_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        check_gradients(right, loss, *arguments)
+
+
+def test_other_wrong_input_is_refused():
+    params, batch = network()
+    with pytest.raises(ValueError, match="dtype must be a floating type"):
+        check_gradients(right, loss, params, batch, dtype="int32")
+    with pytest.raises(
+        ValueError, match=r"must return the pair \(loss, grads\); it returned a dict"
+    ):
+        check_gradients(lambda p, b: {}, loss, params, batch)
+
+
+def test_report_in_words_and_in_json():
+    report = check_gradients(PLANTED["factor 2"][0], loss, *network())
+    text = str(report)
+    assert text.startswith("MANUAL WRONG  (float32, jit, cpu, matmul precision highest)")
+    assert "1/w" in text
+    assert "WRONG  ← worst" in text
+    assert max(map(len, text.splitlines()[:10])) <= 100
+    data = report.to_dict()
+    assert data["verdict"] == "manual_wrong"
+    assert data["agree"] is False
+    assert data["worst"] == "1/w"
+    assert data["leaves"][3]["path"] == "1/w"
+    assert data["leaves"][3]["cosine"] == pytest.approx(1)
+    assert not any("nonfinite" in key for key in data["leaves"][3])
+
+
+def test_nan_is_null_with_a_flag():
+    report = check_gradients(STRUCTURE["transposed"][0], loss, *network())
+    leaf = next(leaf for leaf in report.to_dict()["leaves"] if leaf["path"] == "0/w")
+    assert leaf["max_abs"] is None
+    assert leaf["max_abs_nonfinite"] == "nan"
+
+
+def random_setting(rng):
+    activation = str(rng.choice(sorted(activations.ACTIVATIONS)))
+    name = str(rng.choice(sorted(losses.LOSSES)))
+    sizes = rng.integers(1, 40, rng.integers(2, 6)).tolist()
+    return activation, name, sizes, int(rng.integers(1, 50))
+
+
+def random_point(rng, name, sizes, rows):
+    scale = 10.0 ** rng.uniform(-2, 2)
+    params = [
+        {"w": rng.normal(size=(n, m)) * scale / np.sqrt(n), "b": rng.normal(size=m) * scale}
+        for n, m in pairwise(sizes)
+    ]
+    x = rng.normal(size=(rows, sizes[0]))
+    if name.endswith("integer_labels"):
+        return params, (x, rng.integers(0, sizes[-1], rows))
+    targets = rng.uniform(size=(rows, sizes[-1]))
+    return params, (x, targets / targets.sum(axis=1, keepdims=True))
+
+
+def test_two_hundred_right_networks_raise_no_alarm():
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        activation, name, sizes, rows = random_setting(rng)
+        settings = {"activation": activation, "loss": name}
+        manual = partial(manual_mlp.loss_and_grad, **settings)
+        loss = partial(autodiff_mlp.loss, **settings)
+        for seed in range(10):
+            point = random_point(rng, name, sizes, rows)
+            dtype = ("float64", "float32")[i % 2]
+            report = check_gradients(manual, loss, *point, dtype=dtype, seed=seed)
+            assert report.agree, f"{settings} {sizes} {rows}\n{report}"
+
+
+def test_a_right_rule_agrees():
+    x, w, b = (jnp.asarray(np.random.default_rng(0).normal(size=s)) for s in ((5, 3), (3, 2), (2,)))
+    report = check_rule(dense_fwd, dense_bwd, x, w, b, reference=lambda x, w, b: x @ w + b)
+    assert report.agree, report
+    assert [leaf.path for leaf in report.leaves] == ["b", "w", "x"]
+
+
+RULES = {
+    "ignores d_out": (lambda res, d: (jnp.ones_like(res[0]),), ["x"]),
+    "uses its first row for all": (lambda res, d: (d[0][None] * (1 - res[0] ** 2),), ["x"]),
+    "is None for a floating input": (lambda res, d: (None,), ["x"]),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_wrong_rules_are_detected(name):
+    bwd, paths = RULES[name]
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
+    report = check_rule(activations.tanh_fwd, bwd, x)
+    assert report.verdict == "manual_wrong"
+    assert wrong_leaves(report) == paths
+
+
+def test_a_wrong_forward_pass_is_detected():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
+    report = check_rule(activations.tanh_fwd, activations.tanh_bwd, x, reference=jnp.sin)
+    assert report.verdict == "manual_wrong"
+    assert report.details[0].startswith("out: manual has")
+
+
+def test_the_number_of_cotangents_is_checked():
+    x, w, b = jnp.ones((5, 3)), jnp.ones((3, 2)), jnp.ones(2)
+    report = check_rule(dense_fwd, lambda res, d: dense_bwd(res, d)[:2], x, w, b)
+    assert report.verdict == "structure_mismatch"
+    assert report.details == ("b: is missing from manual's gradient",)
+    report = check_rule(dense_fwd, lambda res, d: (*dense_bwd(res, d), d), x, w, b)
+    assert report.verdict == "structure_mismatch"
+
+
+def test_integer_inputs_have_no_cotangent():
+    logits, labels = network()[0][0]["w"], np.asarray([0, 1, 1, 3, 2])
+    assert check_rule(cross_entropy_fwd, cross_entropy_bwd, logits, labels).agree
