@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["GradientReport", "Leaf", "Loss", "json_ready"]
+__all__ = ["Diagnosis", "GradientReport", "Leaf", "Loss", "json_ready"]
 
 
 class Loss(NamedTuple):
@@ -134,6 +134,26 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     # Scaled first: the squares of very small or large entries would not be finite.
     a, b = a / scale_a, b / scale_b
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What went wrong in a hand-derived gradient.
+
+    Attributes:
+        bug: the name of the mistake, such as `missing_activation_derivative`; or `unknown`.
+        path: a leaf that it spoils.
+        site: `file:line` of the loss where the mistake is made; "" where the source is not known.
+        evidence: a sentence with numbers.
+        confirmed: whether the mistake, made on purpose, gives the candidate's numbers in every
+            leaf, to rounding.
+    """
+
+    bug: str
+    path: str
+    site: str
+    evidence: str
+    confirmed: bool
 
 
 @dataclass(frozen=True)

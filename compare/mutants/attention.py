@@ -16,17 +16,17 @@ __all__ = ["SUBJECTS"]
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """An embedding, one head, a read-out, three sequences of five: (params, x, y)."""
+    """An embedding, one head, a read-out, four sequences of five: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {
         "embed": normal(rng, 7, 6, scale=0.6),
-        "wq": normal(rng, 6, 4, scale=0.8),
-        "wk": normal(rng, 6, 4, scale=0.8),
+        "wq": normal(rng, 6, 3, scale=0.8),
+        "wk": normal(rng, 6, 3, scale=0.8),
         "wv": normal(rng, 6, 8, scale=0.6),
         "wo": normal(rng, 8, 6, scale=0.6),
         "head": normal(rng, 6, 2, scale=0.6),
     }
-    return params, normal(rng, 3, 5, 7), normal(rng, 3, 5, 2)
+    return params, normal(rng, 4, 5, 7), normal(rng, 4, 5, 2)
 
 
 def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:

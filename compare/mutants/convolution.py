@@ -1,9 +1,10 @@
-"""Two convolutions, with strides and a global average.
+"""Two convolutions and a global average.
 
 Images are (batch, height, width, channels), kernels (height, width, in, out); "convolution" is
 correlation, as everywhere in this field. dname is the derivative of the loss with respect to name.
 """
 
+import itertools
 from typing import Any
 
 import jax
@@ -44,32 +45,38 @@ def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.mean((features - y) ** 2)
 
 
-def windows(x: jax.Array, w: jax.Array):
-    """For each offset (i, j) into the kernel: where its window lies in x."""
+def windows(x: jax.Array, w: jax.Array) -> list[Any]:
+    """For each offset (i, j) into the kernel, row by row: which pixels of x it meets."""
     height, width = x.shape[1] - w.shape[0] + 1, x.shape[2] - w.shape[1] + 1
-    for i in range(w.shape[0]):
-        for j in range(w.shape[1]):
-            yield i, j, (slice(None), slice(i, i + height), slice(j, j + width))
+    offsets = itertools.product(range(w.shape[0]), range(w.shape[1]))
+    return [(slice(None), slice(i, i + height), slice(j, j + width)) for i, j in offsets]
+
+
+def patches(x: jax.Array, w: jax.Array) -> jax.Array:
+    """What every offset meets, side by side: (batch, height, width, offsets, channels)."""
+    return jnp.stack([x[at] for at in windows(x, w)], axis=3)
 
 
 def conv(x: jax.Array, w: jax.Array) -> jax.Array:
-    """out[p, q] = Σ_ij x[p + i, q + j] w[i, j]."""
-    return sum((x[at] @ w[i, j] for i, j, at in windows(x, w)), start=jnp.zeros((), x.dtype))
+    """out[p, q] = Σ_ij x[p + i, q + j] w[i, j], as one product over offsets and channels."""
+    return jnp.einsum("bpqki,kio->bpqo", patches(x, w), w.reshape(-1, *w.shape[2:]))
 
 
 def kernel_bwd(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
     """dw[i, j] = Σ over batch and positions of x[p + i, q + j]ᵀ dz[p, q]."""
-    dw = jnp.zeros_like(w)
-    for i, j, at in windows(x, w):
-        dw = dw.at[i, j].set(jnp.einsum("bpqi,bpqo->io", x[at], dz))
-    return dw
+    return jnp.einsum("bpqki,bpqo->kio", patches(x, w), dz).reshape(w.shape)
+
+
+def patches_bwd(w: jax.Array, dz: jax.Array) -> jax.Array:
+    """What each window sends back to the pixels that it met: dz[p, q] w[i, j]ᵀ."""
+    return jnp.einsum("bpqo,kio->kbpqi", dz, w.reshape(-1, *w.shape[2:]))
 
 
 def image_bwd(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
     """dx[p + i, q + j] += dz[p, q] w[i, j]ᵀ; windows overlap, so their gradients add up."""
     dx = jnp.zeros_like(x)
-    for i, j, at in windows(x, w):
-        dx = dx.at[at].add(dz @ w[i, j].T)
+    for at, dpatch in zip(windows(x, w), patches_bwd(w, dz), strict=True):
+        dx = dx.at[at].add(dpatch)
     return dx
 
 
@@ -140,8 +147,8 @@ def overlapping_windows_overwritten(*inputs: Any) -> tuple[Any, Any]:
 
     def assign(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
         dx = jnp.zeros_like(x)
-        for i, j, at in windows(x, w):
-            dx = dx.at[at].set(dz @ w[i, j].T)
+        for at, dpatch in zip(windows(x, w), patches_bwd(w, dz), strict=True):
+            dx = dx.at[at].set(dpatch)
         return dx
 
     return correct(*inputs, image_bwd=assign)

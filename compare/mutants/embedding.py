@@ -20,7 +20,7 @@ PADDING = 2
 def make_classifier(seed: int) -> tuple[Any, ...]:
     """A bag of embedded words and a read-out: (params, tokens, labels)."""
     rng = np.random.default_rng(seed)
-    params = {"table": normal(rng, VOCABULARY, 4), "positions": normal(rng, 5, 4)}
+    params: dict[str, Any] = {"table": normal(rng, VOCABULARY, 4), "positions": normal(rng, 5, 4)}
     params["out"] = {"w": normal(rng, 4, 3), "b": normal(rng, 3)}
     # 35 draws from 6 words: every word is repeated, and three never occur.
     tokens = jnp.asarray(rng.integers(6, size=(7, 5)), jnp.int32)

@@ -60,14 +60,8 @@ def skip_connection_forgotten(*inputs: Any) -> tuple[Any, Any]:
 
 @RESIDUAL.mutant("overwritten_not_accumulated", "embed", aliases=("path_cut",))
 def branch_overwritten_by_skip(*inputs: Any) -> tuple[Any, Any]:
-    """dh = ... twice where the second should be dh += ...: only the skip connection survives."""
-
-    def assign(dskip: jax.Array, dbranch: jax.Array) -> jax.Array:
-        dh = dbranch
-        dh = dskip
-        return dh
-
-    return residual(*inputs, join=assign)
+    """dh = dbranch, and then dh = dskip where dh += dskip belongs: the branch is lost."""
+    return residual(*inputs, join=lambda dskip, dbranch: dskip)
 
 
 def make_gate(seed: int) -> tuple[Any, ...]:

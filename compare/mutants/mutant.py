@@ -65,15 +65,23 @@ class Subject:
         *path: str,
         verdict: str = "manual_wrong",
         aliases: tuple[str, ...] = (),
+        make: Make | None = None,
     ) -> Callable[[Candidate], Candidate]:
-        """Declares the function below it a wrong gradient of this model, named after it."""
+        """Declares the function below it a wrong gradient of this model, named after it.
+
+        Args:
+            slug: as in `Mutant`.
+            *path: as in `Mutant`.
+            verdict: as in `Mutant`.
+            aliases: as in `Mutant`.
+            make: inputs of its own, where the mistake does not fit or show in the subject's.
+        """
 
         def declare(candidate: Candidate) -> Candidate:
-            name = f"{self.name}-{candidate.__name__.replace('_', '-')}"
+            name = f"{self.name}-{candidate.__name__}".replace("_", "-")
+            inputs = make or self.make
             self.mutants.append(
-                Mutant(
-                    name, slug, self.name, candidate, self.loss, self.make, path, verdict, aliases
-                )
+                Mutant(name, slug, self.name, candidate, self.loss, inputs, path, verdict, aliases)
             )
             return candidate
 

@@ -100,7 +100,7 @@ def through_time(
     add: Any = add,
     read: Any = read,
     steps: int | None = None,
-) -> dict[str, jax.Array]:
+) -> dict[str, Any]:
     """The recurrent gradients, from the last step to the first; dhs is what the loss sends to h."""
     grads = {name: jnp.zeros_like(params[name]) for name in RECURRENT}
     dh_next = jnp.zeros_like(hs[0])

@@ -1,7 +1,7 @@
 """Blocks of rows that stay in the cache: how the CPU takes what is summed over rows."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax

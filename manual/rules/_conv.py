@@ -92,9 +92,7 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> 
     return lax.platform_dependent(x, dy, cpu=by_products, default=direct)
 
 
-def _kernel_gradient_directly(
-    x: jax.Array, dy: jax.Array, *, w: Windows, groups: int
-) -> jax.Array:
+def _kernel_gradient_directly(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> jax.Array:
     """A convolution whose batch is x's channels, whose channels are the batch, and kernel dy."""
     pads = []
     for axis in (0, 1):

@@ -5,6 +5,8 @@ an example. Statistics are taken in float32 where x is narrower; y and dx have x
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -29,15 +31,22 @@ def _wide_rows(x: jax.Array) -> jax.Array:
     return x.reshape(-1, x.shape[-1]).astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a b at full precision, whatever the default of the platform."""
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a b, vector times matrix or matrix times vector, exact to the dtype."""
     return lax.dot(a, b, precision=lax.Precision.HIGHEST)
 
 
-def _by_platform(of_rows, *rows: jax.Array):
-    """`of_rows` block by block on a CPU, at once elsewhere; decided when the code is lowered."""
+def _fused_product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The same, as a sum that is fused with what makes a and b."""
+    return jnp.sum(a * b, axis=1) if a.ndim == 2 else jnp.sum(a[:, None] * b, axis=0)
+
+
+def _by_platform(of_rows: Callable[..., Any], *rows: jax.Array):
+    """`of_rows(dot, *rows)`: block by block on a CPU, fused elsewhere; decided when lowered."""
     return lax.platform_dependent(
-        *rows, cpu=functools.partial(in_blocks, of_rows), default=of_rows
+        *rows,
+        cpu=functools.partial(in_blocks, functools.partial(of_rows, _product)),
+        default=functools.partial(of_rows, _fused_product),
     )
 
 
@@ -56,8 +65,7 @@ def layer_norm_fwd(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: 
     rows = _wide_rows(x)
     mean = rows.mean(axis=1)[:, None]
     centred = rows - mean
-    # The barrier keeps r one number a row; without it XLA on CPU writes out its broadcast.
-    r = lax.optimization_barrier(lax.rsqrt(jnp.mean(centred * centred, axis=1) + epsilon))[:, None]
+    r = lax.rsqrt(jnp.mean(centred * centred, axis=1) + epsilon)[:, None]
     y = centred * r * scale + bias
     return y.reshape(x.shape).astype(x.dtype), (x, scale, mean, r)
 
@@ -86,23 +94,21 @@ def layer_norm_bwd(
     return dx.reshape(x.shape), dscale.astype(scale.dtype), dbias.astype(scale.dtype)
 
 
+layer_norm = tie(layer_norm_fwd, layer_norm_bwd)
+
+
 @jax.jit
-def _layer_norm_rows(
-    x: jax.Array, dy: jax.Array, mean: jax.Array, r: jax.Array, scale: jax.Array
-):
-    def of_rows(x, dy, mean, r):
+def _layer_norm_rows(x: jax.Array, dy: jax.Array, mean: jax.Array, r: jax.Array, scale: jax.Array):
+    def of_rows(dot, x, dy, mean, r):
         centred, dy = _wide_rows(x) - mean, _wide_rows(dy)
         c, gamma = x.shape[1], scale.astype(dy.dtype)
         product = dy * centred
-        mean_g = _dot(dy, gamma)[:, None] / c
-        mean_g_centred = _dot(product, gamma)[:, None] / c
+        mean_g = dot(dy, gamma)[:, None] / c
+        mean_g_centred = dot(product, gamma)[:, None] / c
         dx = r * (dy * gamma - mean_g - centred * (r * r * mean_g_centred))
-        return dx.astype(x.dtype), (_dot(r[:, 0], product), dy.sum(axis=0))
+        return dx.astype(x.dtype), (dot(r[:, 0], product), dy.sum(axis=0))
 
     return _by_platform(of_rows, x, dy, mean, r)
-
-
-layer_norm = tie(layer_norm_fwd, layer_norm_bwd)
 
 
 def rms_norm_fwd(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6):
@@ -115,7 +121,7 @@ def rms_norm_fwd(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6):
     """
     chex.assert_shape(scale, (x.shape[-1],))
     rows = _wide_rows(x)
-    r = lax.optimization_barrier(lax.rsqrt(jnp.mean(rows * rows, axis=1) + epsilon))[:, None]
+    r = lax.rsqrt(jnp.mean(rows * rows, axis=1) + epsilon)[:, None]
     y = rows * r * scale
     return y.reshape(x.shape).astype(x.dtype), (x, scale, r)
 
@@ -135,17 +141,17 @@ def rms_norm_bwd(
     return dx.reshape(x.shape), dscale.astype(scale.dtype)
 
 
+rms_norm = tie(rms_norm_fwd, rms_norm_bwd)
+
+
 @jax.jit
 def _rms_norm_rows(x: jax.Array, dy: jax.Array, r: jax.Array, scale: jax.Array):
-    def of_rows(x, dy, r):
+    def of_rows(dot, x, dy, r):
         wide, dy = _wide_rows(x), _wide_rows(dy)
         c, gamma = x.shape[1], scale.astype(dy.dtype)
         product = dy * wide
-        mean_gx = _dot(product, gamma)[:, None] / c
+        mean_gx = dot(product, gamma)[:, None] / c
         dx = r * (dy * gamma - wide * (r * r * mean_gx))
-        return dx.astype(x.dtype), _dot(r[:, 0], product)
+        return dx.astype(x.dtype), dot(r[:, 0], product)
 
     return _by_platform(of_rows, x, dy, r)
-
-
-rms_norm = tie(rms_norm_fwd, rms_norm_bwd)

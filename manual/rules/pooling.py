@@ -8,7 +8,9 @@ small in the networks that pool; for one window over the whole image there is
 None of the derivatives depends on x, so what is kept of it is x[:0]: no bytes, but its shape.
 """
 
+import functools
 import math
+from collections.abc import Sequence
 
 import chex
 import jax
@@ -34,8 +36,21 @@ __all__ = [
 Pair = tuple[int, int]
 
 
-def _windows(image: Pair, window: Pair, stride: Pair | None, padding: Padding) -> Windows:
+def _windows(image: Sequence[int], window: Pair, stride: Pair | None, padding: Padding) -> Windows:
     return windows(image, window, window if stride is None else stride, padding)
+
+
+@functools.partial(jax.jit, static_argnames="w")
+def _first_maximum(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
+    """The maximum of each window, and the number of the first offset that has it."""
+    y, *rest = unfold(x, w, fill=-jnp.inf)
+    where = jnp.zeros(y.shape, np.min_scalar_type(math.prod(w.window) - 1))
+    for k, candidate in enumerate(rest, start=1):
+        # Not "candidate > y", which a NaN never is; one that has come out stays.
+        beaten = ~(candidate <= y) & (y == y)
+        y = jnp.where(beaten, candidate, y)
+        where = jnp.where(beaten, jnp.asarray(k, where.dtype), where)
+    return y, where
 
 
 def max_pool_fwd(
@@ -59,13 +74,7 @@ def max_pool_fwd(
     chex.assert_rank(x, 4)
     chex.assert_type(x, float)
     w = _windows(x.shape[1:3], window, stride, padding)
-    first, *rest = unfold(x, w, fill=-jnp.inf)
-    y, where = first, jnp.zeros(first.shape, np.min_scalar_type(math.prod(w.window) - 1))
-    for k, candidate in enumerate(rest, start=1):
-        # Not "candidate > y", which a NaN never is; one that has come out stays.
-        beaten = ~(candidate <= y) & (y == y)
-        y = jnp.where(beaten, candidate, y)
-        where = jnp.where(beaten, jnp.asarray(k, where.dtype), where)
+    y, where = _first_maximum(x, w=w)
     return y, (where, x[:0])
 
 
@@ -94,15 +103,19 @@ def max_pool_bwd(
     """
     where, empty = residuals
     w = _windows(empty.shape[1:3], window, stride, padding)
-    if w.stride == w.window:
-        height, width = w.window
-        k = np.arange(height * width, dtype=where.dtype).reshape(height, 1, width, 1)
-        dx = jnp.where(_per_window(where) == k, _per_window(dy), 0)
-        return (_join(dx, w),)
-    return (fold(lambda k: jnp.where(where == k, dy, 0), w),)
+    return (_to_first_maximum(dy, where, w=w),)
 
 
 max_pool = tie(max_pool_fwd, max_pool_bwd)
+
+
+@functools.partial(jax.jit, static_argnames="w")
+def _to_first_maximum(dy: jax.Array, where: jax.Array, *, w: Windows) -> jax.Array:
+    if w.stride != w.window:
+        return fold(lambda k: jnp.where(where == k, dy, 0), w)
+    height, width = w.window
+    k = np.arange(height * width, dtype=where.dtype).reshape(height, 1, width, 1)
+    return _join(jnp.where(_per_window(where) == k, _per_window(dy), 0), w)
 
 
 def _per_window(a: jax.Array) -> jax.Array:
@@ -126,16 +139,13 @@ def _counts(w: Windows, count_include_pad: bool) -> np.ndarray:
     """How many entries each window averages: (), or (p, q, 1) where padding does not count."""
     if count_include_pad:
         return np.asarray(math.prod(w.window))
-    ones = [
-        [
-            sum(0 <= at * s + i - lead < n for i in range(k))
-            for at in range(out)
-        ]
+    rows, columns = (
+        np.array([sum(0 <= at * s + i - lead < n for i in range(k)) for at in range(out)])
         for out, s, (lead, _), n, k in zip(
             w.out, w.stride, w.padding, w.image, w.window, strict=True
         )
-    ]  # fmt: skip
-    return np.outer(*ones)[:, :, None]
+    )
+    return rows[:, None, None] * columns[None, :, None]
 
 
 def avg_pool_fwd(

