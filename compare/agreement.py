@@ -11,7 +11,8 @@ import numpy as np
 from scipy import special
 
 from compare.evaluation import DRAWS, Arrays, Evaluation, Key, Result, Side
-from compare.gradient_report import GradientReport, Leaf, Loss
+from compare.gradient_report import Diagnosis, GradientReport, Leaf, Loss
+from compare.investigation import Disagreement, Outcome, investigate, overruled
 from compare.trees import (
     Layout,
     cast,
@@ -74,7 +75,7 @@ def judge(
         loss=found.loss,
         leaves=tuple(row for (kind, _), row in found.rows.items() if kind == "grad"),
         details=tuple(found.details),
-        diagnosis=None,
+        diagnosis=found.diagnosis,
         dtype=_common_dtype(arrays),
         jit=jit,
         platform=device.platform,
@@ -92,6 +93,7 @@ class _Finding(NamedTuple):
     rows: Rows
     details: list[str]
     detectable: float = math.nan
+    diagnosis: Diagnosis | None = None
 
 
 class _Judge(NamedTuple):
@@ -112,8 +114,13 @@ class _Judge(NamedTuple):
             return _Finding("structure_mismatch", loss, self._unjudged(manual, autodiff), faults)
         faults = self._nonfinite_faults(manual, autodiff)
         if faults:
-            return _Finding("nonfinite", loss, self._unjudged(manual, autodiff), faults)
+            outcome = self._overruled(arrays, manual, autodiff)
+            verdict, details = (outcome.verdict, outcome.details) if outcome else ("nonfinite", [])
+            rows = self._unjudged(manual, autodiff)
+            return _Finding(verdict, loss, rows, [*faults, *details])
+        return self._numbers(arrays, manual, autodiff)
 
+    def _numbers(self, arrays: Arrays, manual: Result, autodiff: Result) -> _Finding:
         manual64, reference, noise = self._in_float64(arrays)
         loss = Loss(manual.total, autodiff.total, reference.total)
         faults = self._nonfinite_faults(manual64, reference)
@@ -122,11 +129,44 @@ class _Judge(NamedTuple):
             return _Finding("nonfinite", loss, self._unjudged(manual64, reference), faults)
         rows = self._mathematics(manual64, reference, noise)
         detectable = max(row.tolerance for (kind, _), row in rows.items() if kind == "grad")
-        if all(row.agrees for row in rows.values()) and not _is_float64_on_cpu(arrays):
+        wrong = [_difference(row) for row in rows.values() if not row.agrees]
+        if wrong:
+            outcome = self._investigate(arrays, manual64, reference, rows)
+            details = [*wrong, *outcome.details]
+            return _Finding(outcome.verdict, loss, rows, details, detectable, outcome.diagnosis)
+        if not _is_float64_on_cpu(arrays):
             noise = self._noise(arrays, autodiff, freeze_decisions=False)
             rows = self._arithmetic(manual, autodiff, reference, noise)
         wrong = [_difference(row) for row in rows.values() if not row.agrees]
-        return _Finding("manual_wrong" if wrong else "agree", loss, rows, wrong, detectable)
+        verdict = "manual_inaccurate" if wrong else "agree"
+        return _Finding(verdict, loss, rows, wrong, detectable)
+
+    def _investigate(self, arrays: Arrays, manual: Result, autodiff: Result, rows: Rows) -> Outcome:
+        with jax.enable_x64(True), _on_cpu():
+            return investigate(self._disagreement(arrays, manual, autodiff, rows))
+
+    def _overruled(self, arrays: Arrays, manual: Result, autodiff: Result) -> Outcome | None:
+        """The referee's word where only jax.grad's gradient is not finite."""
+        only_autodiff = not any(self._faults_of("manual", manual)) and np.isfinite(autodiff.total)
+        if not only_autodiff:
+            return None
+        with jax.enable_x64(True), _on_cpu():
+            rows = self._unjudged(manual, autodiff)
+            return overruled(self._disagreement(arrays, manual, autodiff, rows))
+
+    def _disagreement(
+        self, arrays: Arrays, manual: Result, autodiff: Result, rows: Rows
+    ) -> Disagreement:
+        return Disagreement(
+            self.manual,
+            self.autodiff,
+            self.evaluation,
+            [cast(x, np.float64) for x in arrays],
+            (_in_float64(manual), _in_float64(autodiff)),
+            rows,
+            self._mathematics,
+            NOISE_FACTOR,
+        )
 
     def _in_float64(self, arrays: Arrays) -> tuple[Result, Result, Result]:
         """Manual, autodiff and autodiff's rounding noise, in float64 on CPU."""
@@ -188,13 +228,11 @@ class _Judge(NamedTuple):
         return faults
 
     def _nonfinite_faults(self, manual: Result, autodiff: Result) -> list[str]:
-        sides = {"manual": manual, "autodiff": autodiff}
-        return [
-            fault
-            for name, side in sides.items()
-            for (_, path), leaf in side.leaves(self.value_name).items()
-            for fault in nonfinite_faults(name, path, leaf)
-        ]
+        return [*self._faults_of("manual", manual), *self._faults_of("autodiff", autodiff)]
+
+    def _faults_of(self, name: str, side: Result) -> list[str]:
+        leaves = side.leaves(self.value_name)
+        return [f for (_, path), leaf in leaves.items() for f in nonfinite_faults(name, path, leaf)]
 
     def _unjudged(self, manual: Result, autodiff: Result) -> Rows:
         """Manual beside autodiff where no tolerance applies: no leaf agrees."""
@@ -203,6 +241,10 @@ class _Judge(NamedTuple):
             key: Leaf.compare(key[1], m.get(key), a.get(key), dtype=leaf.dtype, agrees=False)
             for key, leaf in {**m, **a}.items()
         }
+
+
+def _in_float64(result: Result) -> Result:
+    return Result(*(jax.tree.map(lambda x: np.asarray(x, np.float64), tree) for tree in result))
 
 
 def _floor(noise: np.ndarray, reference: np.ndarray, dtype: Any) -> float:

@@ -52,10 +52,17 @@ class Result(NamedTuple):
 
 
 class Side:
-    """One function `(params, *args) -> (value, grads)`, compiled once for each shape and dtype."""
+    """One function `(params, *args) -> (value, grads)`, compiled once for each shape and dtype.
 
-    def __init__(self, fn: Callable[..., Any]):
+    Args:
+        fn: the function.
+        loss: for the side that differentiates, `loss(params, *args) -> scalar`, whose gradient it
+            returns.
+    """
+
+    def __init__(self, fn: Callable[..., Any], loss: Callable[..., Any] | None = None):
         self.fn = fn
+        self.loss = loss
         self.jitted = jax.jit(self.eager, static_argnames="layout")
         self.noise = jax.jit(
             self._noise,
@@ -99,7 +106,7 @@ def side(fn: Callable[..., Any]) -> Side:
 @functools.lru_cache(maxsize=_KEPT)
 def differentiated(loss: Callable[..., Any]) -> Side:
     """The side that computes the value of `loss`, and its gradient by `jax.grad`."""
-    return Side(jax.value_and_grad(loss))
+    return Side(jax.value_and_grad(loss), loss)
 
 
 class Evaluation(NamedTuple):

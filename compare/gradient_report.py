@@ -161,11 +161,12 @@ class GradientReport:
     """The outcome of one comparison. `str()` of it is for a terminal, `to_dict()` for JSON.
 
     Attributes:
-        verdict: `agree`, `manual_wrong`, `nonfinite` or `structure_mismatch`.
+        verdict: `agree`, `manual_wrong`, `autodiff_wrong`, `manual_inaccurate` (right in float64,
+            or an unstable formula), `kink`, `nonfinite`, `structure_mismatch` or `inconclusive`.
         loss: the loss of each side (for a rule: the sum of its outputs).
         leaves: every leaf of the gradient, in the order of the parameters.
         details: what was found, a sentence each, where the verdict is not `agree`.
-        diagnosis: None; no bug is named yet.
+        diagnosis: the bug, where manual is wrong; else None.
         dtype: the dtype asked for.
         jit: whether both sides ran under `jax.jit`.
         platform: `cpu`, `gpu` or `tpu`.
@@ -178,7 +179,7 @@ class GradientReport:
     loss: Loss
     leaves: tuple[Leaf, ...]
     details: tuple[str, ...]
-    diagnosis: None
+    diagnosis: Diagnosis | None
     dtype: str
     jit: bool
     platform: str
@@ -200,6 +201,7 @@ class GradientReport:
         """The report as plain JSON types; see `json_ready` for numbers that JSON does not have."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         own |= {"agree": self.agree, "loss": self.loss._asdict()}
+        own["diagnosis"] = asdict(self.diagnosis) if self.diagnosis else None
         own["leaves"] = [asdict(leaf) for leaf in self.leaves]
         own["worst"] = self.worst.path if self.worst else None
         return json_ready(own)

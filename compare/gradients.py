@@ -101,7 +101,7 @@ def check_rule(
     """
     rule = _Rule(fwd, bwd, reference or (lambda *xs: fwd(*xs)[0]), inputs)
     args = (rule.fixed, rule.random_cotangents(seed))
-    sides = Side(rule.manual), Side(rule.autodiff)
+    sides = Side(rule.manual), Side(rule.autodiff, rule.loss)
     return judge(*sides, rule.floating, args, dtype=dtype, seed=seed, value_name="out")
 
 
@@ -134,6 +134,12 @@ class _Rule:
     def autodiff(self, floating: dict[str, Any], fixed: dict[str, Any], d_out: Any) -> Any:
         out, pullback = jax.vjp(lambda f: self.reference(*self._in_order(f, fixed)), floating)
         return out, pullback(d_out)[0]
+
+    def loss(self, floating: dict[str, Any], fixed: dict[str, Any], d_out: Any) -> Any:
+        """A scalar with the cotangents as its gradient: Σ d_out · out."""
+        out = self.reference(*self._in_order(floating, fixed))
+        products = jax.tree.map(lambda d, y: jnp.sum(d * y), d_out, out)
+        return sum(jax.tree.leaves(products))
 
     def _in_order(self, floating: dict[str, Any], fixed: dict[str, Any]) -> list[Any]:
         return [{**floating, **fixed}[name] for name in self.names]

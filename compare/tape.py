@@ -18,7 +18,7 @@ from jax.extend import core
 
 from compare.rounding import called_jaxpr
 
-__all__ = ["Equation", "Tape", "record"]
+__all__ = ["Equation", "Tape", "record", "site_of"]
 
 LONGEST_UNROLLED = 64
 """Scans with more steps than this stay one equation."""
@@ -128,7 +128,7 @@ class _Recorder:
             return self.constant(atom.val) if isinstance(atom, core.Literal) else env[atom]
 
         for group in _groups(jaxpr):
-            where = site or _site(group.eqns[0])
+            where = site or site_of(group.eqns[0])
             slots = [read(atom) for atom in group.invars]
             outs = self.group(group, slots, where, step)
             env.update(zip(group.outvars, outs, strict=True))
@@ -293,7 +293,7 @@ def _is_users(file: str) -> bool:
     return not own and not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
 
 
-def _site(eqn: core.JaxprEqn) -> str:
+def site_of(eqn: core.JaxprEqn) -> str:
     """The innermost line of the user's own code that led to an equation."""
     for frame in _frames(eqn):
         if _is_users(frame.file_name):

@@ -124,7 +124,7 @@ def _kernel_gradient_by_products(x: jax.Array, dy: jax.Array, *, w: Windows) -> 
             for i in range(height)
         ]
         products = [jnp.matmul(row.T, dy, preferred_element_type=wide) for row in rows]
-        return (), jnp.stack(products)
+        return None, jnp.stack(products)
 
     _, dw = in_blocks(of_examples, dy, x)
     return dw.reshape(height, width, n_in, n_out).astype(x.dtype)

@@ -99,7 +99,7 @@ layer_norm = tie(layer_norm_fwd, layer_norm_bwd)
 
 @jax.jit
 def _layer_norm_rows(x: jax.Array, dy: jax.Array, mean: jax.Array, r: jax.Array, scale: jax.Array):
-    def of_rows(dot, x, dy, mean, r):
+    def of_rows(dot, dy, x, mean, r):
         centred, dy = _wide_rows(x) - mean, _wide_rows(dy)
         c, gamma = x.shape[1], scale.astype(dy.dtype)
         product = dy * centred
@@ -108,7 +108,7 @@ def _layer_norm_rows(x: jax.Array, dy: jax.Array, mean: jax.Array, r: jax.Array,
         dx = r * (dy * gamma - mean_g - centred * (r * r * mean_g_centred))
         return dx.astype(x.dtype), (dot(r[:, 0], product), dy.sum(axis=0))
 
-    return _by_platform(of_rows, x, dy, mean, r)
+    return _by_platform(of_rows, dy, x, mean, r)
 
 
 def rms_norm_fwd(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6):
@@ -146,7 +146,7 @@ rms_norm = tie(rms_norm_fwd, rms_norm_bwd)
 
 @jax.jit
 def _rms_norm_rows(x: jax.Array, dy: jax.Array, r: jax.Array, scale: jax.Array):
-    def of_rows(dot, x, dy, r):
+    def of_rows(dot, dy, x, r):
         wide, dy = _wide_rows(x), _wide_rows(dy)
         c, gamma = x.shape[1], scale.astype(dy.dtype)
         product = dy * wide
@@ -154,4 +154,4 @@ def _rms_norm_rows(x: jax.Array, dy: jax.Array, r: jax.Array, scale: jax.Array):
         dx = r * (dy * gamma - wide * (r * r * mean_gx))
         return dx.astype(x.dtype), dot(r[:, 0], product)
 
-    return _by_platform(of_rows, x, dy, r)
+    return _by_platform(of_rows, dy, x, r)
