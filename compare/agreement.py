@@ -151,6 +151,9 @@ class _Judge(NamedTuple):
         if not only_autodiff:
             return None
         with jax.enable_x64(True), _on_cpu():
+            arrays = [cast(x, np.float64) for x in arrays]
+            manual = self.evaluation.run(self.manual, arrays)
+            autodiff = self.evaluation.run(self.autodiff, arrays)
             rows = self._unjudged(manual, autodiff)
             return overruled(self._disagreement(arrays, manual, autodiff, rows))
 
@@ -162,7 +165,7 @@ class _Judge(NamedTuple):
             self.autodiff,
             self.evaluation,
             [cast(x, np.float64) for x in arrays],
-            (_in_float64(manual), _in_float64(autodiff)),
+            (manual, autodiff),
             rows,
             self._mathematics,
             NOISE_FACTOR,
@@ -241,10 +244,6 @@ class _Judge(NamedTuple):
             key: Leaf.compare(key[1], m.get(key), a.get(key), dtype=leaf.dtype, agrees=False)
             for key, leaf in {**m, **a}.items()
         }
-
-
-def _in_float64(result: Result) -> Result:
-    return Result(*(jax.tree.map(lambda x: np.asarray(x, np.float64), tree) for tree in result))
 
 
 def _floor(noise: np.ndarray, reference: np.ndarray, dtype: Any) -> float:

@@ -1,5 +1,6 @@
 """Walking a tape backwards, with the pullback of chosen equations changed."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -170,7 +171,8 @@ class Backward:
 
 
 def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Callable[..., Any]:
-    @jax.jit
+    # Hundreds of small programs that run a few times: the compiler need not try hard.
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def pull(inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
         def of_varied(*xs: Any) -> list[Any]:
             full = list(inputs)

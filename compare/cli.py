@@ -13,6 +13,7 @@ from compare import problems
 from compare.datasets import DataError
 from compare.gradient_report import GradientReport
 from compare.gradients import check_gradients
+from compare.mutants.runs import run_all
 from compare.report import json_file, terminal
 
 __all__ = ["main"]
@@ -98,6 +99,7 @@ def gradients(
     console.print(
         terminal.header(environment, [p.dataset for p in loaded], [p.note for p in loaded])
     )
+    console.print(terminal.LEGEND)
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
     names = ", ".join(p.name for p in loaded)
     # Most of the time is XLA's compiler, which runs beside other threads.
@@ -121,7 +123,34 @@ def gradients(
     return AGREE if all(report.agree for report in everything) else DISAGREE
 
 
-COMMANDS = {"gradients": gradients}
+def mutants(
+    only: tyro.conf.Positional[str] = "", /, *, seed: int = 0, json: Path | None = None
+) -> int:
+    """Run the checker against a gallery of classic wrong gradients: detected? named?
+
+    Args:
+        only: those whose name contains this; all if not given.
+        seed: of the parameters and the data.
+        json: write the results to this file.
+    """
+    _require_writable(json)
+    console = terminal.console()
+    runs = []
+    with terminal.progress("running mutants") as status:
+        for run in run_all(only, seed):
+            runs.append(run)
+            status.update(f"{len(runs)} mutants run, the last: {run.mutant}")
+    if not runs:
+        raise UsageError(f"no mutant's name contains {only!r}; leave it out to run them all")
+    environment = json_file.environment("highest")
+    console.print(terminal.header(environment, ["the gallery of mutants"], []))
+    console.print(terminal.mutant_table([run._asdict() for run in runs]))
+    if json is not None:
+        json_file.write(json, "mutants", environment, [run._asdict() for run in runs])
+    return AGREE if all(run.detected and run.right is not False for run in runs) else DISAGREE
+
+
+COMMANDS = {"gradients": gradients, "mutants": mutants}
 """Every command by its name."""
 
 

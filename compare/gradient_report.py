@@ -1,6 +1,8 @@
 """What a comparison of two gradients found, as data and as text."""
 
+import linecache
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
@@ -210,16 +212,88 @@ class GradientReport:
         how = f"{self.dtype}, {'jit' if self.jit else 'no jit'}, {self.platform}"
         lines = [
             f"{self.verdict.upper().replace('_', ' ')}  ({how}, matmul precision {self.precision})",
+            _MEANINGS[self.verdict],
+            "",
             f"loss: manual {self.loss.manual:.9g}, autodiff {self.loss.autodiff:.9g}, "
             f"float64 reference {self.loss.reference:.9g}",
-            "",
             *_table(self.leaves, self.worst),
-            "",
-            *self.details,
         ]
+        if self.diagnosis is not None:
+            lines += ["", *_diagnosis_lines(self.diagnosis)]
+        if self.details:
+            lines += ["", *_wrapped(self.details)]
         if self.agree:
-            lines.append(f"An error of {self.detectable:.1e} in any one entry would be caught.")
+            lines += ["", f"An error of {self.detectable:.1e} in any one entry would be caught."]
         return "\n".join(lines)
+
+
+_MEANINGS = {
+    "agree": "Manual is jax.grad to rounding.",
+    "manual_wrong": "The hand-derived gradient is wrong.",
+    "autodiff_wrong": "The hand-derived gradient is right; jax.grad of this loss is wrong.",
+    "manual_inaccurate": "The mathematics is right; the formula loses digits.",
+    "kink": "Both are right: the point sits on a kink, where each has its own convention.",
+    "nonfinite": "There are NaN or infinite entries.",
+    "structure_mismatch": "The gradient does not have the structure of the parameters.",
+    "inconclusive": "They differ by more than rounding, and it cannot be told who is wrong.",
+}
+
+_ADVICE = {
+    "missing_batch_mean": "divide by the batch size once, where the loss takes its mean",
+    "extra_batch_mean": "divide by the batch size once only",
+    "sign_flipped": "look for target − prediction, or a subtraction's second operand",
+    "constant_factor": "look for a constant that the derivative brings down or the loss divides by",
+    "missing_factor": "the derivative of a product keeps the other factor",
+    "transposed": "dx = dy wᵀ and dw = xᵀ dy: check which factor is transposed",
+    "bias_summed_over_features": "sum over the examples only: dz.sum(axis=0)",
+    "bias_averaged": "sum over the examples; the mean is in dz already",
+    "missing_activation_derivative": "multiply by f′(z) before going on",
+    "activation_derivative_at_output": "f′ takes z, or is written as a function of a: not both",
+    "activation_derivative_twice": "multiply by f′(z) once",
+    "wrong_activation": "forward and backward use different activations",
+    "softmax_wrong_axis": "normalise and sum over the classes, not over the examples",
+    "diagonal_softmax_jacobian": "dz = p ⊙ (dp − Σ p dp): every class depends on every logit",
+    "normalisation_terms_missing": "the mean and the variance depend on the input too",
+    "scale_omitted": "the scale of the forward pass belongs in the backward pass",
+    "path_cut": "the value is used on another path, whose derivative adds to this one",
+    "overwritten_not_accumulated": "derivatives of several uses add up: += and not =",
+    "time_steps_truncated": "carry dh back through every time step",
+    "dropped_examples": "every example contributes, also those of the last short batch",
+    "missing_weight_decay": "the penalty has a derivative too: λ w or 2 λ w",
+    "mask_redrawn": "use the mask of the forward pass: the same key",
+    "dropout_scale_missing": "the kept entries carry 1/keep in both passes",
+    "kernel_flipped": "check where the kernel is turned by 180 degrees",
+}
+
+
+def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
+    """Like a compiler's error: the bug, the line of source, the evidence, what to look at."""
+    lines = [f"bug: {diagnosis.bug}" + (", confirmed" if diagnosis.confirmed else "")]
+    if diagnosis.site:
+        lines += [f"  at {diagnosis.site}", *_source(diagnosis.site)]
+    lines += _wrapped([diagnosis.evidence])
+    if diagnosis.bug in _ADVICE:
+        lines.append(f"  look at: {_ADVICE[diagnosis.bug]}")
+    return lines
+
+
+def _source(site: str) -> list[str]:
+    """The line of source at `file:line`; nothing if it cannot be read."""
+    file, _, number = site.rpartition(":")
+    line = linecache.getline(file, int(number)).strip()
+    return [f"    | {line}"] if line else []
+
+
+def _wrapped(sentences: Sequence[str]) -> list[str]:
+    """Sentences at 96 columns, the following lines of each indented."""
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(
+            sentence, 96, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False,
+            break_long_words=False,
+        )
+    ]  # fmt: skip
 
 
 def json_ready(value: Any) -> Any:

@@ -11,7 +11,7 @@ from jax import lax
 from jax.extend import core
 
 from compare.rounding import called_jaxpr, unit_in_last_place
-from compare.tape import site_of
+from compare.tape import inner_site, site_of
 
 __all__ = ["Ties", "nudged", "ties"]
 
@@ -25,16 +25,16 @@ class Ties(NamedTuple):
     Attributes:
         name: the primitive, such as `max`.
         site: `file:line` of the user's code.
-        count: how many entries.
+        entries: how many there are.
     """
 
     name: str
     site: str
-    count: int
+    entries: int
 
     def __str__(self) -> str:
-        entries = "entry sits" if self.count == 1 else "entries sit"
-        return f"{self.count} {entries} on the kink of {self.name} ({self.site or 'no source'})"
+        sit = "entry sits" if self.entries == 1 else "entries sit"
+        return f"{self.entries} {sit} on the kink of {self.name} ({self.site or 'no source'})"
 
 
 def ties(fn: Callable[..., Any], args: Sequence[Any]) -> list[Ties]:
@@ -48,7 +48,7 @@ def ties(fn: Callable[..., Any], args: Sequence[Any]) -> list[Ties]:
     def count(inputs: list[Any]) -> list[Any]:
         counts: list[Any] = []
         found.clear()
-        _walk(closed.jaxpr, closed.consts, inputs, counts, found, "")
+        _walk(closed.jaxpr, closed.consts, inputs, counts, found, ("", ""))
         return counts
 
     counts = jax.jit(count)([jnp.asarray(x) for x in jax.tree.leaves(args)])
@@ -73,8 +73,9 @@ def _walk(
     inputs: Sequence[Any],
     counts: list[Any],
     found: list[tuple[str, str]],
-    call: str,
+    call: tuple[str, str],
 ) -> list[Any]:
+    """Evaluates a jaxpr and counts its ties; `call` is the library function around it, and where."""
     env: dict[core.Var, Any] = dict(zip(jaxpr.invars, inputs, strict=True))
     env.update(zip(jaxpr.constvars, consts, strict=True))
 
@@ -83,17 +84,19 @@ def _walk(
 
     for eqn in jaxpr.eqns:
         values = [read(v) for v in eqn.invars]
+        name, site = call[0] or eqn.primitive.name, call[1] or site_of(eqn)
         inner = called_jaxpr(eqn)
         if inner is not None:
-            name = eqn.params.get("name", call)
-            outs = _walk(inner.jaxpr, inner.consts, values, counts, found, name)
+            within = inner_site(inner, site)
+            called = (eqn.params.get("name", call[0]), within) if within else ("", "")
+            outs = _walk(inner.jaxpr, inner.consts, values, counts, found, called)
         else:
             outs = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
             outs = list(outs) if eqn.primitive.multiple_results else [outs]
             tied = _tied(eqn, values, outs)
             if tied is not None:
                 counts.append(tied)
-                found.append((call or eqn.primitive.name, site_of(eqn)))
+                found.append((name, site))
         env.update(zip(eqn.outvars, outs, strict=True))
     return [read(v) for v in jaxpr.outvars]
 

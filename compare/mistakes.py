@@ -329,6 +329,12 @@ _MISTAKES: tuple[_Mistake, ...] = (
         lambda edge: "the softmax normalised over another axis",
     ),
     _Mistake(
+        _always("softmax_wrong_axis"),
+        _is_softmax,
+        _softmax_summed_over_other_axis,
+        lambda edge: "the sum in the softmax's derivative over another axis",
+    ),
+    _Mistake(
         _always("overwritten_not_accumulated"),
         lambda edge: _rows_of_gather(edge) is not None,
         _last_row_wins,

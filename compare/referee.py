@@ -78,8 +78,8 @@ def rule(
     opinions = []
     for path, direction in _directions(leaves, manual, autodiff, paths, seed):
         value, error = derivative(leaves, constants, path, direction)
-        along = [float(np.vdot(g[path], direction)) for g in (manual, autodiff)]
-        opinions.append(Opinion(path, *along, value, error))
+        by_manual, by_autodiff = (float(np.vdot(g[path], direction)) for g in (manual, autodiff))
+        opinions.append(Opinion(path, by_manual, by_autodiff, value, error))
     method = "complex step" if exact else "central differences"
     return Ruling(_verdict(opinions), method, opinions)
 

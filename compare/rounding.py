@@ -278,6 +278,8 @@ def _aval(atom: Any) -> Any:
 def _terms(eqn: core.JaxprEqn) -> float:
     """How many terms an equation adds up for one entry of its result."""
     name, p = eqn.primitive.name, eqn.params
+    if not eqn.invars:
+        return 1
     shape: Any = getattr(_aval(eqn.invars[0]), "shape", ())
     if name == "dot_general":
         return math.prod(shape[axis] for axis in p["dimension_numbers"][0][0])

@@ -18,7 +18,7 @@ from jax.extend import core
 
 from compare.rounding import called_jaxpr
 
-__all__ = ["Equation", "Tape", "record", "site_of"]
+__all__ = ["Equation", "Tape", "inner_site", "record", "site_of"]
 
 LONGEST_UNROLLED = 64
 """Scans with more steps than this stay one equation."""
@@ -145,7 +145,7 @@ class _Recorder:
         (eqn,) = group.eqns
         inner = called_jaxpr(eqn)
         if inner is not None:
-            return self.jaxpr(inner.jaxpr, inner.consts, inputs, _inner_site(inner, site), step)
+            return self.jaxpr(inner.jaxpr, inner.consts, inputs, inner_site(inner, site), step)
         if eqn.primitive.name == "scan" and eqn.params["length"] <= LONGEST_UNROLLED:
             return self.scan(eqn, inputs, site)
         return self.append(
@@ -161,12 +161,12 @@ class _Recorder:
         xs = inputs[n_consts + n_carry :]
         steps = range(p["length"])[::-1] if p["reverse"] else range(p["length"])
         stacks: list[list[int]] = [[0] * p["length"] for _ in eqn.outvars[n_carry:]]
-        inner_site = _inner_site(body, site)
+        within = inner_site(body, site)
         for turn, t in enumerate(steps):
             at = (number, turn)
             self.carries += [(number, turn, slot) for slot in carry]
             x = [self.take(slot, t, site, at) for slot in xs]
-            outs = self.jaxpr(body.jaxpr, body.consts, [*consts, *carry, *x], inner_site, at)
+            outs = self.jaxpr(body.jaxpr, body.consts, [*consts, *carry, *x], within, at)
             # A state that is also an output is two values: only one of them is carried.
             carry = [self.copy(slot, site, at) for slot in outs[:n_carry]]
             for stack, slot in zip(stacks, outs[n_carry:], strict=True):
@@ -313,7 +313,7 @@ def _library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
     return "", called
 
 
-def _inner_site(inner: core.ClosedJaxpr, site: str) -> str:
+def inner_site(inner: core.ClosedJaxpr, site: str) -> str:
     """Where the equations of a call are to be located: at the call, if it is of a library."""
     source = inner.jaxpr.debug_info.func_src_info or ""
     file = source.rsplit(" at ", 1)[-1].rsplit(":", 1)[0]

@@ -20,12 +20,16 @@ __all__ = [
 
 
 def by_path(tree: Any, root: str = "") -> dict[str, np.ndarray]:
-    """The leaves of `tree` as NumPy arrays, by path: `0/w`, with `root` in front where given."""
+    """The leaves of `tree` as NumPy arrays, by path: `0/w`, with `root` in front where given.
+
+    A tree that is one array has the path `params`, where no root is given.
+    """
     return {_path(path, root): np.asarray(leaf) for path, leaf in tree_leaves_with_path(tree)}
 
 
 def _path(path: Any, root: str) -> str:
-    return "/".join(part for part in (root, keystr(path, simple=True, separator="/")) if part)
+    own = keystr(path, simple=True, separator="/")
+    return "/".join(part for part in (root, own) if part) or "params"
 
 
 def is_float(leaf: Any) -> bool:

@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from compare.gradient_report import GradientReport, Leaf
 
-__all__ = ["console", "gradient_table", "header", "progress", "verdict"]
+__all__ = [
+    "LEGEND", "console", "gradient_table", "header", "mutant_table", "progress", "verdict"
+]  # fmt: skip
 
 
 def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence[str]) -> Group:
@@ -29,14 +31,16 @@ def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence
             f"data {', '.join(datasets)}"
         ),
         *(Text(note, style="yellow") for note in notes if note),
-        Text(
-            "A cell: the largest error of any entry, and its share of what rounding explains.\n"
-            "▸ marks the worst leaf. Any dtype is held against the float64 gradient.",
-            style="dim",
-        ),
-        "",
     ]
     return Group(*lines)
+
+
+LEGEND = Text(
+    "A cell: the largest error of any entry, and its share of what rounding explains.\n"
+    "▸ marks the worst leaf. Any dtype is held against the float64 gradient.\n",
+    style="dim",
+)
+"""How to read `gradient_table`."""
 
 
 def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
@@ -60,6 +64,40 @@ def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
     table.add_section()
     table.add_row("verdict", "", *(_verdict_text(report) for report in reports))
     return table
+
+
+def mutant_table(runs: Sequence[dict[str, Any]]) -> Group:
+    """One row for each wrong gradient, and the totals."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("mutant", "detected", "named"):
+        table.add_column(name, overflow="fold")
+    table.add_column("s", justify="right")
+    for run in runs:
+        named = run["named"] or ("–" if run["right"] is None else "not named")
+        wrong = run["right"] is False
+        table.add_row(
+            escape(run["mutant"]),
+            "yes" if run["detected"] else Text("NO", style="bold red"),
+            Text(named, style="bold red" if run["named"] and wrong else "yellow" if wrong else ""),
+            f"{run['seconds']:.1f}",
+        )
+    return Group(table, *_totals(runs))
+
+
+def _totals(runs: Sequence[dict[str, Any]]) -> list[Text]:
+    detected = sum(run["detected"] for run in runs)
+    nameable = [run for run in runs if run["expected"]]
+    named = sum(bool(run["right"]) for run in nameable)
+    wrong = sum(run["right"] is False and run["named"] is not None for run in runs)
+    confirmed = sum(run["confirmed"] for run in runs if run["named"])
+    total = sum(bool(run["named"]) for run in runs)
+    done = detected == len(runs) and not wrong
+    return [
+        Text(f"named {named} of {len(nameable)} whose bug has a name; {wrong} wrong names; "
+             f"{confirmed} of {total} names confirmed"),
+        Text(f"DETECTED: {detected} of {len(runs)} wrong gradients",
+             style="bold green" if done else "bold white on red"),
+    ]  # fmt: skip
 
 
 def verdict(reports: Sequence[GradientReport]) -> RenderableType:
@@ -107,6 +145,6 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def progress(message: str) -> AbstractContextManager[Any]:
+def progress(message: str) -> Status:
     """A spinner on standard error while something runs; nothing where that is no terminal."""
     return Console(stderr=True).status(message)

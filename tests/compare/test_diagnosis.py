@@ -1,0 +1,176 @@
+"""Which bug: named, located and confirmed, for functions of a user's own; never guessed."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax import lax
+
+from compare import check_gradients
+
+
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def line_of(function, text):
+    """`file:line` of the line of a function that contains `text`."""
+    lines, first = inspect.getsourcelines(function)
+    (offset,) = (i for i, line in enumerate(lines) if text in line)
+    return f"{inspect.getsourcefile(function)}:{first + offset}"
+
+
+def diagnose(candidate, loss, params, *args):
+    report = check_gradients(candidate, loss, params, *args)
+    assert report.verdict == "manual_wrong", report
+    assert report.diagnosis is not None
+    return report.diagnosis
+
+
+def wrong_in(loss, change):
+    """The gradient of a loss like `loss`, in which `change` has been made by hand."""
+    return lambda params, *args: (loss(params, *args), jax.grad(change)(params, *args))
+
+
+PARAMS = {"in": {"w": normal(5, 4), "b": normal(4, seed=1)}, "out": normal(4, 3, seed=2)}
+X, LABELS = normal(7, 5, seed=3), jnp.asarray([0, 1, 2, 2, 1, 0, 0])
+
+
+def classifier(params, x, labels):
+    h = jax.jit(jnp.tanh)(x @ params["in"]["w"] + params["in"]["b"])
+    logits = h @ params["out"]
+    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+@jax.custom_vjp
+def straight_through(x):
+    return jnp.tanh(x)
+
+
+straight_through.defvjp(lambda x: (jnp.tanh(x), None), lambda _, dy: (dy,))
+
+
+def without_tanh_derivative(params, x, labels):
+    h = straight_through(x @ params["in"]["w"] + params["in"]["b"])
+    return optax.losses.softmax_cross_entropy_with_integer_labels(h @ params["out"], labels).mean()
+
+
+def test_nested_parameters_integers_and_jit_inside():
+    candidate = wrong_in(classifier, without_tanh_derivative)
+    found = diagnose(candidate, classifier, PARAMS, X, LABELS)
+    assert found.bug == "missing_activation_derivative"
+    assert found.confirmed
+    assert found.path == "in/b"
+    assert found.site == line_of(classifier, "jax.jit(jnp.tanh)")
+
+
+def test_the_time_steps_of_a_scan():
+    def loss(params, xs):
+        def step(h, x):
+            h = jnp.tanh(x @ params["w"] + h @ params["u"])
+            return h, h
+
+        _, hs = lax.scan(step, jnp.zeros((3, 4)), xs)
+        return jnp.mean(hs**2)
+
+    def truncated(params, xs):
+        def step(h, x):
+            h = jnp.tanh(x @ params["w"] + lax.stop_gradient(h) @ params["u"])
+            return h, h
+
+        _, hs = lax.scan(step, jnp.zeros((3, 4)), xs)
+        return jnp.mean(hs**2)
+
+    params = {"w": normal(2, 4), "u": normal(4, 4, seed=1)}
+    found = diagnose(wrong_in(loss, truncated), loss, params, normal(5, 3, 2, seed=2))
+    assert found.bug == "time_steps_truncated"
+
+
+def convolution(params, x, scale):
+    y = lax.conv_general_dilated(
+        x, params["k"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return jnp.sum(jax.nn.gelu(y) * scale["by"])
+
+
+def test_a_convolution_a_whole_activation_and_an_argument_that_is_no_array():
+    def candidate(params, x, scale):
+        grads = jax.grad(convolution)(params, x, scale)
+        return convolution(params, x, scale), {"k": grads["k"][::-1, ::-1]}
+
+    params = {"k": normal(3, 3, 2, 4)}
+    found = diagnose(candidate, convolution, params, normal(2, 5, 6, 2), {"by": 0.1, "n": "x"})
+    assert found.bug == "kernel_flipped"
+
+
+def test_a_gather_of_repeated_rows():
+    tokens = jnp.asarray([[1, 2, 1], [0, 2, 2]])
+
+    def loss(table, tokens):
+        return jnp.sum(jnp.sin(table[tokens]))
+
+    def candidate(table, tokens):
+        d = jnp.cos(table[tokens]).reshape(-1, 3)
+        return loss(table, tokens), jnp.zeros_like(table).at[tokens.reshape(-1)].set(d)
+
+    found = diagnose(candidate, loss, normal(4, 3), tokens)
+    assert found.bug == "overwritten_not_accumulated"
+
+
+def test_dropped_rows_are_listed():
+    def candidate(params, x, labels):
+        kept = jnp.asarray([0, 1, 3, 4, 6])
+        grads = jax.grad(classifier)(params, x[kept], labels[kept])
+        return classifier(params, x, labels), jax.tree.map(lambda g: g * 5 / 7, grads)
+
+    found = diagnose(candidate, classifier, PARAMS, X, LABELS)
+    assert found.bug == "dropped_examples"
+    assert "2 of 7 examples left out: row 2, 5" in found.evidence
+
+
+def test_the_factor_is_measured():
+    def candidate(params, x, labels):
+        grads = jax.grad(classifier)(params, x, labels)
+        return classifier(params, x, labels), jax.tree.map(lambda g: 0.3 * g, grads)
+
+    found = diagnose(candidate, classifier, PARAMS, X, LABELS)
+    assert found.bug == "constant_factor"
+    assert "a factor of 0.3 gives" in found.evidence
+
+
+def test_what_no_mistake_explains_is_unknown():
+    def candidate(params, x, labels):
+        value, grads = jax.value_and_grad(classifier)(params, x, labels)
+        grads["in"]["w"] = grads["in"]["w"] + 0.01 * jnp.sin(params["in"]["w"])
+        return value, grads
+
+    found = diagnose(candidate, classifier, PARAMS, X, LABELS)
+    assert found.bug == "unknown"
+    assert not found.confirmed
+    assert found.path == "in/w"
+    assert "wrong: in/w; right: in/b, out; the error enters between" in found.evidence
+    assert "dot_general" in found.evidence
+
+
+def test_two_mistakes_at_once_are_not_called_one():
+    def candidate(params, x, labels):
+        value, grads = wrong_in(classifier, without_tanh_derivative)(params, x, labels)
+        grads["out"] = -grads["out"]
+        return value, grads
+
+    assert diagnose(candidate, classifier, PARAMS, X, LABELS).bug == "unknown"
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-10, 1.5])
+def test_a_name_needs_every_leaf_to_rounding(factor):
+    """The right mistake in all leaves but one entry, which is a little off, is not that mistake."""
+
+    def candidate(params, x, labels):
+        value, grads = wrong_in(classifier, without_tanh_derivative)(params, x, labels)
+        grads["in"]["w"] = grads["in"]["w"].at[2, 1].multiply(factor)
+        return value, grads
+
+    assert diagnose(candidate, classifier, PARAMS, X, LABELS).bug == "unknown"
