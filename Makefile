@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test clean
+.PHONY: compare test false-alarms clean
 
 compare: $(VENV)/.installed-data
 	$(VENV)/bin/python -m compare
@@ -15,6 +15,11 @@ test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/basedpyright
 	$(VENV)/bin/python -m pytest
+
+# The table of docs/checker.md: 500 right gradients in each of three dtypes.
+false-alarms: $(VENV)/.installed-dev
+	HANDGRAD_NETWORKS=50 HANDGRAD_DTYPES='float64 float32 bfloat16' \
+		$(VENV)/bin/python -m pytest --capture=no tests/compare/test_false_alarms.py
 
 # A stamp for each set of extras: nothing is installed again until pyproject.toml changes.
 $(VENV)/.installed-data: pyproject.toml | $(VENV)/bin/python

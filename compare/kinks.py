@@ -75,7 +75,7 @@ def _walk(
     found: list[tuple[str, str]],
     call: tuple[str, str],
 ) -> list[Any]:
-    """Evaluates a jaxpr and counts its ties; `call` is the library function around it, and where."""
+    """Evaluates a jaxpr and counts its ties; `call` is a library function around it, and where."""
     env: dict[core.Var, Any] = dict(zip(jaxpr.invars, inputs, strict=True))
     env.update(zip(jaxpr.constvars, consts, strict=True))
 
