@@ -14,7 +14,7 @@ import numpy as np
 
 from compare.backward import Backward, Place
 from compare.gradient_report import Diagnosis
-from compare.mistakes import Suspect, pairs, suspects
+from compare.suspects import Suspect, pairs, suspects
 from compare.tape import Tape, record
 
 __all__ = ["TIME_LIMIT", "Case", "diagnose"]
