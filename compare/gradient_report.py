@@ -1,10 +1,12 @@
 """What a comparison of two gradients found, as data and as text."""
 
+import contextlib
 import linecache
 import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -270,11 +272,18 @@ def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
     """Like a compiler's error: the bug, the line of source, the evidence, what to look at."""
     lines = [f"bug: {diagnosis.bug}" + (", confirmed" if diagnosis.confirmed else "")]
     if diagnosis.site:
-        lines += [f"  at {diagnosis.site}", *_source(diagnosis.site)]
+        lines += [f"  at {_shown(diagnosis.site)}", *_source(diagnosis.site)]
     lines += _wrapped([diagnosis.evidence])
     if diagnosis.bug in _ADVICE:
         lines.append(f"  look at: {_ADVICE[diagnosis.bug]}")
     return lines
+
+
+def _shown(site: str) -> str:
+    """The site as a person finds it: relative to the current folder where it lies below."""
+    with contextlib.suppress(ValueError):
+        return str(Path(site).relative_to(Path.cwd()))
+    return site
 
 
 def _source(site: str) -> list[str]:

@@ -264,9 +264,15 @@ def _whole(run: list[core.JaxprEqn], jaxpr: core.Jaxpr) -> _Group | None:
     floating = all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in (x, y))  # pyright: ignore
     if not floating or x.aval.shape != y.aval.shape:  # pyright: ignore
         return None
-    called = run[0].params.get("name") if len(run) == 1 else None
-    name = called or _library_call(run[0])[1] or run[0].primitive.name
+    name = (_called(run[0]) if len(run) == 1 else "") or _library_call(run[0])[1]
     return _Group(run, [x], [y], name)
+
+
+def _called(eqn: core.JaxprEqn) -> str:
+    """The name of the function that a call calls."""
+    inner = called_jaxpr(eqn)
+    source = inner.jaxpr.debug_info.func_src_info if inner else None
+    return eqn.params.get("name") or (source or "").split(" at ")[0]
 
 
 def _run(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from compare import cli, problems
+from compare.mutants.runs import MutantRun
 
 
 def run(*argv):
@@ -120,3 +121,28 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         json_file.write(file, "gradients", {}, [{"x": object()}])
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_mutants_are_detected_and_named(capsys, tmp_path):
+    file = tmp_path / "mutants.json"
+    assert run("mutants", "bias-summed", "--json", str(file)) == cli.AGREE
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "DETECTED: 3 of 3 wrong gradients"
+    results = json.loads(file.read_text())["results"]
+    assert {"mutant", "detected", "verdict", "named", "confirmed"} <= set(results[0])
+    assert {r["named"] for r in results} == {"bias_summed_over_features", None}
+
+
+def test_a_missed_mutant_exits_1(capsys, monkeypatch):
+    missed = {
+        "mutant": "m", "expected": "transposed", "detected": False, "verdict": "agree",
+        "named": None, "confirmed": False, "right": False, "site": "", "seconds": 1.0,
+    }  # fmt: skip
+    monkeypatch.setattr(cli, "run_all", lambda only, seed: [MutantRun(**missed)])
+    assert run("mutants") == cli.DISAGREE
+    assert capsys.readouterr().out.splitlines()[-1] == "DETECTED: 0 of 1 wrong gradients"
+
+
+def test_no_such_mutant(capsys):
+    assert run("mutants", "no-such-mutant") == cli.USAGE
+    assert "no mutant's name contains 'no-such-mutant'" in capsys.readouterr().err
