@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
-from compare.rounding import called_jaxpr, unit_in_last_place
+from compare.jaxprs import bind, called_jaxpr, evaluate
+from compare.rounding import unit_in_last_place
 from compare.tape import inner_site, site_of
 
 __all__ = ["Ties", "nudged", "ties"]
@@ -76,29 +77,22 @@ def _walk(
     call: tuple[str, str],
 ) -> list[Any]:
     """Evaluates a jaxpr and counts its ties; `call` is a library function around it, and where."""
-    env: dict[core.Var, Any] = dict(zip(jaxpr.invars, inputs, strict=True))
-    env.update(zip(jaxpr.constvars, consts, strict=True))
 
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else env[atom]
-
-    for eqn in jaxpr.eqns:
-        values = [read(v) for v in eqn.invars]
+    def equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
         name, site = call[0] or eqn.primitive.name, call[1] or site_of(eqn)
         inner = called_jaxpr(eqn)
         if inner is not None:
             within = inner_site(inner, site)
             called = (eqn.params.get("name", call[0]), within) if within else ("", "")
-            outs = _walk(inner.jaxpr, inner.consts, values, counts, found, called)
-        else:
-            outs = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
-            outs = list(outs) if eqn.primitive.multiple_results else [outs]
-            tied = _tied(eqn, values, outs)
-            if tied is not None:
-                counts.append(tied)
-                found.append((name, site))
-        env.update(zip(eqn.outvars, outs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
+            return _walk(inner.jaxpr, inner.consts, values, counts, found, called)
+        outs = bind(eqn, *values)
+        tied = _tied(eqn, values, outs)
+        if tied is not None:
+            counts.append(tied)
+            found.append((name, site))
+        return outs
+
+    return evaluate(jaxpr, consts, inputs, equation)
 
 
 def _tied(eqn: core.JaxprEqn, values: list[Any], outs: list[Any]) -> Any:

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from compare.rounding import called_jaxpr, unit_in_last_place
+from compare.jaxprs import bind, called_jaxpr, evaluate
+from compare.rounding import unit_in_last_place
 
 __all__ = ["Opinion", "Ruling", "rule"]
 
@@ -123,8 +124,6 @@ def _moved(leaves: Leaves, path: str, step: Any) -> list[Any]:
     return [x + step if name == path else x for name, x in leaves.items()]
 
 
-# --- complex step ------------------------------------------------------------------------------
-
 _ANALYTIC = frozenset(
     "add add_any asin acos atan broadcast_in_dim concatenate convert_element_type copy cos cosh "
     "cumprod cumsum div dot_general exp exp2 expm1 expand_dims gather integer_pow log log1p "
@@ -157,7 +156,7 @@ def _complex_step(loss: Loss) -> Callable[..., tuple[float, float]]:
     def stepped(moved: list[Any], leaves: list[Any], constants: list[Any]) -> Any:
         closed = jax.make_jaxpr(loss)(leaves, constants)
         inputs = [*moved, *jax.tree.leaves(constants)]
-        return jnp.imag(_evaluate(closed.jaxpr, closed.consts, inputs)[0]) / size
+        return jnp.imag(evaluate(closed.jaxpr, closed.consts, inputs, _complex_equation)[0]) / size
 
     def derivative(
         leaves: Leaves, constants: list[Any], path: str, direction: np.ndarray
@@ -170,43 +169,24 @@ def _complex_step(loss: Loss) -> Callable[..., tuple[float, float]]:
     return derivative
 
 
-def _evaluate(jaxpr: core.Jaxpr, consts: Any, inputs: list[Any]) -> list[Any]:
-    """The jaxpr on complex inputs: what names a real dtype is not to drop the imaginary part."""
-    env: dict[core.Var, Any] = dict(zip(jaxpr.invars, inputs, strict=True))
-    env.update(zip(jaxpr.constvars, consts, strict=True))
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else env[atom]
-
-    for eqn in jaxpr.eqns:
-        values = [read(v) for v in eqn.invars]
-        inner = called_jaxpr(eqn)
-        if inner is not None:
-            outs = _evaluate(inner.jaxpr, inner.consts, values)
-        else:
-            outs = [_complex_equation(eqn, values)]
-        env.update(zip(eqn.outvars, outs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
-
-
-def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> Any:
-    name = eqn.primitive.name
+def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
+    """One equation on complex inputs: what names a real dtype is not to drop the imaginary part."""
+    name, inner = eqn.primitive.name, called_jaxpr(eqn)
+    if inner is not None:
+        return evaluate(inner.jaxpr, inner.consts, values, _complex_equation)
     if not any(jnp.iscomplexobj(v) for v in values):
-        return eqn.primitive.bind(*values, **eqn.params)
+        return bind(eqn, *values)
     if name == "convert_element_type":
-        return values[0]
+        return values
     if name == "logistic":
-        return 1 / (1 + jnp.exp(-values[0]))
+        return [1 / (1 + jnp.exp(-values[0]))]
     params = dict(eqn.params)
     if name == "dot_general":
         params["preferred_element_type"] = None
-    if name not in ("gather", "convert_element_type"):
-        values = [v.astype(complex) if jnp.issubdtype(v.dtype, jnp.inexact) else v
-                  for v in map(jnp.asarray, values)]  # fmt: skip
-    return eqn.primitive.bind(*values, **params)
+    arrays = [jnp.asarray(v) for v in values]
+    arrays = [v.astype(complex) if jnp.issubdtype(v.dtype, jnp.inexact) else v for v in arrays]
+    return [eqn.primitive.bind(*arrays, **params)]
 
-
-# --- central differences -----------------------------------------------------------------------
 
 _STEPS = 10
 _LARGEST_STEP = 2.0**-5

@@ -21,6 +21,8 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
+from compare.jaxprs import bind, called_jaxpr, evaluate
+
 __all__ = ["draw_keys", "rounding_noise", "unit_in_last_place"]
 
 # These move, select or compare data and round nothing.
@@ -121,17 +123,7 @@ class _Run:
         self.step = 0
 
     def jaxpr(self, jaxpr: core.Jaxpr, consts: Sequence[Any], pairs: Sequence[Any]) -> list[Any]:
-        env: dict[core.Var, tuple[Any, Any]] = {}
-
-        def read(atom: Any) -> tuple[Any, Any]:
-            return (atom.val, atom.val) if isinstance(atom, core.Literal) else env[atom]
-
-        env.update(zip(jaxpr.constvars, ((c, c) for c in consts), strict=True))
-        env.update(zip(jaxpr.invars, pairs, strict=True))
-        for eqn in jaxpr.eqns:
-            outs = self.equation(eqn, [read(v) for v in eqn.invars])
-            env.update(zip(eqn.outvars, outs, strict=True))
-        return [read(v) for v in jaxpr.outvars]
+        return evaluate(jaxpr, consts, pairs, self.equation, lambda value: (value, value))
 
     def equation(self, eqn: core.JaxprEqn, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         name = eqn.primitive.name
@@ -151,8 +143,8 @@ class _Run:
         noisy_in = [noisy for _, noisy in pairs]
         if self.frozen and name in _SELECTIONS:
             noisy_in[1] = pairs[1][0]
-        noisy = _bind(eqn, noisy_in)
-        exact = _bind(eqn, [x for x, _ in pairs]) if self.frozen else noisy
+        noisy = bind(eqn, *noisy_in)
+        exact = bind(eqn, *(x for x, _ in pairs)) if self.frozen else noisy
         decided = self.frozen and name in _DECISIONS
         return [
             (x, x if self.frozen and (decided or not _is_float(x)) else self.move(y, relative))
@@ -211,28 +203,6 @@ class _Run:
             for branch in eqn.params["branches"]
         ]
         return lax.switch(index, branches, *operands)
-
-
-def called_jaxpr(eqn: core.JaxprEqn) -> core.ClosedJaxpr | None:
-    """The jaxpr that an equation merely calls (by `jit`, `remat`, ...); None if it is no call."""
-    if eqn.primitive.name not in _CALLS:
-        return None
-    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        inner = eqn.params.get(name)
-        if inner is not None:
-            return inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
-    return None
-
-
-_CALLS = frozenset(
-    "jit pjit closed_call core_call core_closed_call checkpoint remat remat2 custom_jvp_call "
-    "custom_vjp_call custom_vjp_call_jaxpr".split()
-)
-
-
-def _bind(eqn: core.JaxprEqn, inputs: list[Any]) -> list[Any]:
-    out = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
-    return list(out) if eqn.primitive.multiple_results else [out]
 
 
 def _is_float(x: Any) -> bool:

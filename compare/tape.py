@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from compare.rounding import called_jaxpr
+from compare.jaxprs import bind, called_jaxpr
 
 __all__ = ["Equation", "Tape", "inner_site", "record", "site_of"]
 
@@ -149,7 +149,7 @@ class _Recorder:
         if eqn.primitive.name == "scan" and eqn.params["length"] <= LONGEST_UNROLLED:
             return self.scan(eqn, inputs, site)
         return self.append(
-            eqn.primitive.name, inputs, len(eqn.outvars), functools.partial(_bind, eqn),
+            eqn.primitive.name, inputs, len(eqn.outvars), functools.partial(bind, eqn),
             params=eqn.params, signature=_signature(eqn), site=site, step=step,
         )  # fmt: skip
 
@@ -277,12 +277,7 @@ def _called(eqn: core.JaxprEqn) -> str:
 
 def _run(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
     inner = called_jaxpr(eqn)
-    return _bind(eqn, *values) if inner is None else list(core.jaxpr_as_fun(inner)(*values))
-
-
-def _bind(eqn: core.JaxprEqn, *values: Any) -> list[Any]:
-    out = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
-    return list(out) if eqn.primitive.multiple_results else [out]
+    return bind(eqn, *values) if inner is None else list(core.jaxpr_as_fun(inner)(*values))
 
 
 def _signature(eqn: core.JaxprEqn) -> Any:
