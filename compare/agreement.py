@@ -128,6 +128,8 @@ class _Judge(NamedTuple):
             faults = [f"{fault} (in float64)" for fault in faults]
             return _Finding("nonfinite", loss, self._unjudged(manual64, reference), faults)
         rows = self._mathematics(manual64, reference, noise)
+        if not all(math.isfinite(row.tolerance) for row in rows.values()):
+            return _Finding("inconclusive", loss, rows, [_unmeasured("float64")])
         detectable = max(row.tolerance for (kind, _), row in rows.items() if kind == "grad")
         wrong = [_difference(row) for row in rows.values() if not row.agrees]
         if wrong:
@@ -137,6 +139,9 @@ class _Judge(NamedTuple):
         if not _is_float64_on_cpu(arrays):
             noise = self._noise(arrays, autodiff, freeze_decisions=False)
             rows = self._arithmetic(manual, autodiff, reference, noise)
+            if not all(math.isfinite(row.tolerance) for row in rows.values()):
+                details = [_unmeasured(_common_dtype(arrays))]
+                return _Finding("inconclusive", loss, rows, details, detectable)
         wrong = [_difference(row) for row in rows.values() if not row.agrees]
         verdict = "manual_inaccurate" if wrong else "agree"
         return _Finding(verdict, loss, rows, wrong, detectable)
@@ -244,6 +249,13 @@ class _Judge(NamedTuple):
             key: Leaf.compare(key[1], m.get(key), a.get(key), dtype=leaf.dtype, agrees=False)
             for key, leaf in {**m, **a}.items()
         }
+
+
+def _unmeasured(dtype: str) -> str:
+    return (
+        f"jax.grad's rounding noise in {dtype} cannot be measured: moved by a unit in the last "
+        "place, its own computation is not finite; scale the inputs down"
+    )
 
 
 def _floor(noise: np.ndarray, reference: np.ndarray, dtype: Any) -> float:

@@ -1,9 +1,10 @@
 """Rounding noise, measured: how far results move when every operation rounds another way.
 
 The method is Monte Carlo arithmetic (Vignes 1974, "CESTAC"; Parker 1997): the function is traced to
-a jaxpr and run again with every rounded result moved, at random, by a unit in the last place. The
-spread over a few draws is the size of the errors that rounding alone can cause. Moving only the
-inputs would miss errors born on the way, such as 1 − p for a p next to 1.
+a jaxpr and run again with every rounded result moved, at random, by a unit in the last place (a sum
+of two only where it is not exact). The spread over a few draws is the size of the errors that
+rounding alone can cause. Moving only the inputs would miss errors born on the way, such as 1 − p
+for a p next to 1.
 
 A sum of n terms is moved by √n units, the probabilistic bound on accumulated rounding error
 (Higham & Mary 2019, "A New Approach to Probabilistic Rounding Error Analysis"); 16-bit types
@@ -145,9 +146,12 @@ class _Run:
             noisy_in[1] = pairs[1][0]
         noisy = bind(eqn, *noisy_in)
         exact = bind(eqn, *(x for x, _ in pairs)) if self.frozen else noisy
-        decided = self.frozen and name in _DECISIONS
+        if self.frozen and (name in _DECISIONS or not any(map(_is_float, noisy))):
+            return [(x, x) for x in exact]
+        if name in ("add", "sub", "add_any"):
+            return [(exact[0], self.move_sum(noisy_in, noisy[0], name == "sub"))]
         return [
-            (x, x if self.frozen and (decided or not _is_float(x)) else self.move(y, relative))
+            (x, self.move(y, relative) if _is_float(y) or not self.frozen else x)
             for x, y, relative in zip(exact, noisy, _relative_errors(eqn), strict=True)
         ]
 
@@ -155,10 +159,27 @@ class _Run:
         """x (1 ± relative), each sign from the next place in the pool."""
         if relative == 0.0:
             return x
+        return x * jnp.where(self.plus(x), 1 + relative, 1 - relative).astype(x.dtype)
+
+    def move_sum(self, terms: list[Any], total: Any, subtract: bool) -> Any:
+        """A sum of two moved by a unit, or not, towards what was rounded away.
+
+        The rounding error of a sum is known exactly. Where it is far below a unit, as in x + e⁻ˣ,
+        no other rounding would give another result, and an exponential that follows would make
+        something of the difference.
+        """
+        if not _is_float(total):
+            return total
+        unit = _unit(total) * jnp.abs(total)
+        error = _sum_error(terms[0], -terms[1] if subtract else terms[1], total)
+        moved = self.plus(total) & (jnp.abs(error) > unit / 8)
+        return jnp.where(moved, total + (jnp.sign(error) * unit).astype(total.dtype), total)
+
+    def plus(self, x: Any) -> jax.Array:
+        """Whether to move each entry of x up: the next places in the pool."""
         self.step += 1
         offset = (self.start + np.uint32(self.step * 40503)) % _OFFSETS
-        plus = lax.dynamic_slice(self.signs, (offset,), (x.size,)).reshape(x.shape)
-        return x * jnp.where(plus, 1 + relative, 1 - relative).astype(x.dtype)
+        return lax.dynamic_slice(self.signs, (offset,), (x.size,)).reshape(x.shape)
 
     def nested(self, closed: core.ClosedJaxpr, pairs: list[Any], turn: jax.Array) -> list[Any]:
         """The body of a loop or a branch, with signs of its own at each turn."""
@@ -203,6 +224,14 @@ class _Run:
             for branch in eqn.params["branches"]
         ]
         return lax.switch(index, branches, *operands)
+
+
+def _sum_error(a: Any, b: Any, total: Any) -> jax.Array:
+    """a + b − total, exactly: Knuth's TwoSum (1969), or float32 where that holds the sum."""
+    if total.dtype.itemsize < 4:
+        return (a.astype(jnp.float32) + b.astype(jnp.float32)) - total.astype(jnp.float32)
+    from_b = total - a
+    return (a - (total - from_b)) + (b - from_b)
 
 
 def _is_float(x: Any) -> bool:
