@@ -8,6 +8,7 @@ from typing import Literal
 
 import jax
 import tyro
+from rich.console import Console
 
 from compare import problems
 from compare.datasets import DataError
@@ -94,24 +95,16 @@ def gradients(
         ]
     except ValueError as error:
         raise UsageError(str(error)) from error
-    console = terminal.console()
     environment = json_file.environment(precision)
-    console.print(
-        terminal.header(environment, [p.dataset for p in loaded], [p.note for p in loaded])
-    )
-    console.print(terminal.LEGEND)
+    console = terminal.console()
+    header = terminal.header(environment, [p.dataset for p in loaded], [p.note for p in loaded])
+    console.print(header, terminal.LEGEND, sep="\n")
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
-    names = ", ".join(p.name for p in loaded)
     # Most of the time is XLA's compiler, which runs beside other threads.
+    names = ", ".join(p.name for p in loaded)
     with terminal.progress(f"comparing {names}"), ThreadPoolExecutor() as pool:
         reports = list(pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded))
-    for p, own in zip(loaded, reports, strict=True):
-        rows = f"{len(p.batch[0])} rows of {p.dataset}"
-        console.print(terminal.gradient_table(f"{p.name}: {p.model} {p.settings}, {rows}", own))
-    everything = [report for own in reports for report in own]
-    for report in everything:
-        if not report.agree:
-            console.print(f"{report}\n", markup=False)
+    _show(console, loaded, reports)
     if json is not None:
         results = [
             {"problem": p.name, "model": p.model, "dataset": p.dataset, **report.to_dict()}
@@ -119,8 +112,21 @@ def gradients(
             for report in own
         ]
         json_file.write(json, "gradients", environment, results)
+    return AGREE if all(report.agree for own in reports for report in own) else DISAGREE
+
+
+def _show(
+    console: Console, loaded: Sequence[problems.Problem], reports: Sequence[list[GradientReport]]
+) -> None:
+    """A table for each problem, the full report of what disagrees, and the verdict last."""
+    for p, own in zip(loaded, reports, strict=True):
+        rows = f"{len(p.batch[0])} rows of {p.dataset}"
+        console.print(terminal.gradient_table(f"{p.name}: {p.model} {p.settings}, {rows}", own))
+    everything = [report for own in reports for report in own]
+    for report in everything:
+        if not report.agree:
+            console.print(f"{report}\n", markup=False)
     console.print(terminal.verdict(everything))
-    return AGREE if all(report.agree for report in everything) else DISAGREE
 
 
 def mutants(

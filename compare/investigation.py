@@ -174,16 +174,19 @@ def _ruling(case: Disagreement) -> Ruling:
 def _diagnosis(case: Disagreement) -> Diagnosis:
     leaves, constants = case.split()
     names = list(case.leaves(1))
-    return diagnose(
-        Case(
-            case.loss,
-            dict(zip(names, leaves, strict=True)),
-            constants,
-            case.leaves(0),
-            case.leaves(1),
-            {path: case.rows[("grad", path)].tolerance for path in names},
-        )
+    wrong = Case(
+        case.loss,
+        dict(zip(names, leaves, strict=True)),
+        constants,
+        case.leaves(0),
+        case.leaves(1),
+        {path: case.rows[("grad", path)].tolerance for path in names},
     )
+    try:
+        return diagnose(wrong)
+    except Exception as error:  # Whatever a user's loss holds, the verdict must not be lost.
+        reason = f"the search for a name failed: {type(error).__name__}: {error}".splitlines()[0]
+        return Diagnosis("unknown", case.wrong[0], "", reason, confirmed=False)
 
 
 def _at(row: Leaf) -> str:

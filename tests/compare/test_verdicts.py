@@ -187,3 +187,27 @@ def test_a_difference_that_only_float32_shows_is_inaccurate(dtype):
 
     verdict = check_gradients(candidate, tanh_loss, W, X, dtype=dtype).verdict
     assert verdict == ("manual_inaccurate" if dtype == "float32" else "agree")
+
+
+def test_noise_that_cannot_be_measured_is_inconclusive():
+    """One unit more and e^w is infinite."""
+
+    def loss(w):
+        return jnp.sum(jnp.exp(w) * 1e-30)
+
+    largest = np.log(np.finfo(np.float32).max) * (1 - np.finfo(np.float32).eps)
+    report = check_gradients(jax.value_and_grad(loss), loss, np.asarray([largest], np.float32))
+    assert report.verdict == "inconclusive"
+    assert "rounding noise in float32 cannot be measured" in report.details[0]
+
+
+def test_a_search_that_fails_does_not_lose_the_verdict(monkeypatch):
+    def fail(case):
+        raise NotImplementedError("no such primitive")
+
+    monkeypatch.setattr("compare.investigation.diagnose", fail)
+    report = check_gradients(lambda w, x: (right(w, x)[0], -right(w, x)[1]), tanh_loss, W, X)
+    assert report.verdict == "manual_wrong"
+    assert report.diagnosis is not None
+    assert report.diagnosis.bug == "unknown"
+    assert "NotImplementedError: no such primitive" in report.diagnosis.evidence
