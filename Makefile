@@ -10,11 +10,12 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 compare: $(VENV)/.installed-data
 	$(VENV)/bin/python -m compare
 
+# Nearly all of the tests' time is XLA's compiler; what it compiles runs once.
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/basedpyright
-	$(VENV)/bin/python -m pytest --numprocesses=2
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(VENV)/bin/python -m pytest --numprocesses=2 --durations=25
 
 # The table of docs/checker.md: 500 right gradients in each of three dtypes.
 false-alarms: $(VENV)/.installed-dev

@@ -193,12 +193,26 @@ def test_noise_that_cannot_be_measured_is_inconclusive():
     """One unit more and e^w is infinite."""
 
     def loss(w):
-        return jnp.sum(jnp.exp(w) * 1e-30)
+        return jnp.sum(jnp.exp(w) * 1e-300)
 
-    largest = np.log(np.finfo(np.float32).max) * (1 - np.finfo(np.float32).eps)
-    report = check_gradients(jax.value_and_grad(loss), loss, np.asarray([largest], np.float32))
+    largest = np.log(np.finfo(np.float64).max)
+    report = check_gradients(jax.value_and_grad(loss), loss, np.asarray([largest]), dtype="float64")
     assert report.verdict == "inconclusive"
-    assert "rounding noise in float32 cannot be measured" in report.details[0]
+    assert "rounding noise in float64 cannot be measured" in report.details[0]
+
+
+def test_noise_that_says_nothing_does_not_excuse_bad_arithmetic():
+    """In bfloat16 a saturated tanh, moved by a unit, makes a gradient of any size."""
+
+    def loss(x):
+        return jnp.sum(jax.nn.gelu(x) * x)
+
+    def candidate(x):
+        return loss(x), jax.grad(loss)(x) * (1 if x.dtype == jnp.float64 else 1.5)
+
+    x = jnp.asarray([3e3, -2e3, 1e3], jnp.bfloat16)
+    assert check_gradients(jax.value_and_grad(loss), loss, x).agree
+    assert check_gradients(candidate, loss, x).verdict == "manual_inaccurate"
 
 
 def test_a_search_that_fails_does_not_lose_the_verdict(monkeypatch):
