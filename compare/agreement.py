@@ -204,15 +204,15 @@ class _Judge(NamedTuple):
 
         Manual's error may be twice autodiff's plus a floor, the noise of that dtype. Autodiff's
         error counts only up to the floor: where it is larger, the baseline is itself off, and
-        manual passes by doing the same as autodiff or by being right. Noise above the gradient's
-        own size says nothing (a saturated tanh, moved off 1, in bfloat16): then the floor is that
-        of the unit roundoff, and autodiff's error counts in full.
+        manual passes by doing the same as autodiff or by being right. Noise that is not finite says
+        nothing (a saturated tanh, moved off 1, in bfloat16): then the floor is that of the unit
+        roundoff, and autodiff's error counts in full.
         """
         sides = (manual, autodiff, reference, noise)
         m, a, r, spread = (side.leaves(self.value_name) for side in sides)
         rows = {}
         for key in m:
-            telling = spread[key] <= np.max(np.abs(r[key]), initial=0)
+            telling = np.isfinite(spread[key])
             measured = _floor(spread[key] if telling else 0.0, r[key], a[key].dtype)
             floor = NOISE_FACTOR * measured
             own_error = _largest_difference(a[key], r[key])
