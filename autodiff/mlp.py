@@ -1,74 +1,17 @@
 """The multilayer perceptron in the idiom of jax.nn and optax, differentiated by `jax.grad`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
-import optax
 
-__all__ = [
-    "ACTIVATIONS",
-    "INITIALIZERS",
-    "LOSSES",
-    "Params",
-    "init",
-    "loss",
-    "loss_and_grad",
-    "predict",
-]
+from autodiff.functions import ACTIVATIONS, INITIALIZERS, LOSSES, choose
+
+__all__ = ["Params", "init", "loss", "loss_and_grad", "predict"]
 
 Params = list[dict[str, jax.Array]]
-
-
-def _mean(per_example: Callable[..., jax.Array], logits: jax.Array, targets: jax.Array):
-    """The mean of one of optax's losses, refusing targets that optax would broadcast."""
-    if jnp.issubdtype(targets.dtype, jnp.floating):
-        chex.assert_equal_shape([logits, targets])
-    return per_example(logits, targets).mean()
-
-
-ACTIVATIONS: dict[str, Callable[..., jax.Array]] = {
-    "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu,
-    "gelu_erf": partial(jax.nn.gelu, approximate=False),
-    "identity": jax.nn.identity,
-    "leaky_relu": jax.nn.leaky_relu,
-    "relu": jax.nn.relu,
-    "sigmoid": jax.nn.sigmoid,
-    "silu": jax.nn.silu,
-    "softplus": jax.nn.softplus,
-    "tanh": jax.nn.tanh,
-}
-
-LOSSES: dict[str, Callable[..., jax.Array]] = {
-    "mean_squared_error": partial(_mean, optax.losses.squared_error),
-    "sigmoid_binary_cross_entropy": partial(_mean, optax.losses.sigmoid_binary_cross_entropy),
-    "softmax_cross_entropy": partial(_mean, optax.losses.softmax_cross_entropy),
-    "softmax_cross_entropy_with_integer_labels": partial(
-        _mean, optax.losses.softmax_cross_entropy_with_integer_labels
-    ),
-}
-
-INITIALIZERS: dict[str, Callable[..., jax.Array]] = {
-    "glorot_normal": jax.nn.initializers.glorot_normal(),
-    "glorot_uniform": jax.nn.initializers.glorot_uniform(),
-    "he_normal": jax.nn.initializers.he_normal(),
-    "he_uniform": jax.nn.initializers.he_uniform(),
-    "lecun_normal": jax.nn.initializers.lecun_normal(),
-    "zeros": jax.nn.initializers.zeros,
-}
-
-
-def _choose(kind: str, table: Mapping[str, Callable[..., jax.Array]], name: str):
-    try:
-        return table[name]
-    except KeyError:
-        names = ", ".join(sorted(table))
-        raise ValueError(f"unknown {kind} {name!r}; choose from {names}") from None
 
 
 def init(
@@ -89,7 +32,7 @@ def init(
     """
     if len(sizes) < 2 or any(size <= 0 for size in sizes):
         raise ValueError(f"sizes must be at least two positive integers, got {tuple(sizes)}")
-    weights = _choose("initializer", INITIALIZERS, initializer)
+    weights = choose("initializer", INITIALIZERS, initializer)
     keys = jax.random.split(key, len(sizes) - 1)
     return [
         {"w": weights(k, shape, dtype), "b": jax.nn.initializers.zeros(k, shape[1:], dtype)}
@@ -103,7 +46,7 @@ def predict(params: Params, x: jax.Array, *, activation: str = "relu") -> jax.Ar
     Raises:
         ValueError: if there is no activation of that name.
     """
-    activate = _choose("activation", ACTIVATIONS, activation)
+    activate = choose("activation", ACTIVATIONS, activation)
     for layer in params[:-1]:
         x = activate(x @ layer["w"] + layer["b"])
     return x @ params[-1]["w"] + params[-1]["b"]
@@ -123,7 +66,7 @@ def loss(
         AssertionError: if the targets do not fit the logits.
     """
     x, targets = batch
-    return _choose("loss", LOSSES, loss)(predict(params, x, activation=activation), targets)
+    return choose("loss", LOSSES, loss)(predict(params, x, activation=activation), targets)
 
 
 loss_and_grad = jax.value_and_grad(loss)

@@ -15,6 +15,7 @@ from compare.gradient_report import Diagnosis, GradientReport, Leaf, Loss
 from compare.investigation import Disagreement, Outcome, investigate, overruled
 from compare.trees import (
     Layout,
+    by_path,
     cast,
     is_float,
     nonfinite_faults,
@@ -230,10 +231,13 @@ class _Judge(NamedTuple):
     def _structure_faults(self, arrays: Arrays, manual: Result, autodiff: Result) -> list[str]:
         params = self.evaluation.layout.rebuild(arrays)[0]
         faults = structure_faults(params, manual.grads, ("the parameter", "manual's gradient"))
-        shapes = [jax.tree.map(np.shape, side.value) for side in (manual, autodiff)]
-        if shapes[0] != shapes[1]:
-            name = self.value_name
-            faults.append(f"{name}: manual's shape is {shapes[0]}, autodiff's is {shapes[1]}")
+        shapes = [
+            {path: leaf.shape for path, leaf in by_path(side.value, self.value_name).items()}
+            for side in (manual, autodiff)
+        ]
+        for path in sorted({path for path, _ in shapes[0].items() ^ shapes[1].items()}):
+            m, a = (own.get(path, "missing") for own in shapes)
+            faults.append(f"{path}: manual's shape is {m}, autodiff's is {a}")
         return faults
 
     def _nonfinite_faults(self, manual: Result, autodiff: Result) -> list[str]:

@@ -26,6 +26,7 @@ def check_gradients(
     loss: Callable[..., Any],
     params: Any,
     *args: Any,
+    has_aux: bool = False,
     dtype: Any = None,
     jit: bool = True,
     seed: int = 0,
@@ -43,6 +44,9 @@ def check_gradients(
         loss: `loss(params, *args) -> scalar`, which `jax.grad` differentiates.
         params: a pytree of floating-point arrays.
         *args: further arguments of both. Arrays are traced; everything else is passed on as it is.
+        has_aux: whether both return more than the loss, as `jax.value_and_grad(has_aux=True)` has
+            it: candidate ((loss, aux), grads), and loss (loss, aux). The floating arrays of aux,
+            such as a model's new state, are compared as well.
         dtype: every floating array of `params` and `args` is cast to it; None leaves them.
         jit: whether both sides run under `jax.jit`.
         seed: of the perturbations that measure the noise.
@@ -51,8 +55,9 @@ def check_gradients(
         ValueError: a parameter is not a floating-point array, `loss` is not a scalar, `candidate`
             does not return a pair, or one of them cannot be traced or run in float64.
     """
-    sides = side(candidate), differentiated(loss)
-    return judge(*sides, params, args, dtype=dtype, jit=jit, seed=seed)
+    sides = side(candidate, has_aux), differentiated(loss, has_aux)
+    name = "" if has_aux else "loss"
+    return judge(*sides, params, args, dtype=dtype, jit=jit, seed=seed, value_name=name)
 
 
 def assert_gradients_agree(
@@ -60,6 +65,7 @@ def assert_gradients_agree(
     loss: Callable[..., Any],
     params: Any,
     *args: Any,
+    has_aux: bool = False,
     dtype: Any = None,
     jit: bool = True,
     seed: int = 0,
@@ -70,7 +76,9 @@ def assert_gradients_agree(
         AssertionError: the gradients do not agree; its message is the report.
         ValueError: as `check_gradients`.
     """
-    report = check_gradients(candidate, loss, params, *args, dtype=dtype, jit=jit, seed=seed)
+    report = check_gradients(
+        candidate, loss, params, *args, has_aux=has_aux, dtype=dtype, jit=jit, seed=seed
+    )
     if not report.agree:
         raise AssertionError(f"\n{report}")
 

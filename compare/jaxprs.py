@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.extend import core
 
-__all__ = ["bind", "called_jaxpr", "evaluate"]
+__all__ = ["bind", "called_jaxpr", "evaluate", "primitives"]
 
 _CALLS = frozenset(
     "jit pjit closed_call core_call core_closed_call checkpoint remat remat2 custom_jvp_call "
@@ -51,3 +51,9 @@ def called_jaxpr(eqn: core.JaxprEqn) -> core.ClosedJaxpr | None:
         if inner is not None:
             return inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
     return None
+
+
+def primitives(jaxpr: core.Jaxpr) -> set[str]:
+    """The names of the primitives of all equations, those inside of loops and calls included."""
+    own = {eqn.primitive.name for eqn in jaxpr.eqns}
+    return own.union(*map(primitives, core.subjaxprs(jaxpr)))

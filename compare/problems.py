@@ -4,21 +4,59 @@ The only file that imports both `manual` and `autodiff`.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
+from autodiff import cnn as autodiff_cnn
 from autodiff import mlp as autodiff_mlp
+from autodiff import regularised_mlp as autodiff_regularised_mlp
 from compare.datasets import Dataset, classification, mnist, xor
+from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
+from manual import regularised_mlp as manual_regularised_mlp
 
-__all__ = ["PROBLEMS", "DatasetName", "Problem", "ProblemName", "load"]
+__all__ = [
+    "PROBLEMS",
+    "DatasetName",
+    "Model",
+    "ModelName",
+    "Problem",
+    "ProblemName",
+    "cnn",
+    "load",
+    "mlp",
+    "regularised_mlp",
+]
 
 ProblemName = Literal["xor", "mnist", "classification"]
+ModelName = Literal["mlp", "regularised-mlp", "cnn"]
 DatasetName = Literal["mnist", "mnist5k"]
+
+
+class Model(NamedTuple):
+    """One model on both sides, all with one signature: what needs no state or key ignores it.
+
+    Attributes:
+        name: `mlp`, `regularised-mlp` or `cnn`.
+        settings: the model in words: its sizes and what is in between.
+        init: `init(key) -> (params, state)`, the same on both sides; state may be ().
+        manual: `manual(params, state, batch, key) -> ((loss, state), grads)`, derived by hand.
+        loss: `loss(params, state, batch, key) -> (loss, state)`, for `jax.grad`.
+        predict: `predict(params, state, x) -> logits`, in inference.
+        image: (height, width, channels) of an example, where the model takes images.
+    """
+
+    name: str
+    settings: str
+    init: Callable[..., Any]
+    manual: Callable[..., Any]
+    loss: Callable[..., Any]
+    predict: Callable[..., Any]
+    image: tuple[int, int, int] | None = None
 
 
 class Problem(NamedTuple):
@@ -26,43 +64,100 @@ class Problem(NamedTuple):
 
     Attributes:
         name: `xor`, `mnist` or `classification`.
-        model: `mlp`.
-        settings: the model in words: sizes and activation.
-        dataset: the name of the data: `mnist5k` is never called `mnist`.
-        note: what a reader must know of the data; empty if nothing.
+        model: the model on both sides.
+        data: all of the data, as the model takes it; `data.name` is `mnist5k` where it is that.
         params: the parameters, float32.
+        state: of the model: running statistics, or ().
         batch: (x, targets), rows are examples.
-        manual: `manual(params, batch) -> (loss, grads)`, derived by hand.
-        loss: `loss(params, batch)`, for `jax.grad`.
+        key: of the model's random masks.
     """
 
     name: str
-    model: str
-    settings: str
-    dataset: str
-    note: str
+    model: Model
+    data: Dataset
     params: Any
+    state: Any
     batch: tuple[np.ndarray, np.ndarray]
-    manual: Callable[..., Any]
-    loss: Callable[..., Any]
+    key: jax.Array
 
 
-class _Setting(NamedTuple):
-    sizes: tuple[int, ...]
-    activation: str
-    loss: str
+def mlp(sizes: Sequence[int], activation: str, loss: str) -> Model:
+    """The multilayer perceptron with these sizes, activation and loss."""
+    settings = {"activation": activation, "loss": loss}
+
+    def by_hand(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        value, grads = manual_mlp.loss_and_grad(params, batch, **settings)
+        return (value, state), grads
+
+    return Model(
+        name="mlp",
+        settings=f"{'-'.join(map(str, sizes))} {activation}",
+        init=lambda key: (manual_mlp.init(key, sizes), ()),
+        manual=by_hand,
+        loss=lambda params, state, batch, key: (
+            autodiff_mlp.loss(params, batch, **settings),
+            state,
+        ),
+        predict=lambda params, state, x: manual_mlp.predict(params, x, activation=activation),
+    )
 
 
-PROBLEMS: dict[str, _Setting] = {
-    "xor": _Setting((2, 4, 1), "leaky_relu", "sigmoid_binary_cross_entropy"),
-    "mnist": _Setting((784, 128, 64, 10), "relu", "softmax_cross_entropy_with_integer_labels"),
-    "classification": _Setting((10, 8, 4, 1), "sigmoid", "sigmoid_binary_cross_entropy"),
+def regularised_mlp(sizes: Sequence[int], loss: str, *, rate: float = 0.3) -> Model:
+    """The multilayer perceptron with batch normalisation and dropout."""
+    settings = {"rate": rate, "loss": loss}
+    return Model(
+        name="regularised-mlp",
+        settings=f"{'-'.join(map(str, sizes))} batch-norm relu dropout {rate:g}",
+        init=lambda key: manual_regularised_mlp.init(key, sizes),
+        manual=partial(manual_regularised_mlp.loss_and_grad, **settings),
+        loss=partial(autodiff_regularised_mlp.loss, **settings),
+        predict=manual_regularised_mlp.predict,
+    )
+
+
+def cnn(image: tuple[int, int, int], channels: Sequence[int], n_out: int, loss: str) -> Model:
+    """The convolutional network with these widths."""
+
+    def by_hand(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        value, grads = manual_cnn.loss_and_grad(params, batch, loss=loss)
+        return (value, state), grads
+
+    return Model(
+        name="cnn",
+        settings="-".join(["×".join(map(str, image)), *map(str, channels), str(n_out)]),
+        init=lambda key: (manual_cnn.init(key, image, channels, n_out), ()),
+        manual=by_hand,
+        loss=lambda params, state, batch, key: (
+            autodiff_cnn.loss(params, batch, loss=loss),
+            state,
+        ),
+        predict=lambda params, state, x: manual_cnn.predict(params, x),
+        image=image,
+    )
+
+
+_BINARY = "sigmoid_binary_cross_entropy"
+_CLASSES = "softmax_cross_entropy_with_integer_labels"
+
+PROBLEMS: dict[str, tuple[Model, ...]] = {
+    "xor": (mlp((2, 4, 1), "leaky_relu", _BINARY),),
+    "mnist": (
+        mlp((784, 128, 64, 10), "relu", _CLASSES),
+        regularised_mlp((784, 256, 128, 64, 10), _CLASSES),
+        cnn((28, 28, 1), (16, 32), 10, _CLASSES),
+    ),
+    "classification": (
+        mlp((10, 8, 4, 1), "sigmoid", _BINARY),
+        regularised_mlp((10, 8, 4, 1), _BINARY),
+    ),
 }
+"""Every problem's models, the plainest first."""
 
 
 def load(
     name: str,
     *,
+    model: str = "mlp",
     batch: int = 64,
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
@@ -72,33 +167,28 @@ def load(
 
     Args:
         name: one of PROBLEMS.
+        model: the name of one of its models.
         batch: how many rows; a data set with fewer gives all it has.
-        seed: of the parameters and of the choice.
+        seed: of the parameters, of the choice and of random masks.
         data_dir: where MNIST's IDX files are.
         dataset: forces MNIST or its subset.
 
     Raises:
         DataError: the data are missing or invalid.
-        ValueError: there is no such problem, or `batch` is not positive.
+        ValueError: there is no such problem or model, or `batch` is not positive.
     """
     if name not in PROBLEMS:
         raise ValueError(f"unknown problem {name!r}; choose from {', '.join(PROBLEMS)}")
+    models = {m.name: m for m in PROBLEMS[name]}
+    if model not in models:
+        raise ValueError(f"{name} has no model {model!r}; choose from {', '.join(models)}")
     if batch < 1:
         raise ValueError(f"batch must be a positive number of rows, got {batch}")
-    sizes, activation, loss = PROBLEMS[name]
-    data = _data(name, seed, data_dir, dataset)
-    settings = {"activation": activation, "loss": loss}
-    return Problem(
-        name=name,
-        model="mlp",
-        settings=f"{'-'.join(map(str, sizes))} {activation}",
-        dataset=data.name,
-        note=data.note,
-        params=jax.jit(manual_mlp.init, static_argnums=1)(jax.random.key(seed), sizes),
-        batch=_rows(data, batch, seed),
-        manual=partial(manual_mlp.loss_and_grad, **settings),
-        loss=partial(autodiff_mlp.loss, **settings),
-    )
+    chosen = models[model]
+    data = _shaped(_data(name, seed, data_dir, dataset), chosen.image)
+    key, mask_key = jax.random.split(jax.random.key(seed))
+    params, state = jax.jit(chosen.init)(key)
+    return Problem(name, chosen, data, params, state, _rows(data, batch, seed), mask_key)
 
 
 def _data(
@@ -109,6 +199,15 @@ def _data(
     if name == "classification":
         return classification.load(seed)
     return mnist.load(data_dir, dataset)
+
+
+def _shaped(data: Dataset, image: tuple[int, int, int] | None) -> Dataset:
+    """The data with their rows as images, where a model takes images."""
+    if image is None:
+        return data
+    return data._replace(
+        x_train=data.x_train.reshape(-1, *image), x_test=data.x_test.reshape(-1, *image)
+    )
 
 
 def _rows(data: Dataset, batch: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

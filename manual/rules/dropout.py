@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from manual.rules._threefry import bernoulli
 from manual.rules.tie import tie
 
 __all__ = ["dropout", "dropout_bwd", "dropout_fwd"]
@@ -13,7 +14,8 @@ def dropout_fwd(key: jax.Array, x: jax.Array, *, rate: float):
     """y = x ⊙ m / (1 − p),  m ~ Bernoulli(1 − p) for each entry,  p = rate.
 
     E[m / (1 − p)] = 1, so y has the mean of x and a network without dropout is the mean of those
-    with it. The mask is that of `jax.random.bernoulli(key, 1 - rate, x.shape)`, as flax draws it.
+    with it. The mask is that of `jax.random.bernoulli(key, float32(1 - rate), x.shape)`, bit for
+    bit.
 
     Shapes: key (), x any shape, floating -> y like x.
 
@@ -25,7 +27,7 @@ def dropout_fwd(key: jax.Array, x: jax.Array, *, rate: float):
         raise ValueError(f"dropout's rate must be in [0, 1), got {rate}")
     chex.assert_shape(key, ())
     assert jnp.issubdtype(key.dtype, jax.dtypes.prng_key), "key must be made by jax.random.key"
-    mask = None if rate == 0 else jax.random.bernoulli(key, 1 - rate, x.shape)
+    mask = None if rate == 0 else bernoulli(key, 1 - rate, x.shape)
     return _masked(x, mask, rate), (mask,)
 
 
@@ -34,7 +36,7 @@ def dropout_bwd(residuals: tuple[jax.Array | None], dy: jax.Array, *, rate: floa
 
     y is linear in x, with the diagonal matrix diag(m) / (1 − p), which is its own transpose. An
     entry that was dropped gets 0, whatever reaches it. The mask is kept, a byte an entry: drawing
-    it again takes 20 times as long as using it.
+    it again takes longer than reading it, and XLA may merge the two draws anyway.
     """
     (mask,) = residuals
     return None, _masked(dy, mask, rate)

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from compare import cli, problems
+from compare.commands import mutants as mutants_command
+from compare.commands import options
 from compare.mutants.runs import MutantRun
 
 
@@ -21,7 +23,7 @@ def no_network(monkeypatch):
 
 def test_xor_agrees_and_says_so(capsys, tmp_path):
     file = tmp_path / "xor.json"
-    assert run("gradients", "xor", "--json", str(file)) == cli.AGREE
+    assert run("gradients", "xor", "--json", str(file)) == options.AGREE
     out, err = capsys.readouterr()
     assert err == ""
     assert "\x1b" not in out, "plain text where stdout is no terminal"
@@ -52,19 +54,19 @@ def test_xor_agrees_and_says_so(capsys, tmp_path):
 def with_a_factor_2(problem):
     """The problem with one leaf of its hand-derived gradient doubled."""
 
-    def manual(params, batch):
-        value, grads = problem.manual(params, batch)
+    def manual(*args):
+        value, grads = problem.model.manual(*args)
         grads[1]["w"] = 2 * grads[1]["w"]
         return value, grads
 
-    return problem._replace(manual=manual)
+    return problem._replace(model=problem.model._replace(manual=manual))
 
 
 def test_disagreement_is_named_and_exits_1(capsys, monkeypatch, tmp_path):
     wrong = with_a_factor_2(problems.load("xor"))
-    monkeypatch.setattr(cli.problems, "load", lambda name, **settings: wrong)
+    monkeypatch.setattr(problems, "load", lambda name, **settings: wrong)
     file = tmp_path / "wrong.json"
-    assert run("gradients", "xor", "--dtype", "float32", "--json", str(file)) == cli.DISAGREE
+    assert run("gradients", "xor", "--dtype", "float32", "--json", str(file)) == options.DISAGREE
     out = capsys.readouterr().out
     assert "MANUAL WRONG  (float32, jit, cpu" in out
     assert "1/w: manual has" in out
@@ -80,13 +82,14 @@ def test_disagreement_is_named_and_exits_1(capsys, monkeypatch, tmp_path):
         (("gradients", "--colour"), "Unrecognized options"),
         (("compare",), "Unrecognized options"),
         (("gradients", "xor", "--batch", "0"), "batch must be a positive number of rows, got 0"),
+        (("gradients", "xor", "--model", "cnn"), "xor has no model 'cnn'; choose from mlp"),
         (("--platform", "tpu"), "--platform tpu: jax finds only cpu here"),
         (("--platform", "gpu"), "'handgrad[cuda12]' or 'handgrad[cuda13]'"),
         (("--json", "no/such/folder/x.json"), "there is no folder no/such/folder"),
     ],
 )
 def test_wrong_usage_exits_2(argv, message, capsys):
-    assert run(*argv) == cli.USAGE
+    assert run(*argv) == options.USAGE
     out, err = capsys.readouterr()
     assert out == ""
     assert message in " ".join(err.replace("│", " ").split())
@@ -96,7 +99,7 @@ def test_wrong_usage_exits_2(argv, message, capsys):
 @pytest.mark.parametrize("argv", [("--data-dir", "nowhere"), ("mnist", "--data-dir", "nowhere")])
 def test_missing_data_exits_3(argv, capsys):
     argv = argv if argv[0].startswith("-") else ("gradients", *argv)
-    assert run(*argv) == cli.DATA
+    assert run(*argv) == options.DATA
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
     assert err.startswith("handgrad: nowhere")
@@ -107,8 +110,8 @@ def test_interruption_exits_130(capsys, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.problems, "load", interrupt)
-    assert run("gradients", "xor") == cli.INTERRUPTED
+    monkeypatch.setattr(problems, "load", interrupt)
+    assert run("gradients", "xor") == options.INTERRUPTED
     assert capsys.readouterr().err == "handgrad: interrupted\n"
 
 
@@ -125,7 +128,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_mutants_are_detected_and_named(capsys, tmp_path):
     file = tmp_path / "mutants.json"
-    assert run("mutants", "bias-summed", "--json", str(file)) == cli.AGREE
+    assert run("mutants", "bias-summed", "--json", str(file)) == options.AGREE
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "DETECTED: 3 of 3 wrong gradients"
     results = json.loads(file.read_text())["results"]
@@ -138,11 +141,11 @@ def test_a_missed_mutant_exits_1(capsys, monkeypatch):
         "mutant": "m", "expected": "transposed", "detected": False, "verdict": "agree",
         "named": None, "confirmed": False, "right": False, "site": "", "seconds": 1.0,
     }  # fmt: skip
-    monkeypatch.setattr(cli, "run_all", lambda only, seed: [MutantRun(**missed)])
-    assert run("mutants") == cli.DISAGREE
+    monkeypatch.setattr(mutants_command, "run_all", lambda only, seed: [MutantRun(**missed)])
+    assert run("mutants") == options.DISAGREE
     assert capsys.readouterr().out.splitlines()[-1] == "DETECTED: 0 of 1 wrong gradients"
 
 
 def test_no_such_mutant(capsys):
-    assert run("mutants", "no-such-mutant") == cli.USAGE
+    assert run("mutants", "no-such-mutant") == options.USAGE
     assert "no mutant's name contains 'no-such-mutant'" in capsys.readouterr().err

@@ -1,21 +1,32 @@
+import chex
+import jax
 import numpy as np
 import pytest
 
 from compare import problems
 
+MODELS = [(name, model) for name, models in problems.PROBLEMS.items() for model in models]
 
-@pytest.mark.parametrize(("name", "rows"), [("xor", 4), ("classification", 32), ("mnist", 32)])
-def test_a_problem_has_data_parameters_and_two_sides(name, rows):
-    problem = problems.load(name, batch=32, dataset="mnist5k" if name == "mnist" else None)
+
+@pytest.mark.parametrize(("name", "model"), MODELS, ids=[f"{n}-{m.name}" for n, m in MODELS])
+def test_a_problem_has_data_parameters_and_two_sides(name, model):
+    problem = problems.load(
+        name, model=model.name, batch=32, dataset="mnist5k" if name == "mnist" else None
+    )
     x, targets = problem.batch
-    assert len(x) == len(targets) == rows
-    value, grads = problem.manual(problem.params, problem.batch)
-    assert np.isclose(value, problem.loss(problem.params, problem.batch), rtol=1e-5)
-    assert [set(layer) for layer in grads] == [{"w", "b"}] * len(problem.params)
+    assert len(x) == len(targets) == (4 if name == "xor" else 32)
+    point = problem.params, problem.state, problem.batch, problem.key
+    (value, state), grads = jax.jit(model.manual)(*point)
+    expected, expected_state = jax.jit(model.loss)(*point)
+    assert np.isclose(value, expected, rtol=1e-5)
+    chex.assert_trees_all_equal_shapes_and_dtypes(problem.params, grads)
+    chex.assert_trees_all_equal_shapes_and_dtypes(problem.state, state, expected_state)
+    logits = jax.jit(model.predict)(problem.params, problem.state, x)
+    assert logits.shape == (len(x), 10 if name == "mnist" else 1)
 
 
 def test_the_subset_is_never_passed_off_as_mnist():
-    assert problems.load("mnist", batch=3, dataset="mnist5k").dataset == "mnist5k"
+    assert problems.load("mnist", batch=3, dataset="mnist5k").data.name == "mnist5k"
 
 
 def test_the_seed_chooses_rows_and_parameters():

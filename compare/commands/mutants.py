@@ -1,0 +1,38 @@
+"""`mutants`: the checker against wrong gradients."""
+
+from pathlib import Path
+
+import tyro
+
+from compare.commands.options import AGREE, DISAGREE, UsageError, require_writable
+from compare.mutants.runs import run_all
+from compare.report import json_file, terminal
+
+__all__ = ["mutants"]
+
+
+def mutants(
+    only: tyro.conf.Positional[str] = "", /, *, seed: int = 0, json: Path | None = None
+) -> int:
+    """Run the checker against a gallery of classic wrong gradients: detected? named?
+
+    Args:
+        only: those whose name contains this; all if not given.
+        seed: of the parameters and the data.
+        json: write the results to this file.
+    """
+    require_writable("--json", json)
+    console = terminal.console()
+    runs = []
+    with terminal.progress("running mutants") as status:
+        for run in run_all(only, seed):
+            runs.append(run)
+            status.update(f"{len(runs)} mutants run, the last: {run.mutant}")
+    if not runs:
+        raise UsageError(f"no mutant's name contains {only!r}; leave it out to run them all")
+    environment = json_file.environment("highest")
+    console.print(terminal.header(environment, ["the gallery of mutants"], []))
+    console.print(terminal.mutant_table([run._asdict() for run in runs]))
+    if json is not None:
+        json_file.write(json, "mutants", environment, [run._asdict() for run in runs])
+    return AGREE if all(run.detected and run.right is not False for run in runs) else DISAGREE

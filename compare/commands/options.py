@@ -1,0 +1,53 @@
+"""What the commands have in common: exit codes, names of options, and what is checked first."""
+
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+__all__ = [
+    "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "USAGE", "DtypeName", "Platform",
+    "Precision", "UsageError", "require_platform", "require_writable",
+]  # fmt: skip
+
+AGREE, DISAGREE, USAGE, DATA, NONFINITE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit codes."""
+
+DtypeName = Literal["float64", "float32", "bfloat16"]
+Precision = Literal["highest", "high", "default"]
+Platform = Literal["cpu", "gpu", "tpu"]
+
+
+class UsageError(Exception):
+    """The command cannot run as it was typed; the message is one line and says what to do."""
+
+
+def require_platform(platform: str | None) -> None:
+    """Makes jax use the platform asked for, before anything else does.
+
+    Raises:
+        UsageError: jax does not find it.
+    """
+    if platform == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    found = jax.default_backend()
+    if platform not in (None, found):
+        extras = {"gpu": "'handgrad[cuda12]' or 'handgrad[cuda13]'", "tpu": "'handgrad[tpu]'"}
+        raise UsageError(
+            f"--platform {platform}: jax finds only {found} here; install {extras[platform]} on a "
+            f"machine with a {platform}, or use --platform {found}"
+        )
+
+
+def require_writable(option: str, file: Path | None) -> None:
+    """Refuses a file that cannot be written, before the work is done.
+
+    Raises:
+        UsageError: the file is a folder, or its folder does not exist.
+    """
+    if file is None:
+        return
+    if file.is_dir():
+        raise UsageError(f"{option} {file}: is a folder; give the name of a file")
+    if not file.parent.is_dir():
+        raise UsageError(f"{option} {file}: there is no folder {file.parent}; make it first")
