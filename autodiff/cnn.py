@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from autodiff.functions import INITIALIZERS, LOSSES, choose
+from autodiff.layers import conv2d, dense, flatten, max_pool
 
 __all__ = ["Params", "init", "loss", "loss_and_grad", "predict"]
 
@@ -71,12 +71,8 @@ def init(
 def predict(params: Params, x: jax.Array) -> jax.Array:
     """The logits: x (batch, height, width, channels) -> (batch, n_out)."""
     for layer in params[:-1]:
-        x = lax.conv_general_dilated(
-            x, layer["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        x = jax.nn.relu(x + layer["b"])
-        x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-    return x.reshape(len(x), -1) @ params[-1]["w"] + params[-1]["b"]
+        x = max_pool(jax.nn.relu(conv2d(x, layer["w"], layer["b"])))
+    return dense(flatten(x), params[-1]["w"], params[-1]["b"])
 
 
 def loss(

@@ -1,7 +1,4 @@
-"""The multilayer perceptron with batch normalisation and dropout, differentiated by `jax.grad`.
-
-The normalisation and the dropout are written as flax writes them, in `jax.numpy` and `jax.random`.
-"""
+"""The multilayer perceptron with batch normalisation and dropout, differentiated by `jax.grad`."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,9 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from autodiff.functions import INITIALIZERS, LOSSES, choose
+from autodiff.layers import batch_norm, batch_norm_inference, dense, dropout
 
 __all__ = ["Params", "State", "init", "loss", "loss_and_grad", "predict"]
 
@@ -53,12 +50,6 @@ def init(
     return params, state[:-1]
 
 
-def _normalise(
-    z: jax.Array, layer: dict[str, jax.Array], mean: jax.Array, var: jax.Array, epsilon: float
-) -> jax.Array:
-    return (z - mean) * lax.rsqrt(var + epsilon) * layer["scale"] + layer["bias"]
-
-
 def predict(params: Params, state: State, x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
     """The logits in inference: running statistics, no dropout. x (batch, n_in) -> (batch, n_out).
 
@@ -69,9 +60,11 @@ def predict(params: Params, state: State, x: jax.Array, *, epsilon: float = 1e-5
         epsilon: added to the variances.
     """
     for layer, running in zip(params[:-1], state, strict=True):
-        z = x @ layer["w"] + layer["b"]
-        x = jax.nn.relu(_normalise(z, layer, running["mean"], running["var"], epsilon))
-    return x @ params[-1]["w"] + params[-1]["b"]
+        z = dense(x, layer["w"], layer["b"])
+        statistics = running["mean"], running["var"]
+        z = batch_norm_inference(z, layer["scale"], layer["bias"], *statistics, epsilon=epsilon)
+        x = jax.nn.relu(z)
+    return dense(x, params[-1]["w"], params[-1]["b"])
 
 
 def loss(
@@ -101,21 +94,16 @@ def loss(
         ValueError: if there is no loss of that name, or rate or momentum is out of range.
         AssertionError: if the targets do not fit the logits.
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout's rate must be in [0, 1), got {rate}")
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum must be between 0 and 1, got {momentum}")
     x, targets = batch
-    # In float32 by name, or the masks would change with jax_enable_x64.
-    keep = jnp.float32(1 - rate)
     new_state = []
     for layer, running, k in zip(
         params[:-1], state, jax.random.split(key, len(state)), strict=True
     ):
-        z = x @ layer["w"] + layer["b"]
-        mean, var = z.mean(axis=0), z.var(axis=0)
-        x = jax.nn.relu(_normalise(z, layer, mean, var, epsilon))
-        x = jnp.where(jax.random.bernoulli(k, keep, x.shape), x / (1 - rate), 0)
+        z = dense(x, layer["w"], layer["b"])
+        z, mean, var = batch_norm(z, layer["scale"], layer["bias"], epsilon=epsilon)
+        x = dropout(k, jax.nn.relu(z), rate=rate)
         batch_statistics = {"mean": mean, "var": var}
         new_state.append(
             {
@@ -123,7 +111,7 @@ def loss(
                 for name in running
             }
         )
-    logits = x @ params[-1]["w"] + params[-1]["b"]
+    logits = dense(x, params[-1]["w"], params[-1]["b"])
     return choose("loss", LOSSES, loss)(logits, targets), new_state
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
 from compare.commands.options import DATA, INTERRUPTED, USAGE, UsageError
@@ -12,7 +13,7 @@ from compare.datasets import DataError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {"gradients": gradients, "mutants": mutants}
+COMMANDS = {"gradients": gradients, "mutants": mutants, "bench": bench}
 """Every command by its name."""
 
 

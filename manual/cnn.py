@@ -119,8 +119,8 @@ def loss_and_grad(
         δ  = ds at the first maximum of each window, 0 elsewhere      (`max_pool_bwd`),
         ∂L/∂W = a(l−1) ⋆ δ,  ∂L/∂b = Σ δ,  da(l−1) = δ ⋆ turned W    (`conv2d_bwd`).
 
-    (LeCun et al. 1998, §II, with maximum for average.) The first stage's da(0) has no use, and XLA
-    drops it under `jit`.
+    δ holds the entries of ds and zeros, so Σ δ = Σ ds is taken over a quarter of them. (LeCun et al. 1998, §II, with maximum for average.) The first stage's da(0) has no use, and XLA drops it
+    under `jit`.
 
     Returns:
         What `jax.value_and_grad` of `loss` returns: the loss, and a tree like `params`.
@@ -150,6 +150,6 @@ def loss_and_grad(
     for conv_residuals, pool_residuals, relu_residuals in reversed(saved):
         (ds,) = relu_bwd(relu_residuals, da)
         (delta,) = max_pool_bwd(pool_residuals, ds)
-        da, dw, db = conv2d_bwd(conv_residuals, delta)
-        grads.append({"w": dw, "b": db})
+        da, dw, _ = conv2d_bwd(conv_residuals, delta)
+        grads.append({"w": dw, "b": ds.sum(axis=(0, 1, 2))})
     return value, grads[::-1]

@@ -11,11 +11,14 @@ from jax import lax
 __all__ = ["in_blocks"]
 
 _ENTRIES = 32_768
-"""How many entries of a row array make a block: 128 KiB of float32, a part of the L2 cache."""
+"""How many entries make a block: 128 KiB of float32, a part of the L2 cache."""
 
 
 def in_blocks(
-    f: Callable[..., tuple[jax.Array | None, Any]], first: jax.Array, *rest: jax.Array
+    f: Callable[..., tuple[jax.Array | None, Any]],
+    first: jax.Array,
+    *rest: jax.Array,
+    rows: int | None = None,
 ) -> tuple[jax.Array | None, Any]:
     """f(first, *rest) for an f that treats each row alone and sums over the rows, block by block.
 
@@ -26,26 +29,28 @@ def in_blocks(
         f: `f(first, *rest) -> (out, sums over the rows)`. `out` is None, or an array just like
             `first`, which takes its place block by block, without memory of its own where nothing
             else needs `first`.
-        first: rows, (n, ...); its size decides how many rows are a block.
+        first: rows, (n, ...).
         rest: further rows, (n, ...).
+        rows: how many rows a block has at most; as many as have 32,768 entries where None.
     """
     n = first.shape[0]
-    block = max(1, _ENTRIES // max(1, math.prod(first.shape[1:])))
-    count = n // block
-    if count < 2:
+    most = max(1, _ENTRIES // max(1, math.prod(first.shape[1:])) if rows is None else rows)
+    if n < 2 * most:
         return f(first, *rest)
+    count = -(-n // most)
+    block = n // count
 
     def step(start: Any, size: int, state: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
-        rows, totals = state
-        out, sums = f(*(lax.dynamic_slice_in_dim(x, start, size) for x in (rows, *rest)))
+        result, totals = state
+        out, sums = f(*(lax.dynamic_slice_in_dim(x, start, size) for x in (result, *rest)))
         if out is not None:
-            rows = lax.dynamic_update_slice_in_dim(rows, out, start, axis=0)
-        return rows, jax.tree.map(jnp.add, totals, sums)
+            result = lax.dynamic_update_slice_in_dim(result, out, start, axis=0)
+        return result, jax.tree.map(jnp.add, totals, sums)
 
     out, sums = jax.eval_shape(f, first, *rest)
     state = first, jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), sums)
     state = lax.fori_loop(0, count, lambda i, state: step(i * block, block, state), state)
     if count * block < n:
         state = step(count * block, n - count * block, state)
-    rows, totals = state
-    return None if out is None else rows, totals
+    result, totals = state
+    return None if out is None else result, totals

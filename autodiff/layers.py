@@ -1,0 +1,142 @@
+"""Layers in the idiom that people write them in (flax's and haiku's), for `jax.grad`.
+
+Rows are examples, images are (batch, height, width, channels). The names, arguments and results are
+those of the hand-derived rules.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+__all__ = [
+    "avg_pool",
+    "batch_norm",
+    "batch_norm_inference",
+    "conv2d",
+    "dense",
+    "dropout",
+    "embedding",
+    "flatten",
+    "global_average_pool",
+    "group_norm",
+    "layer_norm",
+    "max_pool",
+    "residual",
+    "rms_norm",
+]
+
+Pair = tuple[int, int]
+
+
+def dense(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+    """x (batch, n_in), w (n_in, n_out), b (n_out,) -> (batch, n_out)."""
+    return x @ w + b
+
+
+def residual(x: jax.Array, branch: jax.Array) -> jax.Array:
+    """The sum of two arrays of one shape."""
+    return x + branch
+
+
+def flatten(x: jax.Array) -> jax.Array:
+    """x (batch, ...) -> (batch, the product of the rest)."""
+    return x.reshape(len(x), -1)
+
+
+def embedding(table: jax.Array, tokens: jax.Array) -> jax.Array:
+    """table (vocabulary, d), tokens (...) -> (..., d)."""
+    return table[tokens]
+
+
+def dropout(key: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
+    """x with entries dropped at this rate, and the rest scaled by 1 / (1 - rate).
+
+    Raises:
+        ValueError: if rate is not in [0, 1).
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout's rate must be in [0, 1), got {rate}")
+    # In float32 by name, or the mask would change with jax_enable_x64.
+    mask = jax.random.bernoulli(key, jnp.float32(1 - rate), x.shape)
+    return jnp.where(mask, x / (1 - rate), 0)
+
+
+def batch_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """x (..., c) -> y like x, and the batch's mean (c,) and biased variance (c,)."""
+    axes = tuple(range(x.ndim - 1))
+    mean, var = x.mean(axes), x.var(axes)
+    return batch_norm_inference(x, scale, bias, mean, var, epsilon=epsilon), mean, var
+
+
+def batch_norm_inference(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    *,
+    epsilon: float = 1e-5,
+) -> jax.Array:
+    """x (..., c), the others (c,) -> y like x."""
+    return (x - mean) * lax.rsqrt(var + epsilon) * scale + bias
+
+
+def layer_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
+) -> jax.Array:
+    """x (..., c), scale and bias (c,) -> y like x."""
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) * lax.rsqrt(var + epsilon) * scale + bias
+
+
+def rms_norm(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
+    """x (..., c), scale (c,) -> y like x."""
+    return x * lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + epsilon) * scale
+
+
+def group_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *, groups: int, epsilon: float = 1e-6
+) -> jax.Array:
+    """x (batch, ..., c), scale and bias (c,) -> y like x."""
+    grouped = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+    mean, var = grouped.mean((1, 3), keepdims=True), grouped.var((1, 3), keepdims=True)
+    return ((grouped - mean) * lax.rsqrt(var + epsilon)).reshape(x.shape) * scale + bias
+
+
+def conv2d(
+    x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Pair = (1, 1), padding: Any = "SAME"
+) -> jax.Array:
+    """x (batch, height, width, n_in), w (h, w, n_in, n_out), b (n_out,) -> (batch, p, q, n_out)."""
+    y = lax.conv_general_dilated(x, w, stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return y + b
+
+
+def max_pool(
+    x: jax.Array, *, window: Pair = (2, 2), stride: Pair | None = None, padding: Any = "VALID"
+) -> jax.Array:
+    """x (batch, height, width, c) -> (batch, p, q, c)."""
+    return _pool(x, -jnp.inf, lax.max, window, stride, padding)
+
+
+def avg_pool(
+    x: jax.Array, *, window: Pair = (2, 2), stride: Pair | None = None, padding: Any = "VALID"
+) -> jax.Array:
+    """x (batch, height, width, c) -> (batch, p, q, c), padding counting as entries."""
+    return _pool(x, 0.0, lax.add, window, stride, padding) / math.prod(window)
+
+
+def global_average_pool(x: jax.Array) -> jax.Array:
+    """x (batch, height, width, c) -> (batch, c)."""
+    return x.mean((1, 2))
+
+
+def _pool(
+    x: jax.Array, initial: float, reduce: Any, window: Pair, stride: Pair | None, padding: Any
+) -> jax.Array:
+    strides = (1, *(stride or window), 1)
+    return lax.reduce_window(x, initial, reduce, (1, *window, 1), strides, padding)

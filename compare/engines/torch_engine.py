@@ -1,0 +1,127 @@
+"""The same models in PyTorch on the CPU, eager, differentiated by its autograd.
+
+Images stay in PyTorch's own order, (batch, channels, height, width), and convolution kernels in
+its (n_out, n_in, h, w): they are converted before the clock starts, gradients after it has stopped.
+"""
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+__all__ = ["cnn_loss_and_grad", "installed", "mlp_loss_and_grad"]
+
+Step = Callable[[], Any]
+
+
+def installed() -> bool:
+    """Whether PyTorch can be imported."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def mlp_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]:
+    """Softmax cross-entropy of a network with ReLU.
+
+    Args:
+        params: `[{"w": (n_in, n_out), "b": (n_out,)}, ...]`.
+        batch: x (batch, n_in) and integer labels (batch,).
+
+    Returns:
+        `step()`, one forward and backward pass; and `result() -> (loss, grads)`, what the last one
+        gave, like `params`.
+    """
+    torch = _torch()
+    leaves = _leaves(torch, params)
+    x, labels = torch.from_numpy(_copy(batch[0])), torch.from_numpy(_copy(batch[1])).long()
+
+    def forward() -> Any:
+        a = x
+        for w, b in leaves[:-1]:
+            a = torch.relu(torch.addmm(b, a, w))
+        w, b = leaves[-1]
+        return torch.nn.functional.cross_entropy(torch.addmm(b, a, w), labels)
+
+    return _steps(forward, leaves, lambda w: w)
+
+
+def cnn_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]:
+    """Softmax cross-entropy of the convolutional network of `manual.cnn`.
+
+    Args:
+        params: kernels (3, 3, n_in, n_out) and biases of the stages, then the dense layer.
+        batch: images (batch, height, width, channels) and integer labels (batch,).
+
+    Returns:
+        As `mlp_loss_and_grad`.
+    """
+    torch = _torch()
+    functional = torch.nn.functional
+    height, width = (n // 2 ** (len(params) - 1) for n in np.shape(batch[0])[1:3])
+    kernels = [{**layer, "w": _copy(layer["w"]).transpose(3, 2, 0, 1)} for layer in params[:-1]]
+    dense = _copy(params[-1]["w"])
+    channels = dense.shape[0] // (height * width)
+    by_channel = dense.reshape(height, width, channels, -1).transpose(2, 0, 1, 3)
+    own = [*kernels, {**params[-1], "w": by_channel.reshape(dense.shape)}]
+    leaves = _leaves(torch, own)
+    x = torch.from_numpy(np.ascontiguousarray(_copy(batch[0]).transpose(0, 3, 1, 2)))
+    labels = torch.from_numpy(_copy(batch[1])).long()
+
+    def forward() -> Any:
+        a = x
+        for w, b in leaves[:-1]:
+            a = functional.max_pool2d(torch.relu(functional.conv2d(a, w, b, padding=1)), 2)
+        w, b = leaves[-1]
+        return functional.cross_entropy(torch.addmm(b, a.flatten(1), w), labels)
+
+    def back(w: np.ndarray) -> np.ndarray:
+        if w.ndim == 4:
+            return w.transpose(2, 3, 1, 0)
+        return w.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(w.shape)
+
+    return _steps(forward, leaves, back)
+
+
+def _torch() -> Any:
+    """PyTorch, on as many threads as there are cores."""
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    return torch
+
+
+def _leaves(torch: Any, params: Any) -> list[tuple[Any, Any]]:
+    return [
+        tuple(
+            torch.from_numpy(np.ascontiguousarray(_copy(layer[name]))).requires_grad_()
+            for name in ("w", "b")
+        )
+        for layer in params
+    ]
+
+
+def _copy(x: Any) -> np.ndarray:
+    return np.array(jax.device_get(x))
+
+
+def _steps(
+    forward: Callable[[], Any],
+    leaves: list[tuple[Any, Any]],
+    back: Callable[[np.ndarray], np.ndarray],
+) -> tuple[Step, Callable[[], Any]]:
+    """A step that fills the gradients anew, and what reads them in our order of axes."""
+    latest: dict[str, Any] = {}
+
+    def step() -> None:
+        for pair in leaves:
+            for leaf in pair:
+                leaf.grad = None
+        latest["loss"] = forward()
+        latest["loss"].backward()
+
+    def result() -> Any:
+        grads = [{"w": back(w.grad.numpy()), "b": b.grad.numpy()} for w, b in leaves]
+        return latest["loss"].detach().numpy(), grads
+
+    return step, result

@@ -1,0 +1,28 @@
+import pytest
+
+from compare.benchmark import measure
+from compare.subjects import subjects
+
+
+def test_the_smallest_of_each_is_there_once():
+    every, smallest = subjects(), subjects(smallest=True)
+    names = [subject.name for subject in smallest]
+    assert len(names) == len(set(names))
+    assert set(names) == {subject.name for subject in every}
+    assert [names[0][:3], names[1][:3]] == ["cnn", "mlp"]
+
+
+def test_only_chooses_by_name():
+    assert {subject.name for subject in subjects("max_pool")} == {
+        "max_pool 2×2", "max_pool 3×3 stride 2"
+    }  # fmt: skip
+    assert subjects("no such subject") == []
+
+
+@pytest.mark.parametrize("name", ["rms_norm", "embedding"])
+def test_a_rule_is_measured_on_three_engines(name):
+    (subject,) = subjects(name, smallest=True)
+    rows = measure(subject, seconds=0.0)
+    assert [row.engine for row in rows] == ["manual", "autodiff", "autodiff_same_forward"]
+    assert all(row.median_ms >= row.min_ms > 0 and row.compile_ms > 0 for row in rows)
+    assert {row.dtype for row in rows} == {"float32"}
