@@ -95,10 +95,19 @@ sigmoid_binary_cross_entropy = tie(
 )
 
 
-def _log_softmax(logits: jax.Array) -> jax.Array:
-    """log p_ij = z_ij − log Σ_k e^z_ik, shifted by the row's maximum so that nothing overflows."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - jnp.log(jnp.exp(shifted).sum(axis=1, keepdims=True))
+Normaliser = tuple[jax.Array, jax.Array]
+
+
+def _normaliser(logits: jax.Array) -> Normaliser:
+    """Of each row c = max_k z_k and log Σ_k e^(z_k − c), (batch, 1): shifted, nothing overflows."""
+    largest = logits.max(axis=1, keepdims=True)
+    return largest, jnp.log(jnp.exp(logits - largest).sum(axis=1, keepdims=True))
+
+
+def _log_softmax(logits: jax.Array, normaliser: Normaliser) -> jax.Array:
+    """log p_ij = z_ij − log Σ_k e^z_ik: two numbers a row and the logits are all it takes."""
+    largest, log_sum = normaliser
+    return logits - largest - log_sum
 
 
 def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
@@ -112,19 +121,22 @@ def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
     """
     chex.assert_rank(logits, 2)
     _assert_alike(logits, targets)
-    log_p = _log_softmax(logits)
-    terms = jnp.where(targets == 0, 0, targets * log_p)
-    return -terms.sum(axis=1).mean(), (log_p, targets)
+    normaliser = _normaliser(logits)
+    terms = jnp.where(targets == 0, 0, targets * _log_softmax(logits, normaliser))
+    return -terms.sum(axis=1).mean(), (logits, normaliser, targets)
 
 
-def softmax_cross_entropy_bwd(residuals: tuple[jax.Array, jax.Array], d_loss: jax.Array):
+def softmax_cross_entropy_bwd(
+    residuals: tuple[jax.Array, Normaliser, jax.Array], d_loss: jax.Array
+):
     """dz = (p Σ_j y_j − y)/m dL,  dy = −log p /m dL.
 
     ∂ log p_j / ∂z_k = 1[j = k] − p_k, hence for one row
         ∂L/∂z_k = −Σ_j y_j (1[j = k] − p_k) = p_k Σ_j y_j − y_k,
     which is p − y where the targets sum to 1 (Goodfellow et al. 2016, §6.2.2.3).
     """
-    log_p, targets = residuals
+    logits, normaliser, targets = residuals
+    log_p = _log_softmax(logits, normaliser)
     scale = 1 / log_p.shape[0] * d_loss
     dlogits = jnp.exp(log_p) * targets.sum(axis=1, keepdims=True) - targets
     return dlogits * scale, -log_p * scale
@@ -147,26 +159,28 @@ def softmax_cross_entropy_with_integer_labels_fwd(logits: jax.Array, labels: jax
     chex.assert_rank([logits, labels], [2, 1])
     chex.assert_type(labels, int)
     chex.assert_equal_shape_prefix([logits, labels], 1)
-    log_p = _log_softmax(logits)
+    normaliser = _normaliser(logits)
+    log_p = _log_softmax(logits, normaliser)
     picked = jnp.take_along_axis(log_p, labels[:, None], axis=1, mode="fill")
-    return -picked.mean(), (log_p, labels)
+    return -picked.mean(), (logits, normaliser, labels)
 
 
 def softmax_cross_entropy_with_integer_labels_bwd(
-    residuals: tuple[jax.Array, jax.Array], d_loss: jax.Array
+    residuals: tuple[jax.Array, Normaliser, jax.Array], d_loss: jax.Array
 ):
     """dz = (p − y)/m dL,  y_ij = 1[j = label(i)].
 
     `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The comparison with an iota
     makes y without a scatter, which is slow on an accelerator. The labels have no cotangent.
     """
-    log_p, labels = residuals
-    m, classes = log_p.shape
+    logits, normaliser, labels = residuals
+    m, classes = logits.shape
     # int32, because a sum with a uint8 label might wrap around.
     labels = labels.astype(jnp.int32)
     labels = jnp.where(labels < 0, labels + classes, labels)
     one_hot = labels[:, None] == jnp.arange(classes)
-    return (jnp.exp(log_p) - one_hot) * (1 / m * d_loss), None
+    p = jnp.exp(_log_softmax(logits, normaliser))
+    return (p - one_hot) * (1 / m * d_loss), None
 
 
 softmax_cross_entropy_with_integer_labels = tie(
