@@ -14,7 +14,7 @@ import numpy as np
 from autodiff import functions, layers
 from manual import rules
 
-__all__ = ["RULES", "RuleProblem"]
+__all__ = ["RULES", "RuleProblem", "user_cnn_losses"]
 
 Shape = tuple[int, ...]
 
@@ -196,3 +196,20 @@ def _all() -> list[RuleProblem]:
 
 RULES: tuple[RuleProblem, ...] = tuple(_all())
 """Every rule at several sizes, the smallest of each first."""
+
+
+def user_cnn_losses() -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
+    """`loss(params, batch)` of a CNN as a user writes it, with our max_pool and with that of JAX.
+
+    Everything else is jax.nn and optax on both, and `jax.grad` differentiates both. The parameters
+    are those of the `cnn` of `compare.problems`.
+    """
+
+    def loss(max_pool: Callable[..., jax.Array], params: Any, batch: Any) -> jax.Array:
+        x, labels = batch
+        for layer in params[:-1]:
+            x = max_pool(jax.nn.relu(layers.conv2d(x, layer["w"], layer["b"])))
+        logits = layers.dense(layers.flatten(x), params[-1]["w"], params[-1]["b"])
+        return functions.LOSSES["softmax_cross_entropy_with_integer_labels"](logits, labels)
+
+    return partial(loss, rules.max_pool), partial(loss, layers.max_pool)

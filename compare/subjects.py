@@ -12,7 +12,7 @@ from compare import problems
 from compare.benchmark import Prepared, Subject, compiled, eager
 from compare.engines import numpy_engine, torch_engine
 from compare.gradients import check_gradients, check_rule
-from compare.rule_problems import RULES, RuleProblem
+from compare.rule_problems import RULES, RuleProblem, user_cnn_losses
 
 __all__ = ["subjects"]
 
@@ -32,7 +32,7 @@ def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[S
         seed: of the numbers.
     """
     found: dict[str, list[Subject]] = {}
-    for subject in (*_models(seed), *(_rule(rule, seed) for rule in RULES)):
+    for subject in (*_models(seed), *_user_models(seed), *(_rule(rule, seed) for rule in RULES)):
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
     return [s for sizes in found.values() for s in (sizes[:1] if smallest else sizes)]
@@ -89,6 +89,34 @@ def _models(seed: int) -> list[Subject]:
         *(_model(mlp, (784,), 10, batch, seed, mlp_others) for batch in (32, 128)),
         *(_model(regularised, (128,), 1, batch, seed, {}) for batch in (64, 256, 1024)),
     ]
+
+
+def _user_models(seed: int) -> list[Subject]:
+    """`jax.grad` of a CNN that only borrows our max_pool: of a batch, and of each example."""
+    cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
+    ours, theirs = (jax.value_and_grad(loss) for loss in user_cnn_losses())
+
+    def point() -> Any:
+        params, _, batch, _ = _point(cnn, (28, 28, 1), 10, 64, seed)
+        return params, batch
+
+    def of_each(gradient: Callable[..., Any], params: Any, batch: Any) -> Any:
+        x, labels = batch
+        one = jax.vmap(lambda x, label: gradient(params, (x[None], label[None])))
+        return one(x, labels)
+
+    def subject(size: str, work: Callable[..., Callable[..., Any]]) -> Subject:
+        return Subject(
+            name="jax.grad of a CNN with our max_pool",
+            batch=size,
+            prove=lambda: check_gradients(ours, user_cnn_losses()[1], *point(), seed=seed),
+            engines={
+                "manual": lambda: compiled(work(ours), *point()),
+                "autodiff": lambda: compiled(work(theirs), *point()),
+            },
+        )
+
+    return [subject("64", lambda f: f), subject("64 by vmap", lambda f: partial(of_each, f))]
 
 
 def _model(

@@ -120,8 +120,8 @@ def loss_and_grad(
         ∂L/∂W = a(l−1) ⋆ δ,  ∂L/∂b = Σ δ,  da(l−1) = δ ⋆ turned W    (`conv2d_bwd`).
 
     δ holds the entries of ds and zeros, so Σ δ = Σ ds is taken over a quarter of them. The first
-    stage's da(0) has no use, and XLA drops it under `jit`. (LeCun et al. 1998, §II, with maximum for
-    average.)
+    stage's da(0) has no use, and XLA drops it under `jit`. (LeCun et al. 1998, §II, with the
+    maximum for the average.)
 
     Returns:
         What `jax.value_and_grad` of `loss` returns: the loss, and a tree like `params`.
