@@ -21,30 +21,44 @@ _OTHERS = {
 
 
 def ratio_table(results: Sequence[dict[str, Any]]) -> RenderableType:
-    """One row for each subject and size: manual's time and memory over that of the others."""
-    engines = [name for name in _OTHERS if any(row["engine"] == name for row in results)]
-    table = _table("manual's time over that of")
+    """One row for each subject and size: manual's time and memory over that of `jax.grad`."""
+    table = _table("manual's time and memory over that of jax.grad")
     table.add_column("subject", overflow="fold", ratio=1)
-    table.add_column("size", overflow="fold")
-    for name in engines:
-        table.add_column(_OTHERS[name].replace(" ", "\n"), justify="right", no_wrap=True)
-    table.add_column("memory\njax.grad", justify="right", no_wrap=True)
+    table.add_column("size", no_wrap=True)
+    for name in ("time", "same\nforward", "memory"):
+        table.add_column(name, justify="right", no_wrap=True)
     for (model, batch), rows in _subjects(results):
         by_engine = {row["engine"]: row for row in rows}
         memory = by_engine["autodiff"]["temp_ratio"]
         table.add_row(
             escape(model),
             escape(batch),
-            *(_ratio(by_engine.get(name)) for name in engines),
+            _ratio(by_engine["autodiff"]),
+            _ratio(by_engine.get("autodiff_same_forward")),
             "–" if memory is None else Text(f"{memory:.2f}", style=_style(memory)),
         )
     note = Text(
         "Medians of interleaved runs, ± half the range of the middle half of the rounds' ratios. "
         "jax.grad differentiates the forward pass as flax writes it, same forward ours. memory: "
-        "temporary, – where jax.grad needs none.",
+        "temporary, – where jax.grad needs none.\n",
         style="dim",
     )
-    return Group(table, note)
+    return Group(table, note, *_others(results))
+
+
+def _others(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
+    """Manual's time over that of engines that are not JAX, where there are some."""
+    rows = [row for row in results if row["engine"] in ("torch", "numpy")]
+    if not rows:
+        return []
+    table = _table("manual's time over that of others, eager on the same cores")
+    table.add_column("subject", overflow="fold", ratio=1)
+    for name in ("size", "engine"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(escape(row["model"]), escape(row["batch"]), row["engine"], _ratio(row))
+    return [table]
 
 
 def absolute_table(results: Sequence[dict[str, Any]]) -> RenderableType:

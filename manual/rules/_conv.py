@@ -22,10 +22,10 @@ _FEW_CHANNELS = 4
 """Up to here a CPU is faster with multiplications and additions of whole images (measured: 0.1 of
 the time at one channel, 0.4 at three, 1.7 at eight)."""
 
-_GEMM_CHANNELS = 32
-"""Up to here a CPU is faster with matrix products for the kernel gradient (measured: 0.45 of the
-time at 16 channels, 1.3 at 64)."""
-
+_GEMM_CHANNELS, _GEMM_BATCH = 16, 33
+"""Up to so many channels, and from so many examples on, a CPU is faster with matrix products for
+the kernel gradient (measured at 16 channels: 0.7 of the time with 64 examples, 0.4 with 128, 1.1
+with 32; at 32 channels 2). Of a few channels it always is."""
 
 _SEEN_ENTRIES = 131_072
 """How many entries of what the windows see a matrix product takes: 512 KiB of float32, which stay
@@ -92,7 +92,9 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, *, w: Windows, groups: int)
 def kernel_gradient(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> jax.Array:
     """dw, by correlating x with dy over the batch (`conv2d_bwd`)."""
     direct = functools.partial(_kernel_gradient_directly, w=w, groups=groups)
-    if groups > 1 or x.shape[3] > _GEMM_CHANNELS:
+    batch, _, _, n_in = x.shape
+    worthwhile = n_in <= _FEW_CHANNELS or (n_in <= _GEMM_CHANNELS and batch >= _GEMM_BATCH)
+    if groups > 1 or not worthwhile:
         return direct(x, dy)
     by_products = functools.partial(_kernel_gradient_by_products, w=w)
     return lax.platform_dependent(x, dy, cpu=by_products, default=direct)

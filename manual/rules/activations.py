@@ -172,21 +172,27 @@ elu = tie(elu_fwd, elu_bwd)
 
 def softplus_fwd(x: jax.Array):
     """y = log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|), whose exponential cannot overflow."""
-    y = jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
-    return y, (y,)
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x))), (x,)
 
 
 def softplus_bwd(residuals: Kept, dy: jax.Array):
-    """dx = dy ⊙ (1 − e⁻ʸ).
+    """dx = dy ⊙ σ(x), because y′ = eˣ / (1 + eˣ)   (Goodfellow et al. 2016, §3.10).
 
-    y′ = eˣ / (1 + eˣ) = σ(x), and eʸ = 1 + eˣ, so y′ = 1 − 1/eʸ: a function of the output
-    (Goodfellow et al. 2016, §3.10 for y′ = σ).
+    It is a function of the output too, 1 − e⁻ʸ, but one that takes longer.
     """
-    (y,) = residuals
-    return (dy * -jnp.expm1(-y),)
+    (x,) = residuals
+    return (dy * lax.logistic(x),)
 
 
 softplus = tie(softplus_fwd, softplus_bwd)
+
+
+def _sigmoids(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """σ(x) and σ(−x) from one exponential, e^−|x|, which cannot overflow: neither cancels."""
+    small = jnp.exp(-jnp.abs(x))
+    larger = 1 / (1 + small)
+    smaller = small * larger
+    return jnp.where(x < 0, smaller, larger), jnp.where(x < 0, larger, smaller)
 
 
 def silu_fwd(x: jax.Array):
@@ -201,7 +207,8 @@ def silu_bwd(residuals: Kept, dy: jax.Array):
     Ramachandran et al. 2017). 1 − σ(x) = σ(−x), which does not cancel for large x.
     """
     (x,) = residuals
-    return (dy * (lax.logistic(x) * (1 + x * lax.logistic(-x))),)
+    gate, rest = _sigmoids(x)
+    return (dy * (gate * (1 + x * rest)),)
 
 
 silu = tie(silu_fwd, silu_bwd)
@@ -234,9 +241,9 @@ def gelu_bwd(residuals: Kept, dy: jax.Array):
     """
     (x,) = residuals
     v, dv_dx = _gelu_gate(x)
-    gate = lax.logistic(v)
+    gate, rest = _sigmoids(v)
     # σ(−v) goes first: it is 0 long before v′ x can overflow.
-    return (dy * (gate + gate * lax.logistic(-v) * dv_dx * x),)
+    return (dy * (gate + gate * rest * dv_dx * x),)
 
 
 gelu = tie(gelu_fwd, gelu_bwd)

@@ -95,19 +95,16 @@ sigmoid_binary_cross_entropy = tie(
 )
 
 
-Normaliser = tuple[jax.Array, jax.Array]
+Rows = tuple[jax.Array, jax.Array]
 
 
-def _normaliser(logits: jax.Array) -> Normaliser:
-    """Of each row c = max_k z_k and log Σ_k e^(z_k − c), (batch, 1): shifted, nothing overflows."""
+def _exponentials(logits: jax.Array) -> Rows:
+    """Of each row the largest logit c and s = Σ_j e^(z_j − c), (batch, 1): nothing overflows.
+
+    With the logits they are all of the softmax: p = e^(z − c) / s, log p = z − c − log s.
+    """
     largest = logits.max(axis=1, keepdims=True)
-    return largest, jnp.log(jnp.exp(logits - largest).sum(axis=1, keepdims=True))
-
-
-def _log_softmax(logits: jax.Array, normaliser: Normaliser) -> jax.Array:
-    """log p_ij = z_ij − log Σ_k e^z_ik: two numbers a row and the logits are all it takes."""
-    largest, log_sum = normaliser
-    return logits - largest - log_sum
+    return largest, jnp.exp(logits - largest).sum(axis=1, keepdims=True)
 
 
 def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
@@ -121,25 +118,23 @@ def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
     """
     chex.assert_rank(logits, 2)
     _assert_alike(logits, targets)
-    normaliser = _normaliser(logits)
-    terms = jnp.where(targets == 0, 0, targets * _log_softmax(logits, normaliser))
-    return -terms.sum(axis=1).mean(), (logits, normaliser, targets)
+    largest, total = _exponentials(logits)
+    terms = jnp.where(targets == 0, 0, targets * (logits - largest - jnp.log(total)))
+    return -terms.sum(axis=1).mean(), (logits, (largest, total), targets)
 
 
-def softmax_cross_entropy_bwd(
-    residuals: tuple[jax.Array, Normaliser, jax.Array], d_loss: jax.Array
-):
+def softmax_cross_entropy_bwd(residuals: tuple[jax.Array, Rows, jax.Array], d_loss: jax.Array):
     """dz = (p Σ_j y_j − y)/m dL,  dy = −log p /m dL.
 
     ∂ log p_j / ∂z_k = 1[j = k] − p_k, hence for one row
         ∂L/∂z_k = −Σ_j y_j (1[j = k] − p_k) = p_k Σ_j y_j − y_k,
     which is p − y where the targets sum to 1 (Goodfellow et al. 2016, §6.2.2.3).
     """
-    logits, normaliser, targets = residuals
-    log_p = _log_softmax(logits, normaliser)
-    scale = 1 / log_p.shape[0] * d_loss
-    dlogits = jnp.exp(log_p) * targets.sum(axis=1, keepdims=True) - targets
-    return dlogits * scale, -log_p * scale
+    logits, (largest, total), targets = residuals
+    scale = 1 / logits.shape[0] * d_loss
+    shifted = logits - largest
+    dlogits = jnp.exp(shifted) * (targets.sum(axis=1, keepdims=True) / total) - targets
+    return dlogits * scale, (jnp.log(total) - shifted) * scale
 
 
 softmax_cross_entropy = tie(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd)
@@ -159,27 +154,26 @@ def softmax_cross_entropy_with_integer_labels_fwd(logits: jax.Array, labels: jax
     chex.assert_rank([logits, labels], [2, 1])
     chex.assert_type(labels, int)
     chex.assert_equal_shape_prefix([logits, labels], 1)
-    normaliser = _normaliser(logits)
-    log_p = _log_softmax(logits, normaliser)
-    picked = jnp.take_along_axis(log_p, labels[:, None], axis=1, mode="fill")
-    return -picked.mean(), (logits, normaliser, labels)
+    largest, total = _exponentials(logits)
+    picked = jnp.take_along_axis(logits, labels[:, None], axis=1, mode="fill")
+    return (jnp.log(total) - (picked - largest)).mean(), (logits, (largest, total), labels)
 
 
 def softmax_cross_entropy_with_integer_labels_bwd(
-    residuals: tuple[jax.Array, Normaliser, jax.Array], d_loss: jax.Array
+    residuals: tuple[jax.Array, Rows, jax.Array], d_loss: jax.Array
 ):
     """dz = (p − y)/m dL,  y_ij = 1[j = label(i)].
 
     `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The comparison with an iota
     makes y without a scatter, which is slow on an accelerator. The labels have no cotangent.
     """
-    logits, normaliser, labels = residuals
+    logits, (largest, total), labels = residuals
     m, classes = logits.shape
     # int32, because a sum with a uint8 label might wrap around.
     labels = labels.astype(jnp.int32)
     labels = jnp.where(labels < 0, labels + classes, labels)
     one_hot = labels[:, None] == jnp.arange(classes)
-    p = jnp.exp(_log_softmax(logits, normaliser))
+    p = jnp.exp(logits - largest) / total
     return (p - one_hot) * (1 / m * d_loss), None
 
 
