@@ -18,6 +18,8 @@ from compare.datasets import Dataset, classification, mnist, xor
 from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
 from manual import regularised_mlp as manual_regularised_mlp
+from manual.rules import losses
+from manual.rules.tie import tie
 
 __all__ = [
     "PROBLEMS",
@@ -26,6 +28,7 @@ __all__ = [
     "ModelName",
     "Problem",
     "ProblemName",
+    "choose",
     "cnn",
     "load",
     "mlp",
@@ -47,6 +50,8 @@ class Model(NamedTuple):
         manual: `manual(params, state, batch, key) -> ((loss, state), grads)`, derived by hand.
         loss: `loss(params, state, batch, key) -> (loss, state)`, for `jax.grad`.
         predict: `predict(params, state, x) -> logits`, in inference.
+        criterion: `criterion(logits, targets) -> loss`, the mean over the rows.
+        resized: `resized(hidden) -> Model`, the same with hidden layers of these widths.
         image: (height, width, channels) of an example, where the model takes images.
     """
 
@@ -56,6 +61,8 @@ class Model(NamedTuple):
     manual: Callable[..., Any]
     loss: Callable[..., Any]
     predict: Callable[..., Any]
+    criterion: Callable[..., Any]
+    resized: "Callable[[Sequence[int]], Model]"
     image: tuple[int, int, int] | None = None
 
 
@@ -99,6 +106,8 @@ def mlp(sizes: Sequence[int], activation: str, loss: str) -> Model:
             state,
         ),
         predict=lambda params, state, x: manual_mlp.predict(params, x, activation=activation),
+        criterion=tie(*losses.by_name(loss)),
+        resized=lambda hidden: mlp((sizes[0], *hidden, sizes[-1]), activation, loss),
     )
 
 
@@ -112,6 +121,8 @@ def regularised_mlp(sizes: Sequence[int], loss: str, *, rate: float = 0.3) -> Mo
         manual=partial(manual_regularised_mlp.loss_and_grad, **settings),
         loss=partial(autodiff_regularised_mlp.loss, **settings),
         predict=manual_regularised_mlp.predict,
+        criterion=tie(*losses.by_name(loss)),
+        resized=lambda hidden: regularised_mlp((sizes[0], *hidden, sizes[-1]), loss, rate=rate),
     )
 
 
@@ -132,6 +143,8 @@ def cnn(image: tuple[int, int, int], channels: Sequence[int], n_out: int, loss: 
             state,
         ),
         predict=lambda params, state, x: manual_cnn.predict(params, x),
+        criterion=tie(*losses.by_name(loss)),
+        resized=lambda hidden: cnn(image, hidden, n_out, loss),
         image=image,
     )
 
@@ -158,6 +171,7 @@ def load(
     name: str,
     *,
     model: str = "mlp",
+    hidden: Sequence[int] | None = None,
     batch: int = 64,
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
@@ -168,6 +182,7 @@ def load(
     Args:
         name: one of PROBLEMS.
         model: the name of one of its models.
+        hidden: the widths of its hidden layers, where not its own.
         batch: how many rows; a data set with fewer gives all it has.
         seed: of the parameters, of the choice and of random masks.
         data_dir: where MNIST's IDX files are.
@@ -175,20 +190,38 @@ def load(
 
     Raises:
         DataError: the data are missing or invalid.
-        ValueError: there is no such problem or model, or `batch` is not positive.
+        ValueError: there is no such problem or model, or `batch` or a width is not positive.
+    """
+    chosen = choose(name, model, hidden)
+    if batch < 1:
+        raise ValueError(f"batch must be a positive number of rows, got {batch}")
+    data = _shaped(_data(name, seed, data_dir, dataset), chosen.image)
+    key, mask_key = jax.random.split(jax.random.key(seed))
+    params, state = jax.jit(chosen.init)(key)
+    return Problem(name, chosen, data, params, state, _rows(data, batch, seed), mask_key)
+
+
+def choose(name: str, model: str = "mlp", hidden: Sequence[int] | None = None) -> Model:
+    """The model called `model` of the problem called `name`.
+
+    Args:
+        name: one of PROBLEMS.
+        model: the name of one of its models.
+        hidden: the widths of its hidden layers, where not its own.
+
+    Raises:
+        ValueError: there is no such problem or model, or a width is not positive.
     """
     if name not in PROBLEMS:
         raise ValueError(f"unknown problem {name!r}; choose from {', '.join(PROBLEMS)}")
     models = {m.name: m for m in PROBLEMS[name]}
     if model not in models:
         raise ValueError(f"{name} has no model {model!r}; choose from {', '.join(models)}")
-    if batch < 1:
-        raise ValueError(f"batch must be a positive number of rows, got {batch}")
-    chosen = models[model]
-    data = _shaped(_data(name, seed, data_dir, dataset), chosen.image)
-    key, mask_key = jax.random.split(jax.random.key(seed))
-    params, state = jax.jit(chosen.init)(key)
-    return Problem(name, chosen, data, params, state, _rows(data, batch, seed), mask_key)
+    if hidden is None:
+        return models[model]
+    if min(hidden, default=1) < 1:
+        raise ValueError(f"widths must be positive, got {' '.join(map(str, hidden))}")
+    return models[model].resized(hidden)
 
 
 def _data(

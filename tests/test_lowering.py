@@ -5,15 +5,20 @@ import jax.numpy as jnp
 import pytest
 from jax import export
 
+from autodiff import cnn as autodiff_cnn
 from autodiff import mlp as autodiff_mlp
+from autodiff import regularised_mlp as autodiff_regularised_mlp
 from compare import check_gradients
+from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
+from manual import regularised_mlp as manual_regularised_mlp
 from manual.rules import activations, dense, losses
 from manual.rules.tie import tie
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 MATRIX = jax.ShapeDtypeStruct((5, 3), jnp.float32)
 LABELS = jax.ShapeDtypeStruct((5,), jnp.int32)
+KEY = jax.eval_shape(lambda: jax.random.key(0))
 
 
 def lower(fn, *args):
@@ -43,6 +48,22 @@ def test_dense():
 def test_mlps(model):
     params = jax.eval_shape(lambda: model.init(jax.random.key(0), (3, 4, 10)))
     assert lower(model.loss_and_grad, params, (MATRIX, LABELS)) == PLATFORMS
+
+
+@pytest.mark.parametrize("model", [manual_regularised_mlp, autodiff_regularised_mlp])
+def test_regularised_mlps(model):
+    params, state = jax.eval_shape(lambda key: model.init(key, (3, 4, 1)), KEY)
+    targets = jax.ShapeDtypeStruct((5, 1), jnp.float32)
+    assert lower(model.loss_and_grad, params, state, (MATRIX, targets), KEY) == PLATFORMS
+    assert lower(model.predict, params, state, MATRIX) == PLATFORMS
+
+
+@pytest.mark.parametrize("model", [manual_cnn, autodiff_cnn])
+def test_cnns(model):
+    params = jax.eval_shape(lambda key: model.init(key, (5, 4, 2), (3, 4), 10), KEY)
+    images = jax.ShapeDtypeStruct((5, 5, 4, 2), jnp.float32)
+    assert lower(model.loss_and_grad, params, (images, LABELS)) == PLATFORMS
+    assert lower(model.predict, params, images) == PLATFORMS
 
 
 def test_the_comparison_multiplies_at_the_highest_precision():

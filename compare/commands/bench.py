@@ -19,7 +19,7 @@ from compare.subjects import subjects
 
 __all__ = ["bench"]
 
-_SECONDS, _QUICK_SECONDS = 2.0, 0.5
+_SECONDS, _QUICK_SECONDS = 1.0, 0.5
 """How long the engines of one subject are timed."""
 
 

@@ -1,16 +1,15 @@
 """Results as one JSON object in a file."""
 
-import contextlib
 import json
-import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from compare.report import files
 
 __all__ = ["environment", "write"]
 
@@ -45,13 +44,5 @@ def write(
         "results": list(results),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
+    with files.replacing(path) as file:
+        file.write(text.encode())
