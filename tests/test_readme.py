@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+LAST_WORDS = ("AGREE", "DETECTED", "MEASURED")
 COMMANDS = re.findall(r"^(?:\$ )?(python -m compare.*)$", README, re.MULTILINE)
 
 
@@ -43,7 +44,7 @@ def test_commands_run(command, tmp_path):
         pytest.skip("full MNIST is not at ../shared/data/mnist")
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "--help" in command or done.stdout.splitlines()[-1].startswith(("AGREE", "DETECTED"))
+    assert "--help" in command or done.stdout.splitlines()[-1].startswith(LAST_WORDS)
 
 
 @pytest.mark.parametrize("target", ["compare", "test"])

@@ -73,6 +73,7 @@ def bench(
     console.print(bench_table.absolute_table(results))
     if earlier is not None:
         console.print(bench_table.changes_table(changes(earlier, measured)))
+    console.print(f"MEASURED: {len(chosen)} subjects, each after its gradients agreed")
     if json is not None:
         json_file.write(json, "bench", environment, results)
     if plot is not None:
