@@ -24,5 +24,5 @@ def test_a_rule_is_measured_on_three_engines(name):
     (subject,) = subjects(name, smallest=True)
     rows = measure(subject, seconds=0.0)
     assert [row.engine for row in rows] == ["manual", "autodiff", "autodiff_same_forward"]
-    assert all(row.median_ms >= row.min_ms > 0 and row.compile_ms > 0 for row in rows)
+    assert all(row.median_ms >= row.min_ms > 0 and row.compile_ms for row in rows)
     assert {row.dtype for row in rows} == {"float32"}
