@@ -5,6 +5,7 @@ its (n_out, n_in, h, w): they are converted before the clock starts, gradients a
 """
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable
 from typing import Any
