@@ -81,9 +81,9 @@ def everywhere(factor):
 
 
 def wrong_axis_bwd(residuals, d_loss):
-    log_p, labels = residuals
-    one_hot = jnp.eye(log_p.shape[1])[labels]
-    p = jax.nn.softmax(log_p, axis=0)
+    logits, _, labels = residuals
+    one_hot = jnp.eye(logits.shape[1])[labels]
+    p = jax.nn.softmax(logits, axis=0)
     return (p - one_hot) * d_loss / len(labels), None
 
 

@@ -14,7 +14,7 @@ def test_the_smallest_of_each_is_there_once():
 
 def test_only_chooses_by_name():
     assert {subject.name for subject in subjects("max_pool")} == {
-        "max_pool 2×2", "max_pool 3×3 stride 2"
+        "jax.grad of a CNN with our max_pool", "max_pool 2×2", "max_pool 3×3 stride 2"
     }  # fmt: skip
     assert subjects("no such subject") == []
 
