@@ -157,15 +157,7 @@ def loss_and_grad(
       The sum is not taken: it would be the rounding of a zero.
     - The running statistics leave the network by the side and reach no loss: dμ = dσ² = 0.
 
-    Args:
-        params: as `loss`.
-        state: as `loss`.
-        batch: as `loss`.
-        key: as `loss`.
-        rate: as `loss`.
-        momentum: as `loss`.
-        epsilon: as `loss`.
-        loss: as `loss`.
+    The arguments are those of `loss`.
 
     Returns:
         What `jax.value_and_grad(loss, has_aux=True)` returns: ((loss, state), gradient).

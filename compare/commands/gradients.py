@@ -72,8 +72,8 @@ def gradients(
     header = terminal.header(environment, list(datasets), list(datasets.values()))
     console.print(header, terminal.LEGEND, sep="\n")
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
-    # Most of the time is XLA's compiler, which runs beside other threads.
     names = ", ".join(f"{p.name} {p.model.name}" for p in loaded)
+    # Most of the time is XLA's compiler, which runs beside other threads.
     with terminal.progress(f"comparing {names}"), ThreadPoolExecutor() as pool:
         reports = list(pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded))
     _show(console, loaded, reports)
