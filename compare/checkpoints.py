@@ -7,6 +7,7 @@ to it, it is known to hold nothing else.
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 
 from compare.report.files import replacing
+from compare.trees import with_keys, without_keys
 
 __all__ = ["INSTALL_TRAIN", "CheckpointError", "Checkpoints", "Saved"]
 
@@ -62,13 +64,14 @@ class Checkpoints:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool):
         self._ocp = _orbax()
-        self._folder, self._settings = folder.absolute(), dict(settings)
+        self._folder = folder.absolute()
+        self._settings = json.loads(json.dumps(settings))
         _require_own(folder, resume)
         _require_sealed(folder)
         options = self._ocp.CheckpointManagerOptions(
             max_to_keep=KEPT,
             enable_async_checkpointing=False,
-            # The parameters are the same in all processes: the first one writes, and waits for none.
+            # The parameters are the same in all processes: the first one writes alone.
             multiprocessing_options=self._ocp.options.MultiprocessingOptions(
                 primary_host=0, active_processes={0}, barrier_sync_key_prefix="handgrad"
             ),
@@ -76,6 +79,8 @@ class Checkpoints:
         )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
             self._manager = self._ocp.CheckpointManager(self._folder, options=options)
         except OSError as error:
             raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
@@ -88,7 +93,7 @@ class Checkpoints:
         """
         args = self._ocp.args
         run = {"settings": self._settings, "log": saved.log}
-        state = jax.device_get(_without_keys(saved.state))
+        state = jax.device_get(without_keys(saved.state))
         try:
             self._manager.save(
                 step,
@@ -123,11 +128,11 @@ class Checkpoints:
         if not isinstance(run, dict) or not {"settings", "log"} <= set(run):
             raise CheckpointError(f"{where}: is no checkpoint of handgrad; name another folder")
         _require_same(where, run["settings"], self._settings)
-        target = jax.device_get(_without_keys(like))
+        target = jax.device_get(without_keys(like))
         found = self._restored(
             step, state=args.StandardRestore(target), arrays=args.StandardRestore()
         )
-        state = _with_keys(found["state"], like)
+        state = with_keys(found["state"], like)
         arrays = {name: np.asarray(array) for name, array in found["arrays"].items()}
         return Saved(state, run["log"], arrays)
 
@@ -135,7 +140,7 @@ class Checkpoints:
         """Keeps the state before a step that is not finite, beside the checkpoints."""
         path = self._folder / _LAST_GOOD
         with self._ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path, jax.device_get(_without_keys(state)), force=True)
+            checkpointer.save(path, jax.device_get(without_keys(state)), force=True)
         return path
 
     def __enter__(self) -> Self:
@@ -255,19 +260,3 @@ def _digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.startswith(_SEAL)
     }
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _without_keys(tree: Any) -> Any:
-    """The tree with random keys as the numbers in them."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
-
-
-def _with_keys(tree: Any, like: Any) -> Any:
-    """The tree with random keys where `like` has some."""
-    return jax.tree.map(
-        lambda leaf, own: jax.random.wrap_key_data(leaf) if _is_key(own) else leaf, tree, like
-    )

@@ -15,7 +15,7 @@ import numpy as np
 from compare.nonfinite import NonFinite, all_finite
 from compare.training import TrainState
 
-__all__ = ["Look", "Row", "Trainer", "TrainingDiverged", "steps_per_epoch", "train"]
+__all__ = ["Look", "Row", "Trainer", "DivergenceError", "steps_per_epoch", "train"]
 
 Data = tuple[Any, Any]
 
@@ -81,7 +81,7 @@ class Look(NamedTuple):
     gaps: tuple[Any, ...]
 
 
-class TrainingDiverged(Exception):
+class DivergenceError(Exception):
     """A number is not finite; the message is one line.
 
     Attributes:
@@ -129,7 +129,7 @@ def train(
         history: the rows up to this state.
 
     Raises:
-        TrainingDiverged: a loss, a gradient or the state is not finite any more.
+        DivergenceError: a loss, a gradient or the state is not finite any more.
     """
     rows = len(train_data[0])
     steps = steps_per_epoch(rows, batch_size)
@@ -171,16 +171,16 @@ def _scores(
     return float(on_train[0]), float(on_train[1]), float(on_test[0]), float(on_test[1])
 
 
-def _diverged(trainer: Trainer, began: Any, data: Data, count: int) -> TrainingDiverged:
+def _diverged(trainer: Trainer, began: Any, data: Data, count: int) -> DivergenceError:
     """Takes the last epochs again, step by step, up to the first that is not finite."""
     sides = trainer.sides(began)
     for method, side in sides.items():
         for _ in range(count):
             side, fault = trainer.replays[method](side, *data)
             if fault is not None:
-                return TrainingDiverged(method, fault, side)
+                return DivergenceError(method, fault, side)
     # Step by step XLA may round in other places, and stay finite by a hair.
     method, side = next(iter(sides.items()))
     rate = float(trainer.learning_rate(side.opt_state, side.step))
     note = "loss: is not finite in the compiled epoch, and is when its steps are taken one by one"
-    return TrainingDiverged(method, NonFinite(int(side.step) + 1, "loss", (note,), rate), side)
+    return DivergenceError(method, NonFinite(int(side.step) + 1, "loss", (note,), rate), side)

@@ -1,0 +1,99 @@
+"""The functions that one training needs, for one gradient or for both in step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from compare.nonfinite import make_replay
+from compare.optimizers import Optimizer
+from compare.training import LossAndGrad, TrainState, init_state, make_epoch, make_evaluate
+from compare.training_loop import Trainer
+from compare.trajectories import init_pair, make_pair_epoch
+
+__all__ = ["compiled", "first_state", "make_trainer"]
+
+EVALUATED_AT_ONCE = 1000
+"""Rows of a data set that are evaluated together."""
+
+
+def make_trainer(
+    gradients: Mapping[str, LossAndGrad],
+    predict: Callable[[Any, Any, Any], jax.Array],
+    criterion: Callable[[jax.Array, Any], jax.Array],
+    optimizer: Optimizer,
+    batch_size: int,
+    mesh: Mesh | None = None,
+) -> Trainer:
+    """The functions of a training.
+
+    Args:
+        gradients: by method: `manual`, `autodiff`, or both, which are then trained in step.
+        predict: `predict(params, model_state, x) -> logits`.
+        criterion: `criterion(logits, targets) -> loss`.
+        optimizer: with its learning rate.
+        batch_size: rows of a step.
+        mesh: devices that share each batch; one device without.
+    """
+    transformation = optimizer.transformation
+    if len(gradients) == 1:
+        [(method, gradient)] = gradients.items()
+        one = make_epoch(gradient, transformation, batch_size, mesh)
+
+        def epoch(state: Any, x: Any, y: Any) -> Any:
+            state, losses = one(state, x, y)
+            return state, {method: losses}, ()
+
+        def sides(state: TrainState) -> Mapping[str, TrainState]:
+            return {method: state}
+    else:
+        both = make_pair_epoch(
+            gradients["manual"], gradients["autodiff"], transformation, batch_size, mesh
+        )
+
+        def epoch(state: Any, x: Any, y: Any) -> Any:
+            state, losses, gaps = both(state, x, y)
+            return state, dict(zip(gradients, losses, strict=True)), gaps
+
+        def sides(state: Any) -> Mapping[str, TrainState]:
+            return dict(zip(("manual", "autodiff"), state.sides, strict=True))
+
+    return Trainer(
+        epoch=jax.jit(epoch),
+        sides=sides,
+        evaluate=make_evaluate(predict, criterion, EVALUATED_AT_ONCE, mesh),
+        replays={
+            method: make_replay(gradient, transformation, optimizer.learning_rate, batch_size)
+            for method, gradient in gradients.items()
+        },
+        learning_rate=optimizer.learning_rate,
+    )
+
+
+def first_state(
+    gradients: Mapping[str, LossAndGrad],
+    params: Any,
+    model_state: Any,
+    optimizer: Optimizer,
+    key: jax.Array,
+    seed: int = 0,
+) -> Any:
+    """What the trainer of these gradients starts from.
+
+    Args:
+        gradients: as for `make_trainer`.
+        params: the parameters.
+        model_state: running statistics, or ().
+        optimizer: with its learning rate.
+        key: of the whole run.
+        seed: of the moves by one unit in the last place, where both train.
+    """
+    state = init_state(params, model_state, optimizer.transformation, key)
+    return state if len(gradients) == 1 else init_pair(state, seed)
+
+
+def compiled(trainer: Trainer, state: Any, *data: Any) -> Trainer:
+    """The trainer with its epoch compiled ahead of time, for this state and these x and targets."""
+    epoch: Any = trainer.epoch
+    return trainer._replace(epoch=epoch.lower(state, *data).compile())
