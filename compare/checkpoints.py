@@ -92,18 +92,14 @@ class Checkpoints:
             CheckpointError: it cannot be written; the earlier ones are untouched.
         """
         args = self._ocp.args
-        run = {"settings": self._settings, "log": saved.log}
-        state = jax.device_get(without_keys(saved.state))
+        items = {
+            "run": args.JsonSave({"settings": self._settings, "log": saved.log}),
+            "state": args.StandardSave(jax.device_get(without_keys(saved.state))),
+        }
+        if saved.arrays:  # Orbax refuses an item without leaves
+            items["arrays"] = args.StandardSave(saved.arrays)
         try:
-            self._manager.save(
-                step,
-                args=args.Composite(
-                    state=args.StandardSave(state),
-                    arrays=args.StandardSave(saved.arrays),
-                    run=args.JsonSave(run),
-                ),
-                force=True,
-            )
+            self._manager.save(step, args=args.Composite(**items), force=True)
             _seal(self._folder / str(step))
         except OSError as error:
             raise CheckpointError(
@@ -128,12 +124,12 @@ class Checkpoints:
         if not isinstance(run, dict) or not {"settings", "log"} <= set(run):
             raise CheckpointError(f"{where}: is no checkpoint of handgrad; name another folder")
         _require_same(where, run["settings"], self._settings)
-        target = jax.device_get(without_keys(like))
-        found = self._restored(
-            step, state=args.StandardRestore(target), arrays=args.StandardRestore()
-        )
+        items = {"state": args.StandardRestore(jax.device_get(without_keys(like)))}
+        if (where / "arrays").is_dir():
+            items["arrays"] = args.StandardRestore()
+        found = self._restored(step, **items)
         state = with_keys(found["state"], like)
-        arrays = {name: np.asarray(array) for name, array in found["arrays"].items()}
+        arrays = {name: np.asarray(array) for name, array in (found.get("arrays") or {}).items()}
         return Saved(state, run["log"], arrays)
 
     def save_last_good(self, state: Any) -> Path:

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 
 import tyro
 
+from compare.checkpoints import CheckpointError
 from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
-from compare.commands.options import DATA, INTERRUPTED, USAGE, UsageError
+from compare.commands.options import DATA, INTERRUPTED, PEER_LOST, USAGE, UsageError
+from compare.commands.train import train
 from compare.datasets import DataError
+from compare.params_file import ParamsFileError
+from compare.processes import PeerLostError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {"gradients": gradients, "mutants": mutants, "bench": bench}
+COMMANDS = {"gradients": gradients, "train": train, "bench": bench, "mutants": mutants}
 """Every command by its name."""
 
 
@@ -36,9 +40,12 @@ def _run(argv: Sequence[str]) -> int:
     except UsageError as error:
         print(f"handgrad: {error}", file=sys.stderr)
         return USAGE
-    except DataError as error:
+    except (DataError, CheckpointError, ParamsFileError) as error:
         print(f"handgrad: {error}", file=sys.stderr)
         return DATA
+    except PeerLostError as error:
+        print(f"handgrad: {error}", file=sys.stderr)
+        return PEER_LOST
     except KeyboardInterrupt:
         print("handgrad: interrupted", file=sys.stderr)
         return INTERRUPTED

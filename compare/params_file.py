@@ -31,7 +31,7 @@ def save(path: Path, params: Any, model_state: Any) -> None:
         OSError: the file cannot be written.
     """
     arrays = by_path(_Trained(params, model_state))
-    portable = {
+    portable: dict[str, Any] = {
         name: array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
         for name, array in arrays.items()
     }

@@ -23,10 +23,10 @@ from manual.rules.tie import tie
 
 __all__ = [
     "PROBLEMS",
+    "RECIPES",
     "DatasetName",
     "Model",
     "ModelName",
-    "RECIPES",
     "Problem",
     "ProblemName",
     "Recipe",

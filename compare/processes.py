@@ -18,8 +18,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 __all__ = [
-    "HEARTBEAT_SECONDS", "PeerLostError", "Processes", "is_first", "join", "leave", "share",
-    "supervise", "watching_peers",
+    "HEARTBEAT_SECONDS", "PeerLostError", "Processes", "is_first", "join", "leave", "several",
+    "share", "supervise", "watching_peers",
 ]  # fmt: skip
 
 HEARTBEAT_SECONDS = 20
@@ -40,13 +40,13 @@ class Processes(NamedTuple):
 
     Attributes:
         coordinator: HOST:PORT of the first one.
-        count: how many there are.
-        index: of this one, from 0.
+        size: how many there are.
+        rank: of this one, from 0.
     """
 
     coordinator: str
-    count: int
-    index: int
+    size: int
+    rank: int
 
 
 def supervise(argv: Sequence[str]) -> int | None:
@@ -92,15 +92,15 @@ def join(processes: Processes) -> None:
     try:
         jax.distributed.initialize(
             processes.coordinator,
-            processes.count,
-            processes.index,
+            processes.size,
+            processes.rank,
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
         raise PeerLostError(
-            f"process {processes.index} of {processes.count} did not meet the others at "
+            f"process {processes.rank} of {processes.size} did not meet the others at "
             f"{processes.coordinator} within {JOIN_SECONDS} s: start all of them with the same "
             f"--coordinator and --processes, each with its own --process ({_brief(error)})"
         ) from error
@@ -116,9 +116,14 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def several() -> bool:
+    """Whether there is more than one process."""
+    return jax.process_count() > 1
+
+
 def share(tree: Any) -> Any:
     """The first process's numbers, in all of them: arrays of the same shapes everywhere."""
-    if jax.process_count() == 1:
+    if not several():
         return tree
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
@@ -132,7 +137,7 @@ def watching_peers(work: Callable[[], int]) -> int:
     try:
         return work()
     except (ValueError, jax.errors.JaxRuntimeError) as error:
-        if jax.process_count() > 1 and _is_about_peers(error):
+        if several() and _is_about_peers(error):
             raise PeerLostError(_lost(f"ended the run ({_brief(error)})")) from error
         raise
 

@@ -10,9 +10,12 @@ from compare.nonfinite import make_replay
 from compare.optimizers import Optimizer
 from compare.training import LossAndGrad, TrainState, init_state, make_epoch, make_evaluate
 from compare.training_loop import Trainer
-from compare.trajectories import init_pair, make_pair_epoch
+from compare.trajectories import Pair, init_pair, make_pair_epoch
 
 __all__ = ["compiled", "first_state", "make_trainer"]
+
+_Epoch = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+_Sides = Callable[[Any], Mapping[str, TrainState]]
 
 EVALUATED_AT_ONCE = 1000
 """Rows of a data set that are evaluated together."""
@@ -37,28 +40,10 @@ def make_trainer(
         mesh: devices that share each batch; one device without.
     """
     transformation = optimizer.transformation
-    if len(gradients) == 1:
-        [(method, gradient)] = gradients.items()
-        one = make_epoch(gradient, transformation, batch_size, mesh)
-
-        def epoch(state: Any, x: Any, y: Any) -> Any:
-            state, losses = one(state, x, y)
-            return state, {method: losses}, ()
-
-        def sides(state: TrainState) -> Mapping[str, TrainState]:
-            return {method: state}
-    else:
-        both = make_pair_epoch(
-            gradients["manual"], gradients["autodiff"], transformation, batch_size, mesh
-        )
-
-        def epoch(state: Any, x: Any, y: Any) -> Any:
-            state, losses, gaps = both(state, x, y)
-            return state, dict(zip(gradients, losses, strict=True)), gaps
-
-        def sides(state: Any) -> Mapping[str, TrainState]:
-            return dict(zip(("manual", "autodiff"), state.sides, strict=True))
-
+    settings = transformation, batch_size, mesh
+    epoch, sides = (
+        _one(gradients, *settings) if len(gradients) == 1 else _both(gradients, *settings)
+    )
     return Trainer(
         epoch=jax.jit(epoch),
         sides=sides,
@@ -69,6 +54,30 @@ def make_trainer(
         },
         learning_rate=optimizer.learning_rate,
     )
+
+
+def _one(gradients: Mapping[str, LossAndGrad], *settings: Any) -> tuple[_Epoch, _Sides]:
+    [(method, gradient)] = gradients.items()
+    one = make_epoch(gradient, *settings)
+
+    def epoch(state: TrainState, x: Any, y: Any) -> Any:
+        state, losses = one(state, x, y)
+        return state, {method: losses}, ()
+
+    return epoch, lambda state: {method: state}
+
+
+def _both(gradients: Mapping[str, LossAndGrad], *settings: Any) -> tuple[_Epoch, _Sides]:
+    both = make_pair_epoch(gradients["manual"], gradients["autodiff"], *settings)
+
+    def named(pair: Any) -> dict[str, Any]:
+        return dict(zip(("manual", "autodiff"), pair, strict=True))
+
+    def epoch(state: Pair, x: Any, y: Any) -> Any:
+        state, losses, gaps = both(state, x, y)
+        return state, named(losses), gaps
+
+    return epoch, lambda state: named(state.sides)
 
 
 def first_state(

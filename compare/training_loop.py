@@ -15,7 +15,7 @@ import numpy as np
 from compare.nonfinite import NonFinite, all_finite
 from compare.training import TrainState
 
-__all__ = ["Look", "Row", "Trainer", "DivergenceError", "steps_per_epoch", "train"]
+__all__ = ["DivergenceError", "Look", "Row", "Trainer", "steps_per_epoch", "train"]
 
 Data = tuple[Any, Any]
 

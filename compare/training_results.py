@@ -1,27 +1,120 @@
 """What a training has led to: scores, confusions, gradients, the boundary, the parting."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from compare import metrics
+from compare.experiment import Experiment
 from compare.training import LossAndGrad, TrainState, step_key
 from compare.training_loop import Row
-from compare.trajectories import Gaps, Parting
-from compare.trees import by_path
+from compare.trajectories import Gaps, Parting, judge
+from compare.trees import by_path, on_host
 
 __all__ = [
-    "confused_pairs", "decision_boundary", "gradient_norms", "history", "parting", "scores",
-    "seconds_to",
+    "Run", "confused_pairs", "decision_boundary", "gradient_norms", "history", "joined", "parting",
+    "results", "scores", "seconds_to",
 ]  # fmt: skip
 
 POINTS = 500
 """So many points of a curve are kept."""
 
 _PAIRS, _EXAMPLES = 6, 6
+
+
+class Run(NamedTuple):
+    """A training, done or under way.
+
+    Attributes:
+        state: the last one.
+        history: every look, at one or both sides.
+        gaps: between both sides, epoch by epoch.
+    """
+
+    state: Any
+    history: list[Row]
+    gaps: list[Gaps]
+
+
+def results(
+    experiment: Experiment, run: Run, settings: dict[str, Any], compile_seconds: float
+) -> list[dict[str, Any]]:
+    """One object a side, as the JSON has it.
+
+    Args:
+        experiment: what was trained.
+        run: how it went, its state on the host.
+        settings: what determines the run.
+        compile_seconds: of the epoch.
+    """
+    sides = experiment.trainer.sides
+    first, last = sides(on_host(experiment.state)), sides(run.state)
+    found = [
+        {
+            **settings,
+            "method": method,
+            "epochs": experiment.recipe.epochs,
+            **_speed(experiment, run, method),
+            "compile_seconds": compile_seconds,
+            **_by_class(experiment, side),
+            "gradient_norms": _gradient_norms(experiment, method, first[method], side),
+            "decision_boundary": _boundary(experiment, side),
+            "parting": None,
+        }
+        for method, side in last.items()
+    ]
+    if run.gaps:
+        gaps = joined(run.gaps)
+        paths = list(by_path(experiment.problem.params))
+        found[0]["parting"] = parting(gaps, judge(gaps, paths))
+    return found
+
+
+def _speed(experiment: Experiment, run: Run, method: str) -> dict[str, Any]:
+    rows = history(run.history, method)
+    samples, seconds = rows[-1]["epoch"] * len(experiment.problem.data.x_train), rows[-1]["seconds"]
+    return {
+        "history": rows,
+        "seconds": seconds,
+        "samples_per_second": samples / seconds,
+        "seconds_to_98": seconds_to(run.history, method),
+    }
+
+
+def _by_class(experiment: Experiment, side: TrainState) -> dict[str, Any]:
+    data, model = experiment.problem.data, experiment.problem.model
+    truth = np.asarray(metrics.labels(data.y_test))
+    predicted = metrics.predicted_classes(
+        lambda x: model.predict(side.params, side.model_state, x), data.x_test
+    )
+    count = max(2, int(truth.max()) + 1)
+    pairs = []
+    if data.x_test[0].size == 784:
+        pairs = confused_pairs(truth, predicted, data.x_test.reshape(-1, 28, 28))
+    return {**scores(truth, predicted, count), "confused_pairs": pairs}
+
+
+def _gradient_norms(
+    experiment: Experiment, method: str, first: TrainState, last: TrainState
+) -> list[dict[str, Any]]:
+    data, batch = experiment.problem.data, experiment.recipe.batch
+    rows = data.x_train[:batch], data.y_train[:batch]
+    return gradient_norms(experiment.gradients[method], first, last, rows)
+
+
+def _boundary(experiment: Experiment, side: TrainState) -> dict[str, Any] | None:
+    predict = experiment.problem.model.predict
+    return decision_boundary(
+        lambda x: predict(side.params, side.model_state, x), experiment.problem.data.x_train
+    )
+
+
+def joined(gaps: Sequence[Gaps]) -> Gaps:
+    """The gaps of several epochs as those of one."""
+    return Gaps(*(np.concatenate(parts) for parts in zip(*gaps, strict=True)))
 
 
 def history(rows: Sequence[Row], method: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ __all__ = [
     "cast",
     "is_float",
     "nonfinite_faults",
+    "on_host",
     "require_floating",
     "structure_faults",
     "with_keys",
@@ -168,6 +169,11 @@ def with_keys(tree: Any, like: Any) -> Any:
     return jax.tree.map(
         lambda leaf, own: jax.random.wrap_key_data(leaf) if _is_key(own) else leaf, tree, like
     )
+
+
+def on_host(tree: Any) -> Any:
+    """The tree's arrays as NumPy's, random keys aside."""
+    return with_keys(jax.device_get(without_keys(tree)), tree)
 
 
 def _is_key(leaf: Any) -> bool:

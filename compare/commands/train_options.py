@@ -141,9 +141,7 @@ class Keeping:
             raise UsageError(f"--out {self.out}: needs matplotlib; pip install 'handgrad[report]'")
 
 
-def settings(
-    problem: problems.Problem, recipe: problems.Recipe, **further: Any
-) -> dict[str, Any]:
+def settings(problem: problems.Problem, recipe: problems.Recipe, **further: Any) -> dict[str, Any]:
     """What determines a training, and so must be the same where one is resumed.
 
     The number of epochs belongs to it only where the learning rate depends on it.

@@ -17,8 +17,7 @@ _NAMES = {"manual": "by hand", "autodiff": "by jax.grad"}
 def history_table(result: dict[str, Any]) -> RenderableType:
     """Some ten looks at one side, the last one among them."""
     table = _table(
-        f"{result['problem']}: {result['model']} {result['settings']}, "
-        f"{_NAMES[result['method']]}"
+        f"{result['problem']}: {result['model']} {result['settings']}, {_NAMES[result['method']]}"
     )
     columns = ("epoch", "train loss", "accuracy", "test loss", "accuracy", "rate", "s")
     for name in columns:
