@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 import tyro
 
+from compare import processes
 from compare.checkpoints import CheckpointError
 from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
 from compare.commands.options import DATA, INTERRUPTED, PEER_LOST, USAGE, UsageError
+from compare.commands.predict import predict
 from compare.commands.train import train
 from compare.datasets import DataError
 from compare.params_file import ParamsFileError
@@ -17,7 +19,13 @@ from compare.processes import PeerLostError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {"gradients": gradients, "train": train, "bench": bench, "mutants": mutants}
+COMMANDS = {
+    "gradients": gradients,
+    "train": train,
+    "predict": predict,
+    "bench": bench,
+    "mutants": mutants,
+}
 """Every command by its name."""
 
 
@@ -26,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
         argv = ["gradients", *argv]
-    sys.exit(_run(argv))
+    processes.exit_with(_run(argv))
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from compare.trees import with_keys, without_keys
+
 __all__ = ["BATCH", "make_mesh", "replicate", "replicated", "share_rows"]
 
 BATCH = "batch"
@@ -28,8 +30,14 @@ def make_mesh(count: int) -> Mesh:
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
-    """The arrays of a tree on every device of the mesh; on jax's own choice without one."""
-    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
+    """The arrays of a tree on every device of the mesh; on jax's own choice without one.
+
+    Every process has the same numbers; jax checks that.
+    """
+    if mesh is None:
+        return jax.device_put(tree)
+    host = jax.device_get(without_keys(tree))
+    return with_keys(jax.device_put(host, NamedSharding(mesh, PartitionSpec())), tree)
 
 
 def replicated(tree: Any, mesh: Mesh | None) -> Any:

@@ -31,6 +31,7 @@ class Experiment(NamedTuple):
         state: the first.
         train_data: x and targets, on the devices.
         test_data: the same.
+        mesh: devices that share each batch; None for one device.
     """
 
     problem: problems.Problem
@@ -41,6 +42,7 @@ class Experiment(NamedTuple):
     state: Any
     train_data: tuple[Any, Any]
     test_data: tuple[Any, Any]
+    mesh: Mesh | None
 
 
 def prepare(
@@ -96,6 +98,7 @@ def prepare(
         state=devices.replicate(state, mesh),
         train_data=(x_train, y_train),
         test_data=(x_test, y_test),
+        mesh=mesh,
     )
 
 

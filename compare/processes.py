@@ -11,15 +11,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 __all__ = [
-    "HEARTBEAT_SECONDS", "PeerLostError", "Processes", "is_first", "join", "leave", "several",
-    "share", "supervise", "watching_peers",
+    "HEARTBEAT_SECONDS", "PeerLostError", "Processes", "exit_with", "is_first", "join", "leave",
+    "several", "share", "supervise", "watching_peers",
 ]  # fmt: skip
 
 HEARTBEAT_SECONDS = 20
@@ -128,6 +128,15 @@ def share(tree: Any) -> Any:
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
+def exit_with(code: int) -> NoReturn:
+    """Ends this process; a worker does not wait for its peers, which may be waiting for it."""
+    if _WORKER in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def watching_peers(work: Callable[[], int]) -> int:
     """Does the work of one process among several.
 
@@ -160,15 +169,17 @@ def _brief(error: Exception) -> str:
 
 def _end_with_supervisor() -> None:
     """Ends the worker when the supervisor is gone, whose end of the pipe then closes."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)
     os._exit(1)
 
 
 def _silence_runtime() -> None:
-    """Keeps the runtime's own account of a lost process off the terminal.
+    """Keeps what the runtime itself says of peers off the terminal.
 
-    It is written by native code to the descriptor 2; what Python writes goes on to the terminal.
+    It is written by native code to the descriptors 1 and 2; what Python writes goes on to where
+    they led.
     """
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
     with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
+        for number in (1, 2):
+            os.dup2(nothing.fileno(), number)

@@ -104,8 +104,8 @@ def train(
         except ValueError as error:
             raise UsageError(str(error)) from error
         about = settings(
-            loaded, recipe, method=method, dtype=dtype, precision=precision, seed=seed,
-            devices=1 if mesh is None else mesh.size,
+            loaded, recipe, hidden=hidden, method=method, dtype=dtype, precision=precision,
+            seed=seed, devices=1 if mesh is None else mesh.size,
         )  # fmt: skip
         return processes.watching_peers(lambda: _train(experiment, about, keep, precision))
 
@@ -163,9 +163,9 @@ def _resumed(experiment: Experiment, kept: checkpoints.Checkpoints | None) -> Ru
     if saved is None:
         return Run(experiment.state, [], [])
     gaps = [Gaps(**saved.arrays)] if saved.arrays else []
-    sharding = jax.tree.map(lambda leaf: leaf.sharding, experiment.state)
-    state = jax.device_put(saved.state, sharding)
-    return Run(state, [Row(**row) for row in saved.log], gaps)
+    return Run(
+        devices.replicate(saved.state, experiment.mesh), [Row(**row) for row in saved.log], gaps
+    )
 
 
 def _train_on(experiment: Experiment, run: Run, kept: Any, interrupted: Any) -> Run:

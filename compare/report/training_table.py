@@ -5,10 +5,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["class_table", "history_table", "parting_text", "summary"]
+__all__ = [
+    "class_table", "history_table", "parting_text", "prediction", "prediction_table", "summary"
+]  # fmt: skip
 
 _ROWS = 10
 _NAMES = {"manual": "by hand", "autodiff": "by jax.grad"}
@@ -34,8 +37,8 @@ def history_table(result: dict[str, Any]) -> RenderableType:
     reached = result["seconds_to_98"]
     note = (
         f"compiled in {result['compile_seconds']:.1f} s, then {result['samples_per_second']:,.0f} "
-        f"samples/s; 98% of the test rows right "
-        + ("never" if reached is None else f"after {reached:.1f} s")
+        f"samples/s; 98% test accuracy "
+        + ("not reached" if reached is None else f"after {reached:.1f} s")
     )
     return Group(table, Text(f"{note}\n", style="dim"))
 
@@ -44,10 +47,11 @@ def class_table(result: dict[str, Any]) -> RenderableType:
     """The confusion matrix of the test rows, with each class's precision and recall."""
     counts = result["confusion"]
     table = _table(f"test rows of each class (down) taken for each (across), {result['method']}")
-    table.add_column("", justify="right")
+    table.padding = (0, 0)
+    table.add_column("", justify="right", no_wrap=True)
     for name in range(len(counts)):
-        table.add_column(str(name), justify="right", no_wrap=True)
-    table.add_column("recall", justify="right", no_wrap=True)
+        table.add_column(str(name), justify="right", no_wrap=True, min_width=5)
+    table.add_column("recall", justify="right", no_wrap=True, min_width=7)
     for i, row in enumerate(counts):
         cells = [
             Text(str(count), style="bold" if i == j else "dim" if count == 0 else "")
@@ -55,9 +59,7 @@ def class_table(result: dict[str, Any]) -> RenderableType:
         ]
         table.add_row(str(i), *cells, _share(result["recall"][i]))
     table.add_section()
-    precision = [_share(p) for p in result["precision"]]
-    if len(counts) <= 10:
-        table.add_row("precision", *precision, "")
+    table.add_row("precision", *map(_share, result["precision"]), "")
     return table
 
 
@@ -97,6 +99,28 @@ def summary(results: Sequence[dict[str, Any]]) -> Text:
         f"{first['seconds']:.1f} s; test accuracy {scores}",
         style="bold green",
     )
+
+
+def prediction_table(results: Sequence[dict[str, Any]]) -> RenderableType:
+    """The probability of each class, a picture a row."""
+    table = _table("probability of each digit, %")
+    table.padding = (0, 0)
+    table.add_column("picture", overflow="fold", ratio=1)
+    for name in range(10):
+        table.add_column(str(name), justify="right", no_wrap=True, min_width=5)
+    for result in results:
+        shares = [
+            Text(f"{100 * p:.1f}", style="bold" if i == result["predicted"] else "dim")
+            for i, p in enumerate(result["probabilities"])
+        ]
+        table.add_row(escape(result["image"]), *shares)
+    return table
+
+
+def prediction(result: dict[str, Any]) -> Text:
+    """The digit on one picture."""
+    probability = result["probabilities"][result["predicted"]]
+    return Text(f"PREDICTED: {result['predicted']} ({probability:.1%}) on {result['image']}")
 
 
 def _table(title: str) -> Table:
