@@ -1,19 +1,22 @@
 """The command line: which command, and with which code it ends."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 
 import tyro
 
+from compare.commands import outputs
 from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
 from compare.commands.options import DATA, INTERRUPTED, USAGE, UsageError
+from compare.commands.report import report
 from compare.datasets import DataError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {"gradients": gradients, "mutants": mutants, "bench": bench}
+COMMANDS = {"gradients": gradients, "mutants": mutants, "bench": bench, "report": report}
 """Every command by its name."""
 
 
@@ -22,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
         argv = ["gradients", *argv]
+    outputs.command_line.set(shlex.join(["python", "-m", "compare", *argv]))
     sys.exit(_run(argv))
 
 

@@ -122,10 +122,10 @@ def parting(result: Result) -> "Figure":
     colour = WRONG if found["verdict"] == "defect" else MANUAL
     axes.plot(found["steps"], distance, color=colour, label="by hand from jax.grad",
               **_marks(found["steps"]))  # fmt: skip
-    if found["step"] is not None:
+    if found["verdict"] != "identical":
         axes.axvline(found["step"], color=INK, linewidth=0.8, linestyle="--")
-        axes.annotate(f" parting at step {found['step']}", (found["step"], 1), va="top",
-                      xycoords=("data", "axes fraction"), fontsize=9)  # fmt: skip
+        axes.annotate(f" largest for what is allowed: step {found['step']}", (found["step"], 1),
+                      xycoords=("data", "axes fraction"), va="top", fontsize=9)  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(floor, max(positive) * 3)
     axes.legend(fontsize=9, loc="lower right")

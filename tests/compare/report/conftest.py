@@ -48,7 +48,7 @@ def training() -> list[dict[str, Any]]:
     manual, autodiff = _side("manual", 5, 0.0), _side("autodiff", 5, 1e-6)
     steps = list(range(0, 2000, 20))
     manual["parting"] = {
-        "verdict": "chaos", "identical_steps": 3, "step": 4, "leaf": "0/w", "excess": 0.4,
+        "verdict": "chaos", "identical_steps": 3, "step": 400, "leaf": "0/w", "excess": 0.4,
         "steps": steps, "distance": [None, *(1e-8 * step**0.7 for step in steps[1:])],
         "spread": [0.0, *(3e-8 * step**0.7 for step in steps[1:])],
     }  # fmt: skip

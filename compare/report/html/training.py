@@ -1,0 +1,118 @@
+"""Training: curves, partings, confusions and the norms of gradients, as pictures and numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from compare.report import training_plots
+from compare.report.html.pictures import image, inline
+from compare.report.html.values import grouped, number, percent, results_of
+
+__all__ = ["view"]
+
+Row = dict[str, Any]
+
+_SETTINGS = (
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "batch",
+    "epochs",
+    "seed",
+    "dtype",
+    "devices",
+)
+
+
+def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One for each problem, model and way of training, with the sides that were trained."""
+    key = ("problem", "model", "settings", "dataset", *_SETTINGS)
+    rows = results_of(documents, "train")
+    groups = grouped(rows, key=lambda row: tuple(row.get(name) for name in key))
+    return [_run(own, f"train-{i}") for i, own in enumerate(groups)]
+
+
+def _run(results: list[Row], name: str) -> dict[str, Any]:
+    # What both sides have alike is shown once, of the side under test where it was trained.
+    shown = next((row for row in results if row["method"] == "manual"), results[0])
+    return {
+        "title": f"{shown['problem']} · {shown['model']}",
+        "about": f"{shown.get('settings', '')}, {shown['dataset']}".lstrip(", "),
+        "settings": [(n.replace("_", " "), shown[n]) for n in _SETTINGS if n in shown],
+        "sides": [_side(row) for row in results],
+        "side": "by hand" if shown["method"] == "manual" else "jax.grad",
+        "curves": inline(training_plots.curves(results), f"{name}-curves"),
+        "confusion": inline(training_plots.confusion(shown), f"{name}-confusion"),
+        "classes": _classes(shown),
+        "pairs": _pairs(shown),
+        "norms": _if(shown, "gradient_norms", training_plots.gradient_norms, name),
+        "boundary": _if(shown, "decision_boundary", training_plots.boundary, name),
+        "parting": _parting(results, name),
+    }
+
+
+def _if(result: Row, what: str, draw: Any, name: str) -> str | None:
+    """The picture, where the result has what it shows."""
+    return inline(draw(result), f"{name}-{what}") if result.get(what) else None
+
+
+def _side(result: Row) -> dict[str, Any]:
+    last = result["history"][-1]
+    return {
+        "method": "by hand" if result["method"] == "manual" else "jax.grad",
+        "test_accuracy": percent(last["test_accuracy"]),
+        "train_accuracy": percent(last["train_accuracy"]),
+        "test_loss": number(last, "test_loss", ".4g"),
+        "train_loss": number(last, "train_loss", ".4g"),
+        "seconds": number(result, "seconds", ".1f"),
+        "compile": number(result, "compile_seconds", ".1f"),
+        "rate": number(result, "samples_per_second", ",.0f"),
+        "to_98": number(result, "seconds_to_98", ".1f"),
+    }
+
+
+def _classes(result: Row) -> list[dict[str, str]]:
+    return [
+        {"class": str(i), "precision": percent(p), "recall": percent(r)}
+        for i, (p, r) in enumerate(
+            zip(result.get("precision", []), result.get("recall", []), strict=True)
+        )
+    ]
+
+
+def _pairs(result: Row) -> list[dict[str, Any]]:
+    return [
+        {
+            "truth": pair["truth"],
+            "predicted": pair["predicted"],
+            "count": pair["count"],
+            "images": [image(rows) for rows in pair["images"]],
+        }
+        for pair in result.get("confused_pairs") or []
+    ]
+
+
+_PARTINGS = {
+    "identical": "The two trajectories are identical, bit for bit.",
+    "chaos": "The two trajectories part by rounding alone: a start one ulp away parts as far.",
+    "defect": "The two trajectories part by more than rounding explains.",
+}
+
+
+def _parting(results: list[Row], name: str) -> dict[str, Any] | None:
+    result = next((row for row in results if row.get("parting")), None)
+    if result is None:
+        return None
+    found = result["parting"]
+    where = ""
+    if found["verdict"] != "identical":
+        where = (
+            f"The first {found['identical_steps']} steps are identical. Measured by what is "
+            f"allowed, the distance is largest at step {found['step']}, in {found['leaf']}: "
+            f"{number(found, 'excess', '.2g')} of it."
+        )
+    return {
+        "bad": found["verdict"] == "defect",
+        "meaning": _PARTINGS.get(found["verdict"], found["verdict"]),
+        "where": where,
+        "svg": inline(training_plots.parting(result), f"{name}-parting"),
+    }
