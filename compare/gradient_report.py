@@ -223,7 +223,7 @@ class GradientReport:
         """The report as plain JSON types; see `json_ready` for numbers that JSON does not have.
 
         What `str()` says beyond the numbers is there too: `meaning`, what the verdict means, and in
-        the diagnosis `source`, the line at its site, and `advice`, what to look at.
+        the diagnosis `at`, its site as shown, `source`, the line there, and `advice`.
         """
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         own |= {"agree": self.agree, "loss": self.loss._asdict()}
@@ -294,6 +294,7 @@ _ADVICE = {
 def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         **asdict(diagnosis),
+        "at": _shown(diagnosis.site),
         "source": _source(diagnosis.site),
         "advice": _ADVICE.get(diagnosis.bug, ""),
     }

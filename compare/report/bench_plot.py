@@ -37,15 +37,25 @@ def chart(results: Sequence[dict[str, Any]]) -> "Figure":
         color=[MANUAL if ratio <= 1 else WRONG for _, ratio in known],
         height=0.7,
     )
-    for axes, title in ((time, "time"), (memory, "temporary memory")):
+    for axes, title, shown in (
+        (time, "time", list(enumerate(ratios))),
+        (memory, "temporary memory", known),
+    ):
         axes.axvline(1, color=INK, linewidth=1)
         axes.set(title=title, xlabel="manual over jax.grad, less is better", yticks=places)
-        axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, None))
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, _END))
         axes.grid(visible=False, axis="y")
+        for place, ratio in shown:
+            if ratio > _END:
+                axes.text(_END, place, f" {ratio:.1f}", va="center", fontsize=8)
     names = [f"{row['model']}, {row['batch']}" for row in rows]
     time.set_yticklabels(names, fontsize=8, parse_math=False)
     memory.set_yticklabels([])
     return figure
+
+
+_END = 2.0
+"""Where the scale ends: a longer bar is cut off and has its number beside it."""
 
 
 def save(results: Sequence[dict[str, Any]], file: Path) -> None:

@@ -107,7 +107,7 @@ def boundary(result: Result, points: Sequence[Point] | None = None) -> "Figure":
 def parting(result: Result) -> "Figure":
     """How far the two trajectories are apart at each step, beside that of a one-ulp change."""
     found = result["parting"]
-    figure, axes = empty(9, 3)
+    figure, axes = empty(9, 3.1)
     distance = [_number(d) or math.nan for d in found["distance"]]
     spread = [_number(s) or math.nan for s in found["spread"]]
     positive = [v for v in (*distance, *spread) if v > 0]
@@ -128,7 +128,7 @@ def parting(result: Result) -> "Figure":
                       xycoords=("data", "axes fraction"), va="top", fontsize=9)  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(floor, max(positive) * 3)
-    axes.legend(fontsize=9, loc="lower right")
+    figure.legend(loc="outside upper left", ncols=2, fontsize=9)
     return figure
 
 

@@ -75,10 +75,16 @@ def _cell(leaf: Row, row: Row, highest: float) -> dict[str, Any]:
     return {
         "error": number(leaf, "max_abs"),
         "sort": leaf["max_abs"] if leaf["max_abs"] is not None else 1e300,
-        "wrong": not leaf["agrees"],
+        "wrong": _wrong(leaf),
         "worst": leaf["path"] == row["worst"],
         "bar": _bar(leaf, highest),
     }
+
+
+def _wrong(leaf: Row) -> bool:
+    """Nothing is judged where a side is not finite or misshapen; then what has no error is not."""
+    judged = leaf["noise"] is not None
+    return not leaf["agrees"] if judged else leaf["max_abs"] is None
 
 
 _LOWEST = -3.0
@@ -120,7 +126,7 @@ def _numbers(leaf: Row, row: Row) -> dict[str, Any]:
     return {
         "path": leaf["path"],
         "dtype": leaf["dtype"],
-        "wrong": not leaf["agrees"],
+        "wrong": _wrong(leaf),
         "worst": leaf["path"] == row["worst"],
         "index": "–" if leaf["index"] is None else ", ".join(map(str, leaf["index"])),
         **{name: number(leaf, name, form) for name, form in columns.items()},
@@ -140,7 +146,7 @@ def _finding_key(row: Row) -> Any:
 
 def _finding(rows: list[Row], name: str) -> dict[str, Any]:
     first = rows[0]
-    mapped = [leaf for leaf in first["leaves"] if not leaf["agrees"] and leaf.get("error_map")]
+    mapped = [leaf for leaf in first["leaves"] if _wrong(leaf) and leaf.get("error_map")]
     return {
         "verdict": first["verdict"].replace("_", " "),
         "meaning": first.get("meaning", ""),
@@ -153,6 +159,7 @@ def _finding(rows: list[Row], name: str) -> dict[str, Any]:
                 "path": leaf["path"],
                 "shape": shape(leaf["shape"]),
                 "error": number(leaf, "max_abs"),
+                "nonfinite": leaf["max_abs"] is None,
                 "svg": pictures.inline(pictures.error_map(leaf), f"map-{name}-{i}"),
             }
             for i, leaf in enumerate(mapped)

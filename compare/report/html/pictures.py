@@ -31,30 +31,36 @@ def inline(figure: "Figure", name: str) -> str:
 
 @styled
 def error_map(leaf: dict[str, Any]) -> "Figure":
-    """The error of a matrix, entry by entry or block by block, its size as a shade."""
+    """Where the error of a matrix is: its size as a shade, or the entries that are not finite."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
 
-    rows = [[float("nan") if e is None else e for e in row] for row in leaf["error_map"]]
+    rows, nonfinite = leaf["error_map"], leaf["max_abs"] is None
+    if nonfinite:
+        rows = [[1.0 if entry is None else 0.0 for entry in row] for row in rows]
     height, width = leaf["shape"]
-    figure, axes = empty(4.6, min(5.0, max(1.6, 0.9 + 3.2 * height / max(width, height))))
-    present = [e for row in rows for e in row if e > 0] or [1.0]
-    highest = max(present)
-    # What is zero or rounding is left blank: a shade for each power of ten down from the largest.
-    lowest = max(min(present), highest * 1e-8) if min(present) < highest else highest / 10
+    figure, axes = empty(4.6, min(4.6, max(1.8, 0.9 + 3.2 * height / max(width, height))))
+    highest = max(entry for row in rows for entry in row)
+    # What is far below the largest is left blank, as zero is.
     shades = LinearSegmentedColormap.from_list("error", [to_rgba(WRONG, 0.08), to_rgba(WRONG, 1.0)])
     shades.set_bad(alpha=0)
     shades.set_under(alpha=0)
-    picture = axes.imshow(rows, norm=LogNorm(lowest, highest), cmap=shades, aspect="auto",
-                          interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5))  # fmt: skip
+    norm = LogNorm(highest * _SHOWN, highest)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    picture = axes.imshow(rows, norm=norm, cmap=shades, aspect="auto", extent=extent,
+                          interpolation="nearest")  # fmt: skip
     axes.set(xlabel="column", ylabel="row")
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
-    axes.yaxis.get_major_locator().set_params(integer=True, nbins=6)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_major_locator().set_params(integer=True, nbins=6)
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set(visible=True, color=GRID)
-    bar = figure.colorbar(picture, label="|manual − reference|")
-    bar.outline.set(visible=False)
+    if not nonfinite:
+        figure.colorbar(picture, label="|manual − reference|").outline.set(visible=False)
     return figure
+
+
+_SHOWN = 1e-8
+"""The smallest error that has a shade, over the largest."""
 
 
 def image(rows: Sequence[Sequence[int]]) -> str:

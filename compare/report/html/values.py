@@ -20,6 +20,8 @@ def number(row: Row, name: str, form: str = ".1e") -> str:
     if row.get(name) is None and not row.get(f"{name}_nonfinite"):
         return "–"
     found = value(row, name)
+    if found == 0:
+        return "0"
     if math.isnan(found):
         return "NaN"
     if math.isinf(found):

@@ -40,7 +40,7 @@ def _gradients(results: list[dict[str, Any]]) -> Headline:
     about = joined(f"{row['problem']} {row['model']}" for row in shown)
     text = f"{len(shown)} of {len(results)} comparisons, on {about}"
     if wrong:
-        meanings = joined(row.get("meaning") or row["verdict"] for row in wrong)
+        meanings = " ".join(dict.fromkeys(row.get("meaning") or row["verdict"] for row in wrong))
         return Headline("gradients", "bad", "DISAGREE", text, meanings)
     least = max(results, key=lambda row: value(row, "detectable"))
     note = (
