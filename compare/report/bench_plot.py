@@ -42,7 +42,7 @@ def chart(results: Sequence[dict[str, Any]]) -> "Figure":
         (memory, "temporary memory", known),
     ):
         axes.axvline(1, color=INK, linewidth=1)
-        axes.set(title=title, xlabel="manual over jax.grad, less is better", yticks=places)
+        axes.set(title=title, xlabel="manual over jax.grad", yticks=places)
         axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, _END))
         axes.grid(visible=False, axis="y")
         for place, ratio in shown:

@@ -13,7 +13,13 @@ Row = dict[str, Any]
 
 
 class Bar(NamedTuple):
-    """An error over the noise, on a log scale that all leaves of a table share, in percent."""
+    """An error over the noise, on a log scale that all leaves of a table share.
+
+    Attributes:
+        length: of the bar, in percent.
+        tolerance: where its mark is, in percent.
+        text: the same in words.
+    """
 
     length: float
     tolerance: float
@@ -87,8 +93,8 @@ def _wrong(leaf: Row) -> bool:
     return not leaf["agrees"] if judged else leaf["max_abs"] is None
 
 
-_LOWEST = -3.0
-"""The power of ten at which a bar begins; a smaller error, such as none, has no length."""
+_LOWEST, _SHORTEST = -3.0, 2.0
+"""The power of ten at which a bar begins, and the length of one that is below it, in percent."""
 
 
 def _highest(rows: list[Row]) -> float:
@@ -111,10 +117,11 @@ def _bar(leaf: Row, highest: float) -> Bar | None:
 
 
 def _place(ratio: float, highest: float) -> float:
-    if not ratio < math.inf:
-        return 100.0
-    power = math.log10(ratio) if ratio > 0 else _LOWEST
-    return round(100 * min(1.0, max(0.0, (power - _LOWEST) / (highest - _LOWEST))), 2)
+    """How far along the scale, in percent: 0 for no error, 100 for one that is no number."""
+    if ratio == 0 or not ratio < math.inf:
+        return 0.0 if ratio == 0 else 100.0
+    share = (math.log10(ratio) - _LOWEST) / (highest - _LOWEST)
+    return round(min(100.0, max(_SHORTEST, 100 * share)), 2)
 
 
 def _numbers(leaf: Row, row: Row) -> dict[str, Any]:
@@ -144,6 +151,11 @@ def _finding_key(row: Row) -> Any:
     return row["verdict"], found.get("bug"), found.get("site")
 
 
+def _complete(diagnosis: Row) -> Row:
+    """With what files of an earlier version do not have."""
+    return {"at": diagnosis["site"], "source": "", "advice": "", **diagnosis}
+
+
 def _finding(rows: list[Row], name: str) -> dict[str, Any]:
     first = rows[0]
     mapped = [leaf for leaf in first["leaves"] if _wrong(leaf) and leaf.get("error_map")]
@@ -152,7 +164,7 @@ def _finding(rows: list[Row], name: str) -> dict[str, Any]:
         "meaning": first.get("meaning", ""),
         "where": [f"{row['dtype']}, {'jit' if row['jit'] else 'no jit'}" for row in rows],
         "platform": f"{first['platform']}, matrix products {first['precision']}",
-        "diagnosis": first["diagnosis"],
+        "diagnosis": first["diagnosis"] and _complete(first["diagnosis"]),
         "details": first["details"],
         "maps": [
             {

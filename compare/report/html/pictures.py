@@ -41,9 +41,10 @@ def error_map(leaf: dict[str, Any]) -> "Figure":
     figure, axes = empty(4.6, min(4.6, max(1.8, 0.9 + 3.2 * height / max(width, height))))
     highest = max(entry for row in rows for entry in row)
     # What is far below the largest is left blank, as zero is.
-    shades = LinearSegmentedColormap.from_list("error", [to_rgba(WRONG, 0.08), to_rgba(WRONG, 1.0)])
-    shades.set_bad(alpha=0)
-    shades.set_under(alpha=0)
+    nothing = to_rgba(WRONG, 0.0)
+    shades = LinearSegmentedColormap.from_list(
+        "error", [to_rgba(WRONG, 0.08), to_rgba(WRONG, 1.0)]
+    ).with_extremes(bad=nothing, under=nothing)
     norm = LogNorm(highest * _SHOWN, highest)
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     picture = axes.imshow(rows, norm=norm, cmap=shades, aspect="auto", extent=extent,

@@ -86,7 +86,9 @@ def _mutants(results: list[dict[str, Any]]) -> Headline:
     detected = sum(bool(row["detected"]) for row in results)
     misnamed = sum(row["right"] is False and row["named"] is not None for row in results)
     done = detected == len(results) and not misnamed
-    text = f"{detected} of {len(results)} wrong gradients, {misnamed} of them by a wrong name"
+    text = f"{detected} of {len(results)} wrong gradients"
+    if misnamed:
+        text += f", {misnamed} of them under a wrong name"
     return Headline("mutants", "good" if done else "bad", "DETECTED", text)
 
 

@@ -1,4 +1,4 @@
-// A click on a column's head sorts its table; printing opens what is folded.
+// A click on a column's head sorts its table; printing unfolds the derivations.
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const head = button.closest("th"), heads = [...head.parentNode.children];
@@ -17,5 +17,5 @@ for (const button of document.querySelectorAll("th button")) {
   });
 }
 addEventListener("beforeprint", () => {
-  for (const folded of document.querySelectorAll("details")) folded.open = true;
+  for (const folded of document.querySelectorAll("#derivations details")) folded.open = true;
 });
