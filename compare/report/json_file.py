@@ -84,13 +84,15 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: it is none of ours; the message says why.
     """
     found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or found.get("command") not in _FIELDS:
+    if not isinstance(found, dict) or str(found.get("command")) not in _FIELDS:
         raise ValueError(f"no results of {', '.join(_FIELDS)}")
     if found.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"schema version {found.get('schema_version')}, not {SCHEMA_VERSION}")
     results, where = found.get("results"), found.get("environment")
     if not (isinstance(results, list) and results and isinstance(where, dict)):
         raise ValueError("no results, or no environment that they come from")
+    if not all(isinstance(row, dict) for row in results):
+        raise ValueError("a result is no object")
     missing = [_FIELDS[found["command"]] - set(row) for row in results]
     if any(missing):
         raise ValueError(f"a result lacks {', '.join(sorted(set().union(*missing)))}")

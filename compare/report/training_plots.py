@@ -33,7 +33,7 @@ def curves(results: Sequence[Result]) -> "Figure":
         for result in sorted(results, key=lambda r: list(_LINES).index(r["method"])):
             epochs = [row["epoch"] for row in result["history"]]
             for part, stroke in (("train", ":"), ("test", "-")):
-                values = [_number(row[f"{part}_{quantity}"]) for row in result["history"]]
+                values = [_number(row.get(f"{part}_{quantity}")) for row in result["history"]]
                 label = f"{part}, {_NAMES[result['method']]}"
                 axes.plot(epochs, values, stroke, label=label, **_LINES[result["method"]],
                           **_marks(epochs))  # fmt: skip

@@ -41,7 +41,7 @@ def _run(results: list[Row], name: str) -> dict[str, Any]:
         "sides": [_side(row) for row in results],
         "side": "by hand" if shown["method"] == "manual" else "jax.grad",
         "curves": inline(training_plots.curves(results), f"{name}-curves"),
-        "confusion": inline(training_plots.confusion(shown), f"{name}-confusion"),
+        "confusion": _if(shown, "confusion", training_plots.confusion, name),
         "classes": _classes(shown),
         "pairs": _pairs(shown),
         "norms": _if(shown, "gradient_norms", training_plots.gradient_norms, name),
@@ -56,11 +56,11 @@ def _if(result: Row, what: str, draw: Any, name: str) -> str | None:
 
 
 def _side(result: Row) -> dict[str, Any]:
-    last = result["history"][-1]
+    last = result["history"][-1] if result["history"] else {}
     return {
         "method": "by hand" if result["method"] == "manual" else "jax.grad",
-        "test_accuracy": percent(last["test_accuracy"]),
-        "train_accuracy": percent(last["train_accuracy"]),
+        "test_accuracy": percent(last.get("test_accuracy")),
+        "train_accuracy": percent(last.get("train_accuracy")),
         "test_loss": number(last, "test_loss", ".4g"),
         "train_loss": number(last, "train_loss", ".4g"),
         "seconds": number(result, "seconds", ".1f"),
@@ -74,7 +74,7 @@ def _classes(result: Row) -> list[dict[str, str]]:
     return [
         {"class": str(i), "precision": percent(p), "recall": percent(r)}
         for i, (p, r) in enumerate(
-            zip(result.get("precision", []), result.get("recall", []), strict=True)
+            zip(result.get("precision") or [], result.get("recall") or [], strict=True)
         )
     ]
 

@@ -58,8 +58,7 @@ _PARTINGS = {
 
 def _train(results: list[dict[str, Any]]) -> Headline:
     accuracies = [
-        f"{own[0]['problem']} {own[0]['model']} "
-        + joined(percent(row["history"][-1]["test_accuracy"]) for row in own)
+        f"{own[0]['problem']} {own[0]['model']} " + joined(_accuracy(row) for row in own)
         for own in grouped(results, key=lambda row: (row["problem"], row["model"]))
     ]
     verdicts = [row["parting"]["verdict"] for row in results if row.get("parting")]
@@ -68,6 +67,11 @@ def _train(results: list[dict[str, Any]]) -> Headline:
     if "defect" in verdicts:
         return Headline("train", "bad", "PARTED", text, note)
     return Headline("train", "good" if verdicts else "plain", "TRAINED", text, note)
+
+
+def _accuracy(result: dict[str, Any]) -> str:
+    """At the end; there is none where training stopped in its first epoch."""
+    return percent(result["history"][-1]["test_accuracy"]) if result["history"] else "–"
 
 
 def _bench(results: list[dict[str, Any]]) -> Headline:

@@ -145,6 +145,20 @@ def test_a_leaf_that_is_not_finite_is_wrong_and_the_others_are_not_judged(gradie
     assert "where it is not finite" in text
 
 
+def test_training_that_stopped_at_once_is_shown(document, training):
+    stopped = {"history": [], "confusion": None, "precision": None, "recall": None}
+    stopped |= {"confused_pairs": None, "gradient_norms": None, "parting": None}
+    page = html_report.render([document("train", [training[0] | stopped])])
+    assert "TRAINED test accuracy of mnist mlp –" in text_of(page)
+
+
+def test_a_defect_in_training_is_a_disagreement(document, training):
+    training[0]["parting"]["verdict"] = "defect"
+    page = html_report.render([document("train", training)])
+    assert 'class="banner bad"' in page
+    assert "part by more than rounding explains" in text_of(page)
+
+
 def test_a_file_of_an_earlier_version_is_shown(gradients):
     own = gradients(factor=2.0)
     del own["reproduce"], own["derivations"]
