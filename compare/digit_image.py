@@ -1,0 +1,71 @@
+"""A picture of a digit, as MNIST would have it: white on black, 20 pixels tall, centred in 28×28.
+
+MNIST's own pictures were scaled to fit a 20×20 box and placed so that the centre of their mass is
+in the middle (LeCun et al. 1998, §III-A); a network has seen no others.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare.datasets import DataError
+
+__all__ = ["read"]
+
+_SIDE, _BOX = 28, 20
+_INK = 0.1
+"""What is brighter than this belongs to the digit."""
+
+
+def read(path: Path) -> np.ndarray:
+    """The picture in the file, (784,) float32 from 0 to 1.
+
+    Dark ink on light paper is inverted. One of 28×28 pixels is otherwise taken as it is.
+
+    Raises:
+        DataError: Pillow is not installed, the file is no picture, or there is nothing on it.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DataError("reading pictures needs Pillow; pip install 'handgrad[report]'") from error
+    try:
+        with Image.open(path) as image:
+            rgba = image.convert("RGBA")
+            paper = Image.new("RGBA", rgba.size, "white")
+            grey = Image.alpha_composite(paper, rgba).convert("L")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no picture"
+        raise DataError(f"{path}: {reason}; name a PNG or JPEG of one digit") from error
+    pixels = np.asarray(grey, np.float32) / 255
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    if np.median(edge) > 0.5:
+        pixels = 1 - pixels
+    ink = np.argwhere(pixels > _INK)
+    if not len(ink):
+        raise DataError(f"{path}: is of one colour; name a picture of one digit")
+    if pixels.shape != (_SIDE, _SIDE):
+        (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0) + 1
+        pixels = _centred(_scaled(Image, pixels[top:bottom, left:right]))
+    return pixels.reshape(-1)
+
+
+def _scaled(image: Any, pixels: np.ndarray) -> np.ndarray:
+    """The digit, its longer side as long as the box."""
+    height, width = (max(1, round(_BOX * n / max(pixels.shape))) for n in pixels.shape)
+    small = image.fromarray(np.rint(255 * pixels).astype(np.uint8)).resize((width, height))
+    return np.asarray(small, np.float32) / 255
+
+
+def _centred(digit: np.ndarray) -> np.ndarray:
+    """The digit on black, its centre of mass in the middle, as far as it fits."""
+    height, width = digit.shape
+    rows, columns = digit.sum(axis=1), digit.sum(axis=0)
+    middle = (_SIDE - 1) / 2
+    top = round(middle - float(rows @ np.arange(height) / rows.sum()))
+    left = round(middle - float(columns @ np.arange(width) / columns.sum()))
+    top, left = np.clip(top, 0, _SIDE - height), np.clip(left, 0, _SIDE - width)
+    picture = np.zeros((_SIDE, _SIDE), np.float32)
+    picture[top : top + height, left : left + width] = digit
+    return picture

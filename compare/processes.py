@@ -1,0 +1,185 @@
+"""Several processes, on one host or on many, that train as one through `jax.distributed`.
+
+When a process is lost the others cannot go on, and what tells them is not always an exception: the
+runtime ends a process that has lost its coordinator on the spot. So every process works under a
+supervisor of its own, which outlives it and says in one line what has happened.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+__all__ = [
+    "HEARTBEAT_SECONDS", "PeerLostError", "Processes", "exit_with", "is_first", "join", "leave",
+    "several", "share", "supervise", "watching_peers",
+]  # fmt: skip
+
+HEARTBEAT_SECONDS = 20
+"""A process that is silent for so long is lost; one whose connection closes is lost at once."""
+
+JOIN_SECONDS = 60
+"""How long processes wait for each other at the start."""
+
+_WORKER = "HANDGRAD_WORKER"
+
+
+class PeerLostError(Exception):
+    """Another process has died, or was never there; the message is one line."""
+
+
+class Processes(NamedTuple):
+    """Which process of how many this is.
+
+    Attributes:
+        coordinator: HOST:PORT of the first one.
+        size: how many there are.
+        rank: of this one, from 0.
+    """
+
+    coordinator: str
+    size: int
+    rank: int
+
+
+def supervise(argv: Sequence[str]) -> int | None:
+    """Runs this command again as a worker, and waits for it.
+
+    Args:
+        argv: the arguments of `python -m compare`.
+
+    Returns:
+        The worker's exit code, or None in the worker itself, which then does the work.
+
+    Raises:
+        PeerLostError: the runtime ended the worker because another process is lost.
+    """
+    if _WORKER in os.environ:
+        threading.Thread(target=_end_with_supervisor, daemon=True).start()
+        return None
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "compare", *argv],
+        env={**os.environ, _WORKER: "1"},
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while True:
+        try:
+            code = worker.wait()
+            break
+        except KeyboardInterrupt:
+            # The worker knows what to do; the terminal has not sent it this.
+            worker.send_signal(signal.SIGINT)
+    if code == -signal.SIGABRT:
+        raise PeerLostError(_lost("ended the run"))
+    return code
+
+
+def join(processes: Processes) -> None:
+    """Connects this process with the others, before jax looks for devices.
+
+    Raises:
+        PeerLostError: they do not all come within JOIN_SECONDS, or the address is no good.
+    """
+    _silence_runtime()
+    try:
+        jax.distributed.initialize(
+            processes.coordinator,
+            processes.size,
+            processes.rank,
+            initialization_timeout=JOIN_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise PeerLostError(
+            f"process {processes.rank} of {processes.size} did not meet the others at "
+            f"{processes.coordinator} within {JOIN_SECONDS} s: start all of them with the same "
+            f"--coordinator and --processes, each with its own --process ({_brief(error)})"
+        ) from error
+
+
+def leave() -> None:
+    """Waits for the others, and disconnects."""
+    jax.distributed.shutdown()
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints; the only one is."""
+    return jax.process_index() == 0
+
+
+def several() -> bool:
+    """Whether there is more than one process."""
+    return jax.process_count() > 1
+
+
+def share(tree: Any) -> Any:
+    """The first process's numbers, in all of them: arrays of the same shapes everywhere."""
+    if not several():
+        return tree
+    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
+
+
+def exit_with(code: int) -> NoReturn:
+    """Ends this process; a worker does not wait for its peers, which may be waiting for it."""
+    if _WORKER in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def watching_peers(work: Callable[[], int]) -> int:
+    """Does the work of one process among several.
+
+    Raises:
+        PeerLostError: a collective operation has failed.
+    """
+    try:
+        return work()
+    except (ValueError, jax.errors.JaxRuntimeError) as error:
+        if several() and _is_about_peers(error):
+            raise PeerLostError(_lost(f"ended the run ({_brief(error)})")) from error
+        raise
+
+
+def _lost(what: str) -> str:
+    return (
+        f"another process was lost, which {what}; start all of them again, with --resume to go on "
+        "from the last checkpoint"
+    )
+
+
+def _is_about_peers(error: Exception) -> bool:
+    words = ("gloo", "nccl", "collective", "coordination", "peer", "heartbeat")
+    return any(word in str(error).lower() for word in words)
+
+
+def _brief(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
+def _end_with_supervisor() -> None:
+    """Ends the worker when the supervisor is gone, whose end of the pipe then closes."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+def _silence_runtime() -> None:
+    """Keeps what the runtime itself says of peers off the terminal.
+
+    It is written by native code to the descriptors 1 and 2; what Python writes goes on to where
+    they led.
+    """
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
+    with open(os.devnull, "wb") as nothing:
+        for number in (1, 2):
+            os.dup2(nothing.fileno(), number)

@@ -1,0 +1,38 @@
+"""What a training leaves in a folder: tables and pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from compare.report import training_plots
+from compare.report.files import replacing, write_csv
+
+__all__ = ["write"]
+
+
+def write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
+    """Writes `history-METHOD.csv` and a PNG of each picture that there is something for.
+
+    Args:
+        folder: is there.
+        results: as the JSON has them.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        OSError: a file cannot be written.
+    """
+    _picture(folder / "curves.png", training_plots.curves(results))
+    for result in results:
+        method = result["method"]
+        write_csv(folder / f"history-{method}.csv", result["history"])
+        _picture(folder / f"confusion-{method}.png", training_plots.confusion(result))
+        _picture(folder / f"gradient-norms-{method}.png", training_plots.gradient_norms(result))
+        if result["decision_boundary"] is not None:
+            _picture(folder / f"boundary-{method}.png", training_plots.boundary(result))
+        if result["parting"] is not None:
+            _picture(folder / "parting.png", training_plots.parting(result))
+
+
+def _picture(path: Path, figure: Any) -> None:
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
