@@ -124,8 +124,11 @@ def parting(result: Result) -> "Figure":
               **_marks(found["steps"]))  # fmt: skip
     if found["verdict"] != "identical":
         axes.axvline(found["step"], color=INK, linewidth=0.8, linestyle="--")
-        axes.annotate(f" largest for what is allowed: step {found['step']}", (found["step"], 1),
-                      xycoords=("data", "axes fraction"), va="top", fontsize=9)  # fmt: skip
+        axes.annotate(
+            f"largest for what is allowed: step {found['step']}", (found["step"], 1),
+            xycoords=("data", "axes fraction"), xytext=(5, 0), textcoords="offset points",
+            va="top", fontsize=9,
+        )  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(floor, max(positive) * 3)
     figure.legend(loc="outside upper left", ncols=2, fontsize=9)
@@ -136,13 +139,13 @@ def parting(result: Result) -> "Figure":
 def gradient_norms(result: Result) -> "Figure":
     """The norm of each leaf's gradient before and after training, the input's side on top."""
     rows = result["gradient_norms"]
-    figure, axes = empty(7, 0.9 + 0.26 * len(rows))
+    figure, axes = empty(9, 1.1 + 0.27 * len(rows))
     places = range(len(rows))
     first, last = ([_number(row[when]) or math.nan for row in rows] for when in ("first", "last"))
-    axes.hlines(places, first, last, color=GRID, linewidth=3)
+    axes.hlines(places, first, last, color=GRID, linewidth=3, zorder=1)
     axes.scatter(first, places, s=42, facecolors="none", edgecolors=MUTED, linewidths=1.6,
                  label="at the first parameters")  # fmt: skip
-    axes.scatter(last, places, s=42, color=MANUAL, label="at the last")
+    axes.scatter(last, places, s=42, color=MANUAL, label="at the last", zorder=3)
     axes.set_xscale("log")
     axes.set(yticks=places, xlabel="norm of the gradient", ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticklabels([row["leaf"] for row in rows], parse_math=False)

@@ -12,15 +12,9 @@ __all__ = ["view"]
 Row = dict[str, Any]
 
 _SETTINGS = (
-    "optimizer",
-    "learning_rate",
-    "schedule",
-    "batch",
-    "epochs",
-    "seed",
-    "dtype",
-    "devices",
-)
+    "optimizer", "learning_rate", "schedule", "clip", "weight_decay", "batch", "epochs", "seed",
+    "dtype", "devices",
+)  # fmt: skip
 
 
 def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -37,7 +31,9 @@ def _run(results: list[Row], name: str) -> dict[str, Any]:
     return {
         "title": f"{shown['problem']} · {shown['model']}",
         "about": f"{shown.get('settings', '')}, {shown['dataset']}".lstrip(", "),
-        "settings": [(n.replace("_", " "), shown[n]) for n in _SETTINGS if n in shown],
+        "settings": [
+            (n.replace("_", " "), shown[n]) for n in _SETTINGS if shown.get(n) is not None
+        ],
         "sides": [_side(row) for row in results],
         "side": "by hand" if shown["method"] == "manual" else "jax.grad",
         "curves": inline(training_plots.curves(results), f"{name}-curves"),
@@ -103,12 +99,12 @@ def _parting(results: list[Row], name: str) -> dict[str, Any] | None:
     if result is None:
         return None
     found = result["parting"]
-    where = ""
+    same = found["identical_steps"]
+    where = "They differ from the first step." if not same else f"Identical steps: {same}."
     if found["verdict"] != "identical":
-        where = (
-            f"The first {found['identical_steps']} steps are identical. Measured by what is "
-            f"allowed, the distance is largest at step {found['step']}, in {found['leaf']}: "
-            f"{number(found, 'excess', '.2g')} of it."
+        where += (
+            f" Measured by what is allowed, the distance is largest at step {found['step']}, in "
+            f"{found['leaf']}: {number(found, 'excess', '.2g')} of it."
         )
     return {
         "bad": found["verdict"] == "defect",
