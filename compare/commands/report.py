@@ -41,8 +41,8 @@ def report(
     headlines = html_report.headlines(documents)
     console = terminal.console()
     for headline in headlines:
-        console.print(f"{headline.word}: {headline.text}", markup=False)
-    console.print(f"REPORT: {out}", markup=False)
+        console.print(f"{headline.word}: {headline.text}", markup=False, soft_wrap=True)
+    console.print(f"REPORT: {out}", markup=False, soft_wrap=True)
     return DISAGREE if any(headline.state == "bad" for headline in headlines) else AGREE
 
 
