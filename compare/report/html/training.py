@@ -6,6 +6,7 @@ from typing import Any
 from compare.report import training_plots
 from compare.report.html.pictures import image, inline
 from compare.report.html.values import grouped, number, percent, results_of
+from compare.report.html.verdict import PARTINGS
 
 __all__ = ["view"]
 
@@ -87,13 +88,6 @@ def _pairs(result: Row) -> list[dict[str, Any]]:
     ]
 
 
-_PARTINGS = {
-    "identical": "The two trajectories are identical, bit for bit.",
-    "chaos": "The two trajectories part by rounding alone: a start one ulp away parts as far.",
-    "defect": "The two trajectories part by more than rounding explains.",
-}
-
-
 def _parting(results: list[Row], name: str) -> dict[str, Any] | None:
     result = next((row for row in results if row.get("parting")), None)
     if result is None:
@@ -108,7 +102,7 @@ def _parting(results: list[Row], name: str) -> dict[str, Any] | None:
         )
     return {
         "bad": found["verdict"] == "defect",
-        "meaning": _PARTINGS.get(found["verdict"], found["verdict"]),
+        "meaning": PARTINGS[found["verdict"]],
         "where": where,
         "svg": inline(training_plots.parting(result), f"{name}-parting"),
     }

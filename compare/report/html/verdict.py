@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from compare.report.html.values import grouped, joined, number, percent, value
 
-__all__ = ["Headline", "facts", "headlines", "origins"]
+__all__ = ["PARTINGS", "Headline", "facts", "headlines", "origins"]
 
 Document = dict[str, Any]
 
@@ -29,9 +29,9 @@ class Headline(NamedTuple):
 
 
 def headlines(documents: Sequence[Document]) -> list[Headline]:
-    """One for each document, what is bad first."""
+    """One for each document: what is bad first, then the gradients."""
     found = [_HEADLINES[own["command"]](own["results"]) for own in documents]
-    return sorted(found, key=lambda headline: headline.state != "bad")
+    return sorted(found, key=lambda own: (own.state != "bad", own.command != "gradients"))
 
 
 def _gradients(results: list[dict[str, Any]]) -> Headline:
@@ -49,11 +49,12 @@ def _gradients(results: list[dict[str, Any]]) -> Headline:
     return Headline("gradients", "good", "AGREE", text, note)
 
 
-_PARTINGS = {
-    "identical": "both trajectories are identical, bit for bit",
-    "chaos": "the two trajectories part by rounding alone",
-    "defect": "the two trajectories part by more than rounding explains",
+PARTINGS = {
+    "identical": "Both trajectories are identical, bit for bit.",
+    "chaos": "The two trajectories part by rounding alone: a start one ulp away parts as far.",
+    "defect": "The two trajectories part by more than rounding explains.",
 }
+"""What the verdict on two trainings in step means."""
 
 
 def _train(results: list[dict[str, Any]]) -> Headline:
@@ -62,7 +63,7 @@ def _train(results: list[dict[str, Any]]) -> Headline:
         for own in grouped(results, key=lambda row: (row["problem"], row["model"]))
     ]
     verdicts = [row["parting"]["verdict"] for row in results if row.get("parting")]
-    note = joined(_PARTINGS.get(verdict, verdict) for verdict in verdicts) if verdicts else ""
+    note = " ".join(dict.fromkeys(PARTINGS[verdict] for verdict in verdicts))
     text = f"test accuracy of {joined(accuracies)}"
     if "defect" in verdicts:
         return Headline("train", "bad", "PARTED", text, note)

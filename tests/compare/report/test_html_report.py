@@ -49,6 +49,12 @@ def test_what_disagrees_comes_before_what_agrees(gradients):
     assert "<title>DISAGREE" in page
 
 
+def test_the_gradients_come_before_other_results(everything):
+    assert [own.command for own in html_report.headlines(everything[::-1])] == [
+        "gradients", "mutants", "articles", "bench", "train",
+    ]  # fmt: skip
+
+
 def test_names_from_outside_are_text(everything, gradients, document, training):
     training[0]["gradient_norms"][0]["leaf"] = SCRIPT
     training[0]["parting"]["leaf"] = SCRIPT
