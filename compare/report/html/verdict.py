@@ -78,7 +78,8 @@ def _accuracy(result: dict[str, Any]) -> str:
 def _bench(results: list[dict[str, Any]]) -> Headline:
     rows = [row for row in results if row["engine"] == "autodiff"]
     faster = sum(row["ratio_high"] < 1 for row in rows)
-    text = f"{len(rows)} subjects; faster than jax.grad by more than the spread in {faster}"
+    count = "1 subject" if len(rows) == 1 else f"{len(rows)} subjects"
+    text = f"{count}; faster than jax.grad by more than the spread in {faster}"
     return Headline("bench", "plain", "MEASURED", text)
 
 

@@ -80,3 +80,15 @@ def test_what_is_missing_is_said_before_the_work(command, capsys, tmp_path, monk
     )
     assert run(command, "--report", str(tmp_path / "x.html")) == USAGE
     assert "needs jinja2; pip install 'handgrad[report]'" in capsys.readouterr().err
+
+
+def test_training_has_its_page_and_its_derivations(tmp_path):
+    page = tmp_path / "xor.html"
+    arguments = ("--epochs", "3", "--method", "both", "--out", str(tmp_path / "run"))
+    assert run("train", "xor", *arguments, "--report", str(page)) == AGREE
+    kept = json.loads((tmp_path / "run" / "train.json").read_text())
+    assert kept["derivations"][0]["rule"] == "manual.mlp"
+    text = page.read_text()
+    assert "TRAINED" in text
+    assert "Distance of the two trajectories" in text
+    assert "Decision boundary" in text
