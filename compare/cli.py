@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
@@ -13,7 +14,7 @@ from compare.datasets import DataError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {"gradients": gradients, "mutants": mutants, "bench": bench}
+COMMANDS = {"gradients": gradients, "mutants": mutants, "bench": bench, "articles": articles}
 """Every command by its name."""
 
 

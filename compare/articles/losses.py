@@ -47,19 +47,21 @@ def softmax_squared_error_slope(logits: jax.Array, labels: jax.Array) -> jax.Arr
 
 
 def softmax_over_examples(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """L = −1/m Σ_i log q_i,label(i),  q = softmax(z) by columns: normalised over the wrong axis."""
-    log_q = jax.nn.log_softmax(logits, axis=0)
-    return -(log_q * _one_hot(labels, logits)).sum(axis=1).mean()
+    """L = 1/m (Σ_j log Σ_i e^z_ij − Σ_i z_i,label(i)): each class normalised over the examples.
+
+    What a derivation minimises that has p − y for its slope and the wrong axis in its softmax.
+    """
+    picked = (logits * _one_hot(labels, logits)).sum()
+    return (jax.nn.logsumexp(logits, axis=0).sum() - picked) / len(logits)
 
 
 def softmax_over_examples_slope(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """dz_ij = 1/m (n_j q_ij − y_ij),  n_j the number of examples of class j.
+    """dz = (q − y)/m,  q_ij = e^z_ij / Σ_k e^z_kj.
 
-    ∂ log q_kj/∂z_ij = 1[i = k] − q_ij, summed over the n_j examples k whose label is j.
+    A column of q adds up to 1 and one of y to the number of examples of its class, so the slope
+    pushes every logit up for ever.
     """
-    one_hot = _one_hot(labels, logits)
-    q = jax.nn.softmax(logits, axis=0)
-    return (one_hot.sum(axis=0) * q - one_hot) / len(logits)
+    return (jax.nn.softmax(logits, axis=0) - _one_hot(labels, logits)) / len(logits)
 
 
 def unguarded_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

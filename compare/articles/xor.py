@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -42,7 +43,7 @@ class Setup(NamedTuple):
 def initial(seed: int, *sizes: int) -> list[dict[str, jax.Array]]:
     """The article's own draw: `default_rng(seed)` normals × 0.1, first layer first, zero biases."""
     rng = np.random.default_rng(seed)
-    shapes = zip(sizes[:-1], sizes[1:], strict=True)
+    shapes = pairwise(sizes)
     return layers(*(0.1 * rng.standard_normal(shape) for shape in shapes))
 
 
@@ -157,7 +158,7 @@ def _softmax(method: Method) -> Claim:
     params = [{"w": jnp.zeros((1, 3)), "b": jnp.array([2.0, 1.0, 0.1])}]
     batch = jnp.zeros((1, 1)), jnp.zeros(1, jnp.int32)
     _, grads = method(model)(params, (), batch, jax.random.key(0))
-    p = np.asarray(grads[0]["b"]) + [1, 0, 0]
+    p = np.asarray(grads[0]["b"]) + np.array([1, 0, 0])
     shown = ", ".join(f"{share:.2f}" for share in p)
     claimed = "0.66, 0.24, 0.10"
     return Claim("softmax(2.0, 1.0, 0.1)", claimed, shown, shown == claimed, {"softmax": p})

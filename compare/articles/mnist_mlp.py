@@ -1,0 +1,166 @@
+"""`mnist-mlp`: a ReLU network with softmax and cross-entropy on MNIST, training and validation."""
+
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.articles import losses
+from compare.articles.claim import Claim, Options, percent, reaches, standard_error
+from compare.articles.descent import Method
+from compare.metrics import class_scores, classes
+from compare.optimizers import Optimizer, optimizer
+from compare.problems import Model, mlp, mlp_with_loss
+from compare.training import init_state, make_epoch
+
+__all__ = ["Setup", "claims", "confused_pairs", "prepare"]
+
+SIZES, BATCH, EPOCHS = (784, 128, 64, 10), 128, 8
+ACCURACY = 0.98
+_CLASSES = "softmax_cross_entropy_with_integer_labels"
+
+
+class Setup(NamedTuple):
+    """What both methods start from.
+
+    Attributes:
+        train: rows to train on.
+        validation: the twelfth of the training set that is held out for it.
+        params: initial parameters, He's.
+        key: of the shuffles.
+        epochs: how long it trains.
+        full: whether this is the article's own run, on all of MNIST.
+    """
+
+    train: tuple[jax.Array, jax.Array]
+    validation: tuple[jax.Array, jax.Array]
+    params: Any
+    key: jax.Array
+    epochs: int
+    full: bool
+
+
+def prepare(options: Options) -> Setup:
+    """Splits MNIST's training set.
+
+    Raises:
+        ValueError: no MNIST was given.
+    """
+    if options.mnist is None:
+        raise ValueError("mnist-mlp needs MNIST")
+    data = options.mnist
+    order = np.random.default_rng(options.seed).permutation(len(data.x_train))
+    held_out = len(order) // 12
+    train = order[held_out:][:10_000] if options.quick else order[held_out:]
+
+    def rows(chosen: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        return jnp.asarray(data.x_train[chosen]), jnp.asarray(data.y_train[chosen])
+
+    key, run_key = jax.random.split(jax.random.key(options.seed))
+    params, _ = jax.jit(mlp(SIZES, "relu", _CLASSES).init)(key)
+    return Setup(
+        rows(train),
+        rows(order[:held_out]),
+        params,
+        run_key,
+        2 if options.quick else EPOCHS,
+        not options.quick and data.name == "mnist",
+    )
+
+
+def claims(setup: Setup, method: Method) -> Iterator[Claim]:
+    """Every claim of the article, by one method."""
+    relu = mlp(SIZES, "relu", _CLASSES)
+    mean_losses, taken = _train(setup, relu, method, optimizer("adam", 1e-3), setup.epochs)
+    settings = f"784-128-64-10, {len(setup.train[1]):,} rows, Adam 1e-3, {setup.epochs} epochs"
+    yield from _learns(setup, mean_losses, taken, settings)
+    # Plain gradient descent, since Adam divides a gradient by its size, which is at issue here.
+    sgd = optimizer("sgd", 0.1)
+    squared = mlp_with_loss(
+        SIZES, "relu", losses.softmax_squared_error, losses.softmax_squared_error_slope
+    )
+    truth = np.asarray(setup.validation[1])
+    _, taken = _train(setup, relu, method, sgd, 1)
+    fast = float((taken == truth).mean())
+    for claim, name, model in (
+        ("sigmoid units learn slower than ReLU", "sigmoid", mlp(SIZES, "sigmoid", _CLASSES)),
+        ("MSE is slower than cross-entropy", "MSE", squared),
+    ):
+        _, taken = _train(setup, model, method, sgd, 1)
+        yield _slower(claim, name, float((taken == truth).mean()), fast, len(truth))
+
+
+def _train(
+    setup: Setup, model: Model, method: Method, chosen: Optimizer, epochs: int
+) -> tuple[list[float], np.ndarray]:
+    """The mean training loss of each epoch, and the classes of the validation rows."""
+    current = init_state(setup.params, (), chosen.transformation, setup.key)
+    epoch = make_epoch(method(model), chosen.transformation, BATCH)
+    mean_losses = []
+    for _ in range(epochs):
+        current, step_losses = epoch(current, *setup.train)
+        mean_losses.append(float(step_losses.mean()))
+    logits = jax.jit(model.predict)(current.params, current.model_state, setup.validation[0])
+    return mean_losses, np.asarray(classes(logits))
+
+
+def _learns(
+    setup: Setup, mean_losses: list[float], taken: np.ndarray, settings: str
+) -> Iterator[Claim]:
+    truth = np.asarray(setup.validation[1])
+    rows = len(truth)
+    accuracy = float((taken == truth).mean())
+    yield Claim(
+        "validation accuracy",
+        "about 98%",
+        percent(accuracy),
+        reaches(accuracy, ACCURACY, rows) if setup.full else None,
+        {"accuracy": accuracy, "rows": rows},
+        settings,
+        f"holds within two standard errors of {rows:,} rows",
+    )
+    falls = all(b < a for a, b in pairwise(mean_losses))
+    yield Claim(
+        "the loss falls",
+        "every epoch",
+        f"{mean_losses[0]:.3f} → {mean_losses[-1]:.3f}{'' if falls else ', not every epoch'}",
+        falls,
+        {"loss": mean_losses},
+        settings,
+    )
+    confusion = class_scores(truth, taken, 10).confusion
+    pairs = confused_pairs(confusion)
+    rank = [pair for pair, _ in pairs].index((4, 9)) + 1
+    yield Claim(
+        "4 and 9 are a typical confusion",
+        "typical",
+        f"{pairs[rank - 1][1]} rows, rank {rank} of 45 pairs",
+        # Among the five most frequent: one pair in nine.
+        rank <= 5,
+        {"confusion": confusion, "rank": rank, "most": pairs[:5]},
+        settings,
+    )
+
+
+def confused_pairs(confusion: Any) -> list[tuple[tuple[int, int], int]]:
+    """Every pair of classes with the count of rows taken for each other, the most first."""
+    counts = {
+        (i, j): confusion[i][j] + confusion[j][i] for i, j in combinations(range(len(confusion)), 2)
+    }
+    return sorted(counts.items(), key=lambda item: -item[1])
+
+
+def _slower(claim: str, name: str, accuracy: float, fast: float, rows: int) -> Claim:
+    error = float(np.hypot(standard_error(accuracy, rows), standard_error(fast, rows)))
+    return Claim(
+        claim,
+        "slower",
+        f"after one epoch {percent(accuracy)} against {percent(fast)}",
+        # By more than two standard errors of the difference.
+        fast - accuracy > 2 * error,
+        {"accuracy": accuracy, "against": fast, "rows": rows},
+        f"{name} against ReLU with cross-entropy, SGD lr 0.1",
+    )
