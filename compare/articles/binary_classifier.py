@@ -129,7 +129,7 @@ def _symmetric(zeros: Any, scaled: Any) -> Claim:
 
 
 def _vanishing(setup: Setup, method: Method, batch: Any) -> Claim:
-    norms = delta_norms(mlp(DEEP, "sigmoid", _BINARY), method, setup.deep, batch)
+    norms = delta_norms(method(mlp(DEEP, "sigmoid", _BINARY)), setup.deep, batch)
     ratio = float(norms[0] / norms[-1])
     return Claim(
         "deep sigmoid stacks vanish",

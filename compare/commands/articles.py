@@ -17,6 +17,7 @@ from compare.commands.options import (
     require_writable,
 )
 from compare.datasets import mnist
+from compare.gradient_report import json_ready
 from compare.problems import DatasetName
 from compare.report import article_table, json_file, terminal
 
@@ -72,7 +73,7 @@ def articles(
     apart = disagreements(rows)
     console.print(article_table.last_line(*totals(rows), apart))
     if json is not None:
-        json_file.write(json, "articles", environment, rows)
+        json_file.write(json, "articles", environment, [json_ready(row) for row in rows])
     return DISAGREE if apart else AGREE
 
 
