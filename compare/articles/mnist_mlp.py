@@ -1,4 +1,8 @@
-"""`mnist-mlp`: a ReLU network with softmax and cross-entropy on MNIST, training and validation."""
+"""`mnist-mlp`: a ReLU network with softmax and cross-entropy on MNIST, training and validation.
+
+The write-up gives neither widths nor an optimizer: 784-128-64-10 and Adam, the rate a cosine down to
+0, are this project's choice.
+"""
 
 from collections.abc import Iterator
 from itertools import combinations, pairwise
@@ -74,8 +78,12 @@ def prepare(options: Options) -> Setup:
 def claims(setup: Setup, method: Method) -> Iterator[Claim]:
     """Every claim of the article, by one method."""
     relu = mlp(SIZES, "relu", _CLASSES)
-    mean_losses, taken = _train(setup, relu, method, optimizer("adam", 1e-3), setup.epochs)
-    settings = f"784-128-64-10, {len(setup.train[1]):,} rows, Adam 1e-3, {setup.epochs} epochs"
+    steps = -(-len(setup.train[1]) // BATCH)
+    adam = optimizer("adam", 1e-3, "cosine", epochs=setup.epochs, steps_per_epoch=steps)
+    mean_losses, taken = _train(setup, relu, method, adam, setup.epochs)
+    settings = (
+        f"784-128-64-10, {len(setup.train[1]):,} rows, Adam 1e-3 cosine, {setup.epochs} epochs"
+    )
     yield from _learns(setup, mean_losses, taken, settings)
     # Plain gradient descent, since Adam divides a gradient by its size, which is at issue here.
     sgd = optimizer("sgd", 0.1)
@@ -120,7 +128,7 @@ def _learns(
         reaches(accuracy, ACCURACY, rows) if setup.full else None,
         {"accuracy": accuracy, "rows": rows},
         settings,
-        f"holds within two standard errors of {rows:,} rows",
+        f"holds within two standard errors of {rows:,} rows; widths and optimizer are our choice",
     )
     falls = all(b < a for a, b in pairwise(mean_losses))
     yield Claim(

@@ -26,7 +26,7 @@ def article_table(title: str, rows: Sequence[dict[str, Any]]) -> RenderableType:
     table.add_column("claim", ratio=5)
     table.add_column("claimed", ratio=4)
     table.add_column("measured", ratio=6)
-    table.add_column("holds", no_wrap=True, width=5)
+    table.add_column("holds", no_wrap=True, width=6)
     for _, group in groupby(rows, key=lambda row: (row["claim"], row["published"])):
         same = list(group)
         first = same[0]
