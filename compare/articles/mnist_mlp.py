@@ -1,7 +1,7 @@
 """`mnist-mlp`: a ReLU network with softmax and cross-entropy on MNIST, training and validation.
 
-The write-up gives neither widths nor an optimizer: 784-128-64-10 and Adam, the rate a cosine down to
-0, are this project's choice.
+The write-up gives neither widths nor an optimizer: 784-128-64-10 and Adam, whose rate falls to 0
+like a cosine, are this project's choice.
 """
 
 from collections.abc import Iterator

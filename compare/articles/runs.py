@@ -129,7 +129,7 @@ class Totals(NamedTuple):
 
     hold: int
     fail: int
-    open: int
+    unjudged: int
 
 
 def totals(rows: Sequence[Row]) -> Totals:

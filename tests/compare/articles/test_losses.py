@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from compare.articles import losses
+from compare.articles.descent import METHODS
+from compare.articles.signals import drawn
+from compare.problems import mlp_with_loss
 
 LABELS = jnp.array([2, 0, 1, 1, 2])
 TARGETS = jnp.array([[0.0], [1.0], [1.0], [0.0], [1.0]])
@@ -30,3 +33,20 @@ def test_where_log_meets_zero_the_formula_is_finite_and_jax_grad_is_not():
     assert losses.unguarded_cross_entropy(logits, label) == np.inf
     assert np.isnan(jax.grad(losses.unguarded_cross_entropy)(logits, label)).any()
     np.testing.assert_array_equal(losses.unguarded_cross_entropy_slope(logits, label), [[-1, 1]])
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_network_ends_in_the_slope_it_is_given(wrong):
+    loss, slope = losses.softmax_squared_error, losses.softmax_squared_error_slope
+    given = (lambda z, y: 2 * slope(z, y)) if wrong else slope
+    model = mlp_with_loss((4, 6, 3), "relu", loss, given)
+    x = np.random.default_rng(1).standard_normal((5, 4)).astype(np.float32)
+    args = drawn(0, (4, 6, 3), 2.0), (), (x, LABELS), jax.random.key(0)
+    (manual_loss, _), manual = METHODS["manual"](model)(*args)
+    (autodiff_loss, _), autodiff = METHODS["autodiff"](model)(*args)
+    assert manual_loss == pytest.approx(autodiff_loss)
+    close = [
+        np.allclose(m, a, rtol=1e-5, atol=1e-7)
+        for m, a in zip(jax.tree.leaves(manual), jax.tree.leaves(autodiff), strict=True)
+    ]
+    assert not any(close) if wrong else all(close)
