@@ -134,7 +134,7 @@ def _learns(
         within(curve[last], CURVE[last], POINT) if setup.full else None,
         {"accuracy": {i: float(curve[i]) for i in reached}, "published": CURVE, "curve": curve},
         setup.settings,
-        "holds within one point, what another draw of the weights changes; these are uniform in ±0.5",
+        "holds within one point, what another draw of the weights changes; ours is uniform in ±0.5",
     )
     yield Claim(
         "test accuracy",
