@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ def article(**outcomes):
 
 def rows(monkeypatch, **outcomes):
     monkeypatch.setitem(runs.ARTICLES, "fake", article(**outcomes))
-    return runs.run("fake", Options(), {name: name for name in outcomes})
+    methods: Any = {name: name for name in outcomes}
+    return runs.run("fake", Options(), methods)
 
 
 def test_a_row_for_each_method_in_plain_types(monkeypatch):
