@@ -174,7 +174,6 @@ def _depth(setup: Setup, method: Method) -> Iterator[Claim]:
 
 
 def _dead(setup: Setup, method: Method) -> Claim:
-
     def share(activation: str, *rates: float) -> list[float]:
         model = mlp(SIZES, activation, _BINARY)
         gradient = method(model)
