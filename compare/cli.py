@@ -9,6 +9,7 @@ import tyro
 from compare import processes
 from compare.checkpoints import CheckpointError
 from compare.commands import outputs
+from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
@@ -27,6 +28,7 @@ COMMANDS = {
     "train": train,
     "predict": predict,
     "bench": bench,
+    "articles": articles,
     "mutants": mutants,
     "report": report,
 }

@@ -36,6 +36,7 @@ __all__ = [
     "cnn",
     "load",
     "mlp",
+    "mlp_with_loss",
     "regularised_mlp",
 ]
 
@@ -137,6 +138,40 @@ def mlp(sizes: Sequence[int], activation: str, loss: str) -> Model:
         criterion=tie(*losses.by_name(loss)),
         resized=lambda hidden: mlp((sizes[0], *hidden, sizes[-1]), activation, loss),
         derivations=_derivations(manual_mlp, "dense", activation, loss),
+    )
+
+
+def mlp_with_loss(
+    sizes: Sequence[int],
+    activation: str,
+    loss: Callable[[jax.Array, Any], jax.Array],
+    slope: Callable[[jax.Array, Any], jax.Array],
+) -> Model:
+    """The multilayer perceptron with a loss that the rules do not have.
+
+    By hand, the layers' derivatives are the rules' and that of the loss is `slope`.
+
+    Args:
+        sizes: of the layers, input first.
+        activation: of the hidden layers.
+        loss: `loss(logits, targets)`, the mean over the rows, for `jax.grad`.
+        slope: `slope(logits, targets)`, its derivative by the logits, derived by hand.
+    """
+    by_hand = partial(manual_mlp.predict, activation=activation)
+    idiom = partial(autodiff_mlp.predict, activation=activation)
+
+    def manual(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        x, targets = batch
+        logits, pull_back = jax.vjp(lambda p: by_hand(p, x), params)
+        return (loss(logits, targets), state), pull_back(slope(logits, targets))[0]
+
+    return mlp(sizes, activation, _BINARY)._replace(
+        manual=manual,
+        loss=lambda params, state, batch, key: (loss(idiom(params, batch[0]), batch[1]), state),
+        criterion=loss,
+        resized=lambda hidden: mlp_with_loss(
+            (sizes[0], *hidden, sizes[-1]), activation, loss, slope
+        ),
     )
 
 

@@ -1,0 +1,66 @@
+"""Gradient descent on all of MNIST, a block of rows at a time, and the bug of `sixty-lines`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.articles.descent import descend
+from compare.metrics import correct
+from compare.training import LossAndGrad, TrainState
+
+__all__ = ["biases_summed_over_everything", "in_blocks", "train", "turned"]
+
+
+def turned(params: Any) -> Any:
+    """The weights transposed: from the article's (n_out, n_in) to (n_in, n_out), or back."""
+    return [{**layer, "w": layer["w"].T} for layer in params]
+
+
+def in_blocks(gradient: LossAndGrad, predict: Callable[..., Any]) -> LossAndGrad:
+    """The gradient over all rows, block after block: a block stays in the cache until it is used.
+
+    Weights are (n_out, n_in), in which the sum over the rows is twice as fast on a CPU. In place of
+    the model's state it returns the accuracy.
+    """
+
+    def loss_and_grad(params: Any, state: Any, blocks: Any, key: jax.Array) -> Any:
+        weights = turned(params)
+
+        def add(total: Any, block: Any) -> tuple[Any, None]:
+            (loss, _), grads = gradient(weights, (), block, key)
+            share = correct(predict(weights, (), block[0]), block[1]).mean()
+            return jax.tree.map(jnp.add, total, (loss, share, turned(grads))), None
+
+        zeros = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), jnp.zeros(()), params))
+        total, _ = jax.lax.scan(add, zeros, blocks)
+        loss, share, grads = jax.tree.map(lambda t: t / len(blocks[1]), total)
+        return (loss, share), grads
+
+    return loss_and_grad
+
+
+def biases_summed_over_everything(gradient: LossAndGrad) -> LossAndGrad:
+    """The article's bug: every unit gets the bias gradients of all units of its layer, added up."""
+
+    def published(*args: Any) -> Any:
+        value, grads = gradient(*args)
+        return value, [{**g, "b": jnp.full_like(g["b"], g["b"].sum())} for g in grads]
+
+    return published
+
+
+def train(
+    gradient: LossAndGrad, params: Any, blocks: Any, rate: float, iterations: int
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The last parameters, and the loss and the accuracy before each step, by `in_blocks`."""
+    params, (loss, accuracy) = descend(
+        gradient, params, blocks, rate, iterations, state=jnp.zeros(()), watch=_accuracy
+    )
+    return params, np.asarray(loss), np.asarray(accuracy)
+
+
+def _accuracy(state: TrainState) -> jax.Array:
+    return state.model_state

