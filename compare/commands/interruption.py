@@ -10,13 +10,19 @@ __all__ = ["noticing_interruption"]
 
 
 @contextlib.contextmanager
-def noticing_interruption() -> Iterator[Callable[[], bool]]:
+def noticing_interruption(*, active: bool = True) -> Iterator[Callable[[], bool]]:
     """Turns the first SIGINT into a note, and leaves the next one as it was.
+
+    Args:
+        active: whether to; every SIGINT stays as it was if not.
 
     Yields:
         A function that says whether there was one.
     """
     noticed = False
+    if not active:
+        yield lambda: False
+        return
 
     def note(number: int, frame: Any) -> None:
         nonlocal noticed

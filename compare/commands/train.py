@@ -123,29 +123,24 @@ def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precisi
     data = experiment.problem.data
     environment = json_file.environment(precision)
     console.print(terminal.header(environment, [data.name], [data.note]))
-    start = time.perf_counter()
-    with terminal.progress("compiling"):
-        trainer = trainers.compiled(experiment.trainer, experiment.state, *experiment.train_data)
-    experiment = experiment._replace(trainer=trainer)
-    compile_seconds = time.perf_counter() - start
+    experiment, compile_seconds = _compiled(experiment)
     with contextlib.ExitStack() as stack:
+        asked = keep.checkpoint is not None
+        interrupted = stack.enter_context(noticing_interruption(active=asked))
         kept = None
-        interrupted = bool
-        if keep.checkpoint is not None:
-            interrupted = stack.enter_context(noticing_interruption())
-            if first:
-                kept = stack.enter_context(
-                    checkpoints.Checkpoints(keep.checkpoint, about, resume=keep.resume)
-                )
+        if keep.checkpoint is not None and first:
+            kept = stack.enter_context(
+                checkpoints.Checkpoints(keep.checkpoint, about, resume=keep.resume)
+            )
         run = _resumed(experiment, kept) if keep.resume else Run(experiment.state, [], [])
         try:
             run = _train_on(experiment, run, kept, interrupted)
         except DivergenceError as error:
             return _diverged(error, kept, keep)
-        if interrupted():
-            print(f"handgrad: interrupted; go on with --resume --checkpoint {keep.checkpoint}",
-                  file=sys.stderr)  # fmt: skip
-            return INTERRUPTED
+    if interrupted():
+        print(f"handgrad: interrupted; go on with --resume --checkpoint {keep.checkpoint}",
+              file=sys.stderr)  # fmt: skip
+        return INTERRUPTED
     run = run._replace(state=on_host(run.state))
     if processes.several():
         processes.leave()
@@ -156,6 +151,14 @@ def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precisi
     _write(keep, environment, experiment, run, results)
     parted = results[0]["parting"]
     return DISAGREE if parted is not None and parted["verdict"] == "defect" else AGREE
+
+
+def _compiled(experiment: Experiment) -> tuple[Experiment, float]:
+    """The training with its epoch compiled, and how many seconds that took."""
+    start = time.perf_counter()
+    with terminal.progress("compiling"):
+        trainer = trainers.compiled(experiment.trainer, experiment.state, *experiment.train_data)
+    return experiment._replace(trainer=trainer), time.perf_counter() - start
 
 
 def _resumed(experiment: Experiment, kept: checkpoints.Checkpoints | None) -> Run:
