@@ -8,7 +8,8 @@ from jax import export
 from autodiff import cnn as autodiff_cnn
 from autodiff import mlp as autodiff_mlp
 from autodiff import regularised_mlp as autodiff_regularised_mlp
-from compare import check_gradients
+from compare import check_gradients, problems
+from compare.experiment import prepare
 from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
 from manual import regularised_mlp as manual_regularised_mlp
@@ -64,6 +65,17 @@ def test_cnns(model):
     images = jax.ShapeDtypeStruct((5, 5, 4, 2), jnp.float32)
     assert lower(model.loss_and_grad, params, (images, LABELS)) == PLATFORMS
     assert lower(model.predict, params, images) == PLATFORMS
+
+
+@pytest.mark.parametrize("method", ["manual", "autodiff", "both"])
+@pytest.mark.parametrize("name", [model.name for model in problems.PROBLEMS["classification"]])
+def test_an_epoch_of_training(name, method):
+    problem = problems.load("classification", model=name)
+    recipe = problems.RECIPES["classification", name]
+    run = prepare(problem, recipe._replace(batch=300), method)
+    assert lower(run.trainer.epoch, run.state, *run.train_data) == PLATFORMS
+    x, y = run.test_data
+    assert lower(run.trainer.evaluate, problem.params, problem.state, x, y) == PLATFORMS
 
 
 def test_the_comparison_multiplies_at_the_highest_precision():
