@@ -247,9 +247,23 @@ PROBLEMS: dict[str, tuple[Model, ...]] = {
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("xor", "mlp"): Recipe(epochs=1000, batch=4, learning_rate=1e-2),
-    ("mnist", "mlp"): Recipe(epochs=8, batch=128, learning_rate=2e-3, schedule="cosine"),
+    ("mnist", "mlp"): Recipe(
+        epochs=8,
+        batch=128,
+        optimizer="adamw",
+        learning_rate=4e-3,
+        schedule="warmup-cosine",
+        weight_decay=0.2,
+    ),
     ("mnist", "regularised-mlp"): Recipe(epochs=8, batch=128, schedule="cosine"),
-    ("mnist", "cnn"): Recipe(epochs=5, batch=64, learning_rate=2e-3, schedule="cosine"),
+    ("mnist", "cnn"): Recipe(
+        epochs=5,
+        batch=64,
+        optimizer="adamw",
+        learning_rate=4e-3,
+        schedule="warmup-cosine",
+        weight_decay=0.05,
+    ),
     ("classification", "mlp"): Recipe(epochs=100, batch=32, learning_rate=1e-2),
     ("classification", "regularised-mlp"): Recipe(
         epochs=100, batch=64, optimizer="adamw", schedule="cosine", clip=1.0, weight_decay=1e-4

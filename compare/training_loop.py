@@ -163,12 +163,13 @@ def train(
         )  # fmt: skip
 
 
-def _scores(
-    trainer: Trainer, side: TrainState, train_data: Data, test_data: Data
-) -> tuple[float, float, float, float]:
-    on_train = trainer.evaluate(side.params, side.model_state, *train_data)
-    on_test = trainer.evaluate(side.params, side.model_state, *test_data)
-    return float(on_train[0]), float(on_train[1]), float(on_test[0]), float(on_test[1])
+def _scores(trainer: Trainer, side: TrainState, *data_sets: Data) -> Iterator[float]:
+    """Loss and accuracy on each data set."""
+    for x, y in data_sets:
+        loss, accuracy = trainer.evaluate(side.params, side.model_state, x, y)
+        yield float(loss)
+        # A whole number of rows: 9,800 of 10,000 are not 0.97999996.
+        yield round(float(accuracy) * len(x)) / len(x)
 
 
 def _diverged(trainer: Trainer, began: Any, data: Data, count: int) -> DivergenceError:
