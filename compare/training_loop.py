@@ -150,17 +150,20 @@ def train(
         if not all_finite((losses, dict(trainer.sides(state)))):
             raise _diverged(trainer, began, train_data, count)
         speed = rows * count / took
-        yield Look(
-            state,
-            tuple(
-                Row(
-                    method, done, int(side.step), *_scores(trainer, side, train_data), *_scores(trainer, side, test_data),
-                    float(trainer.learning_rate(side.opt_state, side.step)), seconds, speed,
-                )
-                for method, side in trainer.sides(state).items()
-            ),
-            tuple(jax.tree.map(np.asarray, gaps)),
-        )  # fmt: skip
+        looked_at = tuple(
+            Row(
+                method,
+                done,
+                int(side.step),
+                *_scores(trainer, side, train_data),
+                *_scores(trainer, side, test_data),
+                float(trainer.learning_rate(side.opt_state, side.step)),
+                seconds,
+                speed,
+            )
+            for method, side in trainer.sides(state).items()
+        )
+        yield Look(state, looked_at, tuple(jax.tree.map(np.asarray, gaps)))
 
 
 def _scores(trainer: Trainer, side: TrainState, data: Data) -> tuple[float, float]:
