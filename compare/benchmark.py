@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from compare.derivations import Derivation
 from compare.gradient_report import GradientReport
 
 __all__ = [
@@ -49,12 +50,14 @@ class Subject(NamedTuple):
         batch: the examples in it, or the size of its inputs in words.
         prove: compares hand-derived gradients with those of `jax.grad` on this very input.
         engines: each `prepare() -> Prepared`; `manual` is the first.
+        derivations: of what is done by hand.
     """
 
     name: str
     batch: str
     prove: Callable[[], GradientReport]
     engines: Mapping[str, Callable[[], Prepared]]
+    derivations: tuple[Derivation, ...] = ()
 
 
 class Measurement(NamedTuple):

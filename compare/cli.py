@@ -1,5 +1,6 @@
 """The command line: which command, and with which code it ends."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -7,11 +8,13 @@ import tyro
 
 from compare import processes
 from compare.checkpoints import CheckpointError
+from compare.commands import outputs
 from compare.commands.bench import bench
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
 from compare.commands.options import DATA, INTERRUPTED, PEER_LOST, USAGE, UsageError
 from compare.commands.predict import predict
+from compare.commands.report import report
 from compare.commands.train import train
 from compare.datasets import DataError
 from compare.params_file import ParamsFileError
@@ -25,6 +28,7 @@ COMMANDS = {
     "predict": predict,
     "bench": bench,
     "mutants": mutants,
+    "report": report,
 }
 """Every command by its name."""
 
@@ -34,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
         argv = ["gradients", *argv]
+    outputs.command_line.set(shlex.join(["python", "-m", "compare", *argv]))
     processes.exit_with(_run(argv))
 
 

@@ -23,7 +23,7 @@ class Experiment(NamedTuple):
     """All that a training needs.
 
     Attributes:
-        problem: the model on both sides and the data on the host.
+        problem: the model on both sides and the data on the host, in the dtype asked for.
         recipe: how it is trained.
         gradients: by method.
         optimizer: with its learning rate.
@@ -78,15 +78,16 @@ def prepare(
         clip=recipe.clip,
         weight_decay=recipe.weight_decay,
     )
+    problem = problem._replace(
+        **{name: _cast(getattr(problem, name), dtype) for name in ("params", "state", "data")}
+    )
     model, data = problem.model, problem.data
     sides = {"manual": model.manual, "autodiff": jax.value_and_grad(model.loss, has_aux=True)}
     gradients: dict[str, LossAndGrad] = {name: sides[name] for name in METHODS[method]}
-    params, model_state, *arrays = _cast(
-        (problem.params, problem.state, data.x_train, data.y_train, data.x_test, data.y_test),
-        dtype,
+    state = trainers.first_state(
+        gradients, problem.params, problem.state, chosen, problem.key, seed
     )
-    state = trainers.first_state(gradients, params, model_state, chosen, problem.key, seed)
-    x_train, y_train, x_test, y_test = devices.replicate(arrays, mesh)
+    x_train, y_train, x_test, y_test = devices.replicate(data[1:5], mesh)
     return Experiment(
         problem=problem,
         recipe=recipe,

@@ -5,7 +5,7 @@ import linecache
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,8 @@ class Leaf:
         index: the entry with the largest error; None where shapes differ.
         manual: manual's number there.
         reference: the reference's number there.
+        error_map: of a matrix that disagrees, where the error is: the largest of each block of
+            entries, 64 by 64 blocks at most; else None.
     """
 
     path: str
@@ -59,6 +61,7 @@ class Leaf:
     index: tuple[int, ...] | None
     manual: float
     reference: float
+    error_map: tuple[tuple[float, ...], ...] | None = field(default=None, repr=False)
 
     @classmethod
     def compare(
@@ -89,6 +92,7 @@ class Leaf:
             error = np.abs(m - r)
         max_abs = float(np.max(error, initial=0))
         worst = np.unravel_index(np.argmax(error), error.shape) if error.size else None
+        agrees = max_abs <= tolerance if agrees is None else agrees
         return cls(
             path,
             shape,
@@ -100,10 +104,11 @@ class Leaf:
             cosine=_cosine(m.ravel(), r.ravel()),
             noise=noise,
             tolerance=tolerance,
-            agrees=max_abs <= tolerance if agrees is None else agrees,
+            agrees=agrees,
             index=None if worst is None else tuple(int(i) for i in worst),
             manual=math.nan if worst is None else float(m[worst]),
             reference=math.nan if worst is None else float(r[worst]),
+            error_map=None if agrees else _error_map(error),
         )
 
     @property
@@ -119,6 +124,19 @@ def _ratio(error: float, unit: float) -> float:
     if error == 0:
         return 0.0
     return error / unit if unit else math.inf
+
+
+def _error_map(error: np.ndarray) -> tuple[tuple[float, ...], ...] | None:
+    """The largest error of each block of a matrix; None where there is no matrix, or no error."""
+    if error.ndim != 2 or not error.any():
+        return None
+    for axis, length in enumerate(error.shape):
+        starts = np.arange(0, length, -(-length // _MAP_BLOCKS))
+        error = np.maximum.reduceat(error, starts, axis=axis)
+    return tuple(tuple(float(f"{entry:.3g}") for entry in row) for row in error)
+
+
+_MAP_BLOCKS = 64
 
 
 def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
@@ -202,10 +220,15 @@ class GradientReport:
         return max(self.leaves, key=lambda leaf: leaf.excess, default=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON types; see `json_ready` for numbers that JSON does not have."""
+        """The report as plain JSON types; see `json_ready` for numbers that JSON does not have.
+
+        What `str()` says beyond the numbers is there too: `meaning`, what the verdict means, and in
+        the diagnosis `at`, its site as shown, `source`, the line there, and `advice`.
+        """
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         own |= {"agree": self.agree, "loss": self.loss._asdict()}
-        own["diagnosis"] = asdict(self.diagnosis) if self.diagnosis else None
+        own["meaning"] = _MEANINGS[self.verdict]
+        own["diagnosis"] = _diagnosis_dict(self.diagnosis) if self.diagnosis else None
         own["leaves"] = [asdict(leaf) for leaf in self.leaves]
         own["worst"] = self.worst.path if self.worst else None
         return json_ready(own)
@@ -268,11 +291,22 @@ _ADVICE = {
 }
 
 
+def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        **asdict(diagnosis),
+        "at": _shown(diagnosis.site),
+        "source": _source(diagnosis.site),
+        "advice": _ADVICE.get(diagnosis.bug, ""),
+    }
+
+
 def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
     """Like a compiler's error: the bug, the line of source, the evidence, what to look at."""
     lines = [f"bug: {diagnosis.bug}" + (", confirmed" if diagnosis.confirmed else "")]
     if diagnosis.site:
-        lines += [f"  at {_shown(diagnosis.site)}", *_source(diagnosis.site)]
+        lines.append(f"  at {_shown(diagnosis.site)}")
+    if source := _source(diagnosis.site):
+        lines.append(f"    | {source}")
     lines += _wrapped([diagnosis.evidence])
     if diagnosis.bug in _ADVICE:
         lines.append(f"  look at: {_ADVICE[diagnosis.bug]}")
@@ -286,11 +320,10 @@ def _shown(site: str) -> str:
     return site
 
 
-def _source(site: str) -> list[str]:
-    """The line of source at `file:line`; nothing if it cannot be read."""
+def _source(site: str) -> str:
+    """The line of source at `file:line`; "" if it cannot be read."""
     file, _, number = site.rpartition(":")
-    line = linecache.getline(file, int(number)).strip()
-    return [f"    | {line}"] if line else []
+    return linecache.getline(file, int(number)).strip() if file else ""
 
 
 def _wrapped(sentences: Sequence[str]) -> list[str]:

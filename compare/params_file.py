@@ -53,7 +53,7 @@ def load(path: Path, params: Any, model_state: Any) -> tuple[Any, Any]:
     like = _Trained(params, model_state)
     wanted = by_path(like)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise ParamsFileError(f"{path}: is not there; train --out DIR writes it") from error

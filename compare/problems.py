@@ -15,9 +15,11 @@ from autodiff import cnn as autodiff_cnn
 from autodiff import mlp as autodiff_mlp
 from autodiff import regularised_mlp as autodiff_regularised_mlp
 from compare.datasets import Dataset, classification, mnist, xor
+from compare.derivations import Derivation, of_model, of_rule
 from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
 from manual import regularised_mlp as manual_regularised_mlp
+from manual import rules
 from manual.rules import losses
 from manual.rules.tie import tie
 
@@ -54,6 +56,7 @@ class Model(NamedTuple):
         predict: `predict(params, state, x) -> logits`, in inference.
         criterion: `criterion(logits, targets) -> loss`, the mean over the rows.
         resized: `resized(hidden) -> Model`, the same with hidden layers of these widths.
+        derivations: of the model and of each rule in it.
         image: (height, width, channels) of an example, where the model takes images.
     """
 
@@ -65,6 +68,7 @@ class Model(NamedTuple):
     predict: Callable[..., Any]
     criterion: Callable[..., Any]
     resized: "Callable[[Sequence[int]], Model]"
+    derivations: tuple[Derivation, ...] = ()
     image: tuple[int, int, int] | None = None
 
 
@@ -132,6 +136,7 @@ def mlp(sizes: Sequence[int], activation: str, loss: str) -> Model:
         predict=lambda params, state, x: manual_mlp.predict(params, x, activation=activation),
         criterion=tie(*losses.by_name(loss)),
         resized=lambda hidden: mlp((sizes[0], *hidden, sizes[-1]), activation, loss),
+        derivations=_derivations(manual_mlp, "dense", activation, loss),
     )
 
 
@@ -147,6 +152,9 @@ def regularised_mlp(sizes: Sequence[int], loss: str, *, rate: float = 0.3) -> Mo
         predict=manual_regularised_mlp.predict,
         criterion=tie(*losses.by_name(loss)),
         resized=lambda hidden: regularised_mlp((sizes[0], *hidden, sizes[-1]), loss, rate=rate),
+        derivations=_derivations(
+            manual_regularised_mlp, "dense", "batch_norm", "relu", "dropout", loss
+        ),
     )
 
 
@@ -169,7 +177,19 @@ def cnn(image: tuple[int, int, int], channels: Sequence[int], n_out: int, loss: 
         predict=lambda params, state, x: manual_cnn.predict(params, x),
         criterion=tie(*losses.by_name(loss)),
         resized=lambda hidden: cnn(image, hidden, n_out, loss),
+        derivations=_derivations(
+            manual_cnn, "conv2d", "max_pool", "relu", "flatten", "dense", loss
+        ),
         image=image,
+    )
+
+
+def _derivations(module: Any, *names: str) -> tuple[Derivation, ...]:
+    """Of a model's module, and of the rules with these names that it puts together."""
+    passes = [[getattr(rules, f"{name}_{half}") for half in ("fwd", "bwd")] for name in names]
+    return (
+        of_model(module),
+        *(of_rule(name, *pair) for name, pair in zip(names, passes, strict=True)),
     )
 
 

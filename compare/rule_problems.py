@@ -23,7 +23,8 @@ class RuleProblem(NamedTuple):
     """One rule at one size.
 
     Attributes:
-        name: of the rule, with its settings.
+        rule: the name of the rule.
+        name: the same, with its settings.
         size: of its inputs, in words.
         fwd: `fwd(*inputs) -> (out, residuals)`.
         bwd: `bwd(residuals, d_out) -> one cotangent per input`.
@@ -31,6 +32,7 @@ class RuleProblem(NamedTuple):
         draw: `draw(seed) -> inputs`, floating ones in float32.
     """
 
+    rule: str
     name: str
     size: str
     fwd: Callable[..., Any]
@@ -62,6 +64,7 @@ def _named(
     other = getattr(layers, name) if reference is None else reference
     return [
         RuleProblem(
+            name,
             f"{name} {label}".strip(),
             size,
             partial(fwd, **settings) if settings else fwd,

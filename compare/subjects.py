@@ -11,6 +11,7 @@ import optax
 
 from compare import problems
 from compare.benchmark import Prepared, Subject, compiled, eager
+from compare.derivations import of_rule
 from compare.engines import numpy_engine, torch_engine
 from compare.gradients import check_gradients, check_rule
 from compare.rule_problems import RULES, RuleProblem, user_cnn_losses
@@ -75,6 +76,7 @@ def _rule(rule: RuleProblem, seed: int) -> Subject:
             "autodiff": partial(prepare, partial(by_vjp, rule.reference)),
             "autodiff_same_forward": partial(prepare, partial(by_vjp, forward)),
         },
+        derivations=(of_rule(rule.rule, rule.fwd, rule.bwd),),
     )
 
 
@@ -205,6 +207,7 @@ def _model(
             "autodiff_same_forward": lambda: compiled(same_forward, *point()),
             **foreign,
         },
+        derivations=model.derivations,
     )
 
 

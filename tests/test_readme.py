@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-LAST_WORDS = ("AGREE", "DETECTED", "MEASURED")
+LAST_WORDS = ("AGREE", "DETECTED", "MEASURED", "TRAINED")
 COMMANDS = re.findall(r"^(?:\$ )?(python -m compare.*)$", README, re.MULTILINE)
 
 

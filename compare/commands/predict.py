@@ -10,7 +10,8 @@ import numpy as np
 import tyro
 
 from compare import digit_image, params_file, problems
-from compare.commands.options import AGREE, UsageError, require_writable
+from compare.commands import outputs
+from compare.commands.options import AGREE, UsageError
 from compare.params_file import ParamsFileError
 from compare.report import json_file, terminal, training_table
 
@@ -31,7 +32,7 @@ def predict(
         trained: the folder that `train` wrote with --out.
         json: write the results to this file.
     """
-    require_writable("--json", json)
+    outputs.require(json=json)
     if not images:
         raise UsageError("name at least one picture of a digit")
     about = _about(trained)
@@ -51,8 +52,7 @@ def predict(
     console.print(training_table.prediction_table(results))
     for result in results:
         console.print(training_table.prediction(result), soft_wrap=True)
-    if json is not None:
-        json_file.write(json, "predict", json_file.environment("default"), results)
+    outputs.save("predict", json_file.environment("default"), results, json=json)
     return AGREE
 
 

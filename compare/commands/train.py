@@ -19,6 +19,7 @@ from compare import (
     trainers,
     training_results,
 )
+from compare.commands import outputs
 from compare.commands.interruption import noticing_interruption
 from compare.commands.options import (
     AGREE,
@@ -230,13 +231,17 @@ def _write(
     run: Run,
     results: list[dict[str, Any]],
 ) -> None:
-    if keep.json is not None:
-        json_file.write(keep.json, "train", environment, results)
+    derivations = experiment.problem.model.derivations
+    outputs.save(
+        "train", environment, results, json=keep.json, report=keep.report, derivations=derivations
+    )
     if keep.out is None:
         return
     for method, side in experiment.trainer.sides(run.state).items():
         _save_params(keep.out, method, side)
-    json_file.write(keep.out / "train.json", "train", environment, results)
+    outputs.save(
+        "train", environment, results, json=keep.out / "train.json", derivations=derivations
+    )
     training_files.write(keep.out, results)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 
 from compare import problems
-from compare.commands.options import UsageError, require_writable
+from compare.commands import outputs
+from compare.commands.options import UsageError
 from compare.optimizers import OptimizerName, ScheduleName
 from compare.processes import Processes
 
@@ -117,12 +118,14 @@ class Keeping:
         resume: go on from the last checkpoint, if there is one.
         out: write curves, tables and the final parameters to this folder.
         json: write the results to this file.
+        report: write them to this file as a page for a browser.
     """
 
     checkpoint: Path | None = None
     resume: bool = False
     out: Path | None = None
     json: Path | None = None
+    report: Path | None = None
 
     def require_usable(self) -> None:
         """Refuses what could not be written in the end.
@@ -130,7 +133,7 @@ class Keeping:
         Raises:
             UsageError: a folder is a file, or a library is missing.
         """
-        require_writable("--json", self.json)
+        outputs.require(json=self.json, report=self.report)
         if self.resume and self.checkpoint is None:
             raise UsageError("--resume needs --checkpoint DIR, the folder to go on from")
         if self.out is None:

@@ -1,4 +1,4 @@
-"""Results as one JSON object in a file."""
+"""Results as one JSON object: what `--json` writes and what the HTML report renders."""
 
 import json
 import platform
@@ -11,9 +11,18 @@ import jax
 
 from compare.report import files
 
-__all__ = ["environment", "write"]
+__all__ = ["document", "environment", "read", "write"]
 
 SCHEMA_VERSION = 1
+
+_FIELDS: dict[str, set[str]] = {
+    "gradients": {"problem", "model", "dataset", "verdict", "agree", "leaves", "loss", "dtype"},
+    "train": {"problem", "model", "dataset", "method", "history", "confusion"},
+    "bench": {"model", "batch", "engine", "ratio", "ratio_low", "ratio_high", "median_ms"},
+    "articles": {"article", "claim", "method", "claimed", "measured", "holds"},
+    "mutants": {"mutant", "expected", "detected", "verdict", "named", "confirmed", "right"},
+}
+"""Every command that writes results, and what each of its results has at least."""
 
 
 def environment(matmul_precision: str) -> dict[str, Any]:
@@ -29,20 +38,62 @@ def environment(matmul_precision: str) -> dict[str, Any]:
     }
 
 
-def write(
-    path: Path, command: str, environment: dict[str, Any], results: Sequence[dict[str, Any]]
-) -> None:
+def document(
+    command: str,
+    environment: dict[str, Any],
+    results: Sequence[dict[str, Any]],
+    *,
+    reproduce: str = "",
+    derivations: Sequence[dict[str, str]] = (),
+) -> dict[str, Any]:
+    """The JSON object of one command.
+
+    Args:
+        command: its name.
+        environment: as `environment` gives it.
+        results: in JSON's types.
+        reproduce: the command line that gives the same.
+        derivations: of the rules used: `rule`, and the docstrings `fwd` and `bwd`.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": command,
+        "reproduce": reproduce,
+        "environment": environment,
+        "results": list(results),
+        "derivations": list(derivations),
+    }
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
     """Writes the file whole or not at all.
 
     Raises:
         OSError: the file cannot be written; what was there before is untouched.
     """
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "command": command,
-        "environment": environment,
-        "results": list(results),
-    }
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with files.replacing(path) as file:
         file.write(text.encode())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The document in a file that `write` wrote, in this version or an earlier one.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is none of ours; the message says why.
+    """
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or str(found.get("command")) not in _FIELDS:
+        raise ValueError(f"no results of {', '.join(_FIELDS)}")
+    if found.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"schema version {found.get('schema_version')}, not {SCHEMA_VERSION}")
+    results, where = found.get("results"), found.get("environment")
+    if not (isinstance(results, list) and results and isinstance(where, dict)):
+        raise ValueError("no results, or no environment that they come from")
+    if not all(isinstance(row, dict) for row in results):
+        raise ValueError("a result is no object")
+    missing = [_FIELDS[found["command"]] - set(row) for row in results]
+    if any(missing):
+        raise ValueError(f"a result lacks {', '.join(sorted(set().union(*missing)))}")
+    return found

@@ -33,7 +33,7 @@ def curves(results: Sequence[Result]) -> "Figure":
         for result in sorted(results, key=lambda r: list(_LINES).index(r["method"])):
             epochs = [row["epoch"] for row in result["history"]]
             for part, stroke in (("train", ":"), ("test", "-")):
-                values = [_number(row[f"{part}_{quantity}"]) for row in result["history"]]
+                values = [_number(row.get(f"{part}_{quantity}")) for row in result["history"]]
                 label = f"{part}, {_NAMES[result['method']]}"
                 axes.plot(epochs, values, stroke, label=label, **_LINES[result["method"]],
                           **_marks(epochs))  # fmt: skip
@@ -107,7 +107,7 @@ def boundary(result: Result, points: Sequence[Point] | None = None) -> "Figure":
 def parting(result: Result) -> "Figure":
     """How far the two trajectories are apart at each step, beside that of a one-ulp change."""
     found = result["parting"]
-    figure, axes = empty(9, 3)
+    figure, axes = empty(9, 3.1)
     distance = [_number(d) or math.nan for d in found["distance"]]
     spread = [_number(s) or math.nan for s in found["spread"]]
     positive = [v for v in (*distance, *spread) if v > 0]
@@ -122,13 +122,16 @@ def parting(result: Result) -> "Figure":
     colour = WRONG if found["verdict"] == "defect" else MANUAL
     axes.plot(found["steps"], distance, color=colour, label="by hand from jax.grad",
               **_marks(found["steps"]))  # fmt: skip
-    if found["step"] is not None:
+    if found["verdict"] != "identical":
         axes.axvline(found["step"], color=INK, linewidth=0.8, linestyle="--")
-        axes.annotate(f" parting at step {found['step']}", (found["step"], 1), va="top",
-                      xycoords=("data", "axes fraction"), fontsize=9)  # fmt: skip
+        axes.annotate(
+            f"largest for what is allowed: step {found['step']}", (found["step"], 1),
+            xycoords=("data", "axes fraction"), xytext=(5, 0), textcoords="offset points",
+            va="top", fontsize=9,
+        )  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(floor, max(positive) * 3)
-    axes.legend(fontsize=9, loc="lower right")
+    figure.legend(loc="outside upper left", ncols=2, fontsize=9)
     return figure
 
 
@@ -136,13 +139,13 @@ def parting(result: Result) -> "Figure":
 def gradient_norms(result: Result) -> "Figure":
     """The norm of each leaf's gradient before and after training, the input's side on top."""
     rows = result["gradient_norms"]
-    figure, axes = empty(7, 0.9 + 0.26 * len(rows))
+    figure, axes = empty(9, 1.1 + 0.27 * len(rows))
     places = range(len(rows))
     first, last = ([_number(row[when]) or math.nan for row in rows] for when in ("first", "last"))
-    axes.hlines(places, first, last, color=GRID, linewidth=3)
+    axes.hlines(places, first, last, color=GRID, linewidth=3, zorder=1)
     axes.scatter(first, places, s=42, facecolors="none", edgecolors=MUTED, linewidths=1.6,
                  label="at the first parameters")  # fmt: skip
-    axes.scatter(last, places, s=42, color=MANUAL, label="at the last")
+    axes.scatter(last, places, s=42, color=MANUAL, label="at the last", zorder=3)
     axes.set_xscale("log")
     axes.set(yticks=places, xlabel="norm of the gradient", ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticklabels([row["leaf"] for row in rows], parse_math=False)

@@ -121,7 +121,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     file = tmp_path / "results.json"
     file.write_text("old")
     with pytest.raises(TypeError):
-        json_file.write(file, "gradients", {}, [{"x": object()}])
+        json_file.write(file, json_file.document("gradients", {}, [{"x": object()}]))
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 

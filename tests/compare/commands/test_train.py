@@ -1,0 +1,251 @@
+import csv
+import json
+import re
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from compare import cli, problems
+from compare.commands import options
+
+QUICK = ("classification", "--epochs", "3", "--batch", "200")
+
+
+def run(*argv):
+    """The exit code of one command."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(list(map(str, argv)))
+    return exit_.value.code
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("train", "xor", "--method", "both", "--epochs", "200", "--out", out) == options.AGREE
+    text, err = capsys.readouterr()
+    assert err == ""
+    assert max(map(len, text.splitlines()[:-1])) <= 80
+    assert text.splitlines()[-1].startswith("TRAINED: xor mlp, 200 epochs in ")
+    assert "CHAOS: they part as rounding does" in text
+    assert {path.name for path in out.iterdir()} == {
+        "train.json", "curves.png", "parting.png",
+        *(f"{name}-{side}.{end}" for side in ("manual", "autodiff") for name, end in (
+            ("history", "csv"), ("params", "npz"), ("confusion", "png"), ("boundary", "png"),
+            ("gradient-norms", "png"),
+        )),
+    }  # fmt: skip
+    manual, autodiff = json.loads((out / "train.json").read_text())["results"]
+    assert (manual["method"], autodiff["method"]) == ("manual", "autodiff")
+    assert [row["epoch"] for row in manual["history"]] == list(range(2, 201, 2))
+    assert manual["history"][-1]["step"] == 200
+    assert manual["parting"]["verdict"] == "chaos"
+    assert autodiff["parting"] is None
+    assert np.sum(manual["confusion"]) == 4
+    assert [row["leaf"] for row in manual["gradient_norms"]] == ["0/b", "0/w", "1/b", "1/w"]
+    with (out / "history-manual.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["test_loss"]) == manual["history"][-1]["test_loss"]
+    assert np.load(out / "params-manual.npz")["params/0/w"].shape == (2, 4)
+
+
+def test_a_wrong_gradient_parts_like_a_defect(monkeypatch, capsys):
+    def wrong(*args):
+        value, grads = right(*args)
+        return value, [{**grads[0], "w": -grads[0]["w"]}, *grads[1:]]
+
+    model = problems.PROBLEMS["xor"][0]
+    right = model.manual
+    monkeypatch.setitem(problems.PROBLEMS, "xor", (model._replace(manual=wrong),))
+    code = run("train", "xor", "--method", "both", "--dtype", "float64", "--epochs", "20")
+    assert code == options.DISAGREE
+    assert "DEFECT: they part faster than rounding" in capsys.readouterr().out
+
+
+def history_of(folder, method="manual"):
+    """What must be the same in two runs: everything but the time it took."""
+    results = json.loads((folder / "train.json").read_text())["results"]
+    return [
+        [{k: v for k, v in row.items() if "second" not in k} for row in result["history"]]
+        for result in results
+    ], [result["parting"] for result in results]
+
+
+def params_of(folder):
+    return {
+        (path.name, name): array.tobytes()
+        for path in folder.glob("*.npz")
+        for name, array in np.load(path).items()
+    }
+
+
+@pytest.mark.parametrize("method", ["manual", "both"])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(method, tmp_path, start, capsys):
+    """Killed for good as soon as there is a second checkpoint, and resumed with more patience."""
+    command = ("train", "xor", "--method", method, "--epochs", "300")
+    kept, out = tmp_path / "kept", tmp_path / "out"
+    killed = start(*command, "--checkpoint", kept)
+    wait_for(lambda: len(steps_in(kept)) >= 2, killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert 0 < max(steps_in(kept)) < 300
+    assert run(*command, "--checkpoint", kept, "--resume", "--out", out) == options.AGREE
+    assert run(*command, "--out", tmp_path / "whole") == options.AGREE
+    assert params_of(out) == params_of(tmp_path / "whole")
+    assert history_of(out) == history_of(tmp_path / "whole")
+    assert len(steps_in(kept)) == 3, "the last three are kept"
+    capsys.readouterr()
+
+
+def steps_in(folder):
+    return {int(path.name) for path in folder.glob("*") if path.name.isdigit()}
+
+
+def wait_for(condition, process, seconds=90):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_interruption_writes_a_checkpoint_and_exits_130(tmp_path, start):
+    kept = tmp_path / "kept"
+    process = start("train", "xor", "--epochs", "100000", "--checkpoint", kept)
+    wait_for(lambda: steps_in(kept), process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == options.INTERRUPTED
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("handgrad: interrupted; go on with --resume")
+    assert (kept / str(max(steps_in(kept)))).is_dir()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The checkpoints of one short run."""
+    folder = tmp_path_factory.mktemp("kept")
+    assert run("train", *QUICK, "--checkpoint", folder) == options.AGREE
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "argv", "message"),
+    [
+        (lambda last: None, (), "holds the checkpoints of an earlier run"),
+        (lambda last: None, ("--resume", "--seed", "1"), "of a run with seed 0, and this one has"),
+        (lambda last: (last / "run/metadata").write_text("{"), ("--resume",), "is damaged: run/m"),
+        (lambda last: (last / "_CHECKPOINT_METADATA").unlink(), ("--resume",), "is damaged: _CHE"),
+        (lambda last: (last.parent / "thesis.tex").write_text(""), ("--resume",), "no checkpoint"),
+    ],
+    ids=["of another run", "other settings", "damaged", "incomplete", "foreign"],
+)
+def test_a_checkpoint_that_will_not_do_exits_3(kept, change, argv, message, tmp_path, capsys):
+    folder = copy(kept, tmp_path / "kept")
+    change(folder / str(max(steps_in(folder))))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run("train", *QUICK, "--checkpoint", folder, *argv) == options.DATA
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert message in err
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def copy(source, target):
+    import shutil
+
+    return shutil.copytree(source, target)
+
+
+def test_going_non_finite_names_the_step_and_keeps_the_state_before_it(tmp_path, capsys):
+    argv = ("--optimizer", "sgd", "--learning-rate", "1e38", "--hidden", "4", "--epochs", "9")
+    kept, out = tmp_path / "kept", tmp_path / "out"
+    code = run("train", "xor", *argv, "--checkpoint", kept, "--out", out)
+    assert code == options.NONFINITE
+    err = capsys.readouterr().err
+    found = re.match(
+        r"handgrad: manual went non-finite at step (\d+), learning rate 1e\+38: (\S+): ", err
+    )
+    assert found, err
+    assert len(err.splitlines()) == 1
+    arrays = np.load(out / "params-manual.npz")
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert (kept / "last_good").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("xor", "--model", "cnn"), "xor has no model 'cnn'; choose from mlp"),
+        (("xor", "--epochs", "0"), "epochs must be a positive number, got 0"),
+        (("xor", "--batch", "-1"), "batch must be a positive number of rows, got -1"),
+        (("xor", "--learning-rate", "0"), "learning_rate must be positive, got 0"),
+        (("xor", "--hidden", "0"), "widths must be positive, got 0"),
+        (("xor", "--resume"), "--resume needs --checkpoint DIR"),
+        (("xor", "--out", "README.md"), "--out README.md: is a file"),
+        (("xor", "--process", "1"), "--coordinator, --processes and --process belong together"),
+        (("xor", "--coordinator", "x", "--processes", "2", "--process", "0"), "must be HOST:PORT"),
+        (("xor", "--coordinator", "x:1", "--processes", "2", "--process", "2"), "from 0 to 1"),
+        (("xor", "--devices", "0"), "--devices must be a positive multiple"),
+    ],
+)
+def test_wrong_usage_exits_2(argv, message, capsys):
+    assert run("train", *argv) == options.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_devices_share_a_batch_and_say_when_they_cannot(start):
+    shared = start("train", *QUICK, "--method", "both", "--devices", "4")
+    odd = start("train", *QUICK, "--devices", "3")
+    out, err = shared.communicate(timeout=120)
+    assert shared.returncode == options.AGREE, err
+    assert out.splitlines()[-1].startswith("TRAINED: classification mlp, 3 epochs")
+    _, err = odd.communicate(timeout=120)
+    assert odd.returncode == options.USAGE
+    assert err == (
+        "handgrad: 3 devices do not divide a batch of 200 rows; choose --batch 201 or another "
+        "multiple of 3, or other --devices\n"
+    )
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_two(start, kept, *further):
+    where = ("--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2")
+    command = ("train", "xor", "--checkpoint", kept, *where, *further)
+    return [start(*command, "--process", rank) for rank in (0, 1)]
+
+
+def test_a_lost_peer_ends_the_run_which_can_be_resumed(tmp_path, start):
+    kept = tmp_path / "kept"
+    first, second = start_two(start, kept, "--epochs", "100000")
+    wait_for(lambda: steps_in(kept), first)
+    second.send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    _, err = first.communicate(timeout=60)
+    assert time.monotonic() - began < 30
+    assert first.returncode == options.PEER_LOST
+    assert len(err.splitlines()) == 1
+    assert "another process was lost" in err
+    assert "--resume" in err
+
+    done = max(steps_in(kept))
+    again = start_two(start, kept, "--epochs", str(done + 2), "--resume")
+    texts = [process.communicate(timeout=120) for process in again]
+    assert [process.returncode for process in again] == [0, 0], texts
+    assert f"TRAINED: xor mlp, {done + 2} epochs" in texts[0][0]
+    assert texts[1] == ("", ""), "the first process speaks for all"
