@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from compare import problems
 from compare.benchmark import Prepared, Subject, compiled, eager
@@ -14,6 +15,7 @@ from compare.derivations import of_rule
 from compare.engines import numpy_engine, torch_engine
 from compare.gradients import check_gradients, check_rule
 from compare.rule_problems import RULES, RuleProblem, user_cnn_losses
+from compare.training import init_state, make_epoch
 
 __all__ = ["subjects"]
 
@@ -33,7 +35,12 @@ def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[S
         seed: of the numbers.
     """
     found: dict[str, list[Subject]] = {}
-    for subject in (*_models(seed), *_user_models(seed), *(_rule(rule, seed) for rule in RULES)):
+    for subject in (
+        *_models(seed),
+        *_trainings(seed),
+        *_user_models(seed),
+        *(_rule(rule, seed) for rule in RULES),
+    ):
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
     return [s for sizes in found.values() for s in (sizes[:1] if smallest else sizes)]
@@ -91,6 +98,57 @@ def _models(seed: int) -> list[Subject]:
         *(_model(mlp, (784,), 10, batch, seed, mlp_others) for batch in (32, 128)),
         *(_model(regularised, (128,), 1, batch, seed, {}) for batch in (64, 256, 1024)),
     ]
+
+
+_BATCH, _LEARNING_RATE = 128, 1e-3
+_EPOCHS = 12_800, 60_000
+"""Rows of an epoch: one that is quickly over, and MNIST's."""
+
+
+def _trainings(seed: int) -> list[Subject]:
+    mlp = problems.mlp((784, 512, 10), "relu", _CLASSES)
+    return [_training(mlp, (784,), 10, rows, seed) for rows in _EPOCHS]
+
+
+def _training(
+    model: problems.Model, example: tuple[int, ...], n_out: int, rows: int, seed: int
+) -> Subject:
+    """One epoch of Adam in shuffled batches, on random numbers."""
+
+    def prepare(loss_and_grad: Callable[..., Any]) -> Prepared:
+        params, state, data, key = _point(model, example, n_out, rows, seed)
+        optimizer = optax.adam(_LEARNING_RATE)
+        epoch = make_epoch(loss_and_grad, optimizer, _BATCH)
+        return compiled(epoch, init_state(params, state, optimizer, key), *data)
+
+    def batch() -> Any:
+        return _point(model, example, n_out, _BATCH, seed)
+
+    def torch() -> Prepared:
+        _prove(_torch_training_gradient, model, batch(), seed)
+        params, _, data, _ = _point(model, example, n_out, rows, seed)
+        epoch, _ = torch_engine.mlp_training(params, data, _BATCH, _LEARNING_RATE)
+        return eager(epoch)
+
+    return Subject(
+        name=f"training {model.name} {model.settings}",
+        batch=f"{_BATCH} of {rows}",
+        prove=lambda: check_gradients(model.manual, model.loss, *batch(), has_aux=True, seed=seed),
+        engines={
+            "manual": lambda: prepare(model.manual),
+            "autodiff": lambda: prepare(jax.value_and_grad(model.loss, has_aux=True)),
+            **({"torch": torch} if torch_engine.installed() else {}),
+        },
+    )
+
+
+def _torch_training_gradient(params: Any, state: Any, batch: Any, key: Any) -> Any:
+    """The gradient that PyTorch's training takes its first step with, the batch being all rows."""
+    rows = np.arange(len(batch[0]))
+    epoch, result = torch_engine.mlp_training(params, batch, len(rows), _LEARNING_RATE)
+    epoch(rows)
+    value, grads, _ = result()
+    return (value, state), grads
 
 
 def _user_models(seed: int) -> list[Subject]:

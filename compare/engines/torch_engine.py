@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["cnn_loss_and_grad", "installed", "mlp_loss_and_grad"]
+__all__ = ["cnn_loss_and_grad", "installed", "mlp_loss_and_grad", "mlp_training"]
 
 Step = Callable[[], Any]
 
@@ -83,6 +83,58 @@ def cnn_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]
         return w.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(w.shape)
 
     return _steps(forward, leaves, back)
+
+
+def mlp_training(
+    params: Any, data: Any, batch_size: int, learning_rate: float
+) -> tuple[Callable[..., None], Callable[[], Any]]:
+    """Training of a network with ReLU by softmax cross-entropy and Adam.
+
+    Args:
+        params: `[{"w": (n_in, n_out), "b": (n_out,)}, ...]`, where it starts.
+        data: x (rows, n_in) and integer labels (rows,).
+        batch_size: rows of a mini-batch; what is left over is a last, smaller one.
+        learning_rate: of Adam.
+
+    Returns:
+        `epoch(order)`, one pass over the rows in this order, or shuffled where none is given; and
+        `result() -> (loss, grads, params)`: the last batch's loss and its gradient, taken before
+        its step, and where the parameters are after it.
+    """
+    torch = _torch()
+    network = _network(torch, params)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    x, labels = torch.from_numpy(_copy(data[0])), torch.from_numpy(_copy(data[1])).long()
+    latest: dict[str, Any] = {}
+
+    def epoch(order: Any = None) -> None:
+        rows = torch.randperm(len(x)) if order is None else torch.from_numpy(_copy(order)).long()
+        for batch in rows.split(batch_size):
+            optimizer.zero_grad(set_to_none=True)
+            loss = torch.nn.functional.cross_entropy(network(x[batch]), labels[batch])
+            loss.backward()
+            optimizer.step()
+            latest["loss"] = loss.detach()
+
+    def result() -> Any:
+        layers = [layer for layer in network if hasattr(layer, "weight")]
+        grads = [{"w": a.weight.grad.numpy().T, "b": a.bias.grad.numpy()} for a in layers]
+        now = [{"w": a.weight.detach().numpy().T, "b": a.bias.detach().numpy()} for a in layers]
+        return latest["loss"].numpy(), grads, now
+
+    return epoch, result
+
+
+def _network(torch: Any, params: Any) -> Any:
+    """Linear layers that hold these parameters, weights as (n_out, n_in), and ReLU in between."""
+    modules = []
+    for layer in params:
+        w, b = _copy(layer["w"]), _copy(layer["b"])
+        linear = torch.nn.Linear(*w.shape)
+        linear.weight = torch.nn.Parameter(torch.from_numpy(np.ascontiguousarray(w.T)))
+        linear.bias = torch.nn.Parameter(torch.from_numpy(b))
+        modules += [linear, torch.nn.ReLU()]
+    return torch.nn.Sequential(*modules[:-1])
 
 
 def _torch() -> Any:

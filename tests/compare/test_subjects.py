@@ -1,6 +1,7 @@
 import pytest
 
 from compare.benchmark import measure
+from compare.engines import torch_engine
 from compare.subjects import subjects
 
 
@@ -26,3 +27,14 @@ def test_a_rule_is_measured_on_three_engines(name):
     assert [row.engine for row in rows] == ["manual", "autodiff", "autodiff_same_forward"]
     assert all(row.median_ms >= row.min_ms > 0 and row.compile_ms for row in rows)
     assert {row.dtype for row in rows} == {"float32"}
+
+
+def test_an_epoch_of_training_is_measured(monkeypatch):
+    monkeypatch.setattr("compare.subjects._EPOCHS", (300, 500))
+    small, large = subjects("training")
+    assert (small.batch, large.batch) == ("128 of 300", "128 of 500")
+    rows = measure(small, seconds=0.0)
+    engines = ["manual", "autodiff", *(["torch"] if torch_engine.installed() else [])]
+    assert [row.engine for row in rows] == engines
+    assert all(row.median_ms >= row.min_ms > 0 for row in rows)
+    assert [bool(row.compile_ms) for row in rows] == [name != "torch" for name in engines]

@@ -38,7 +38,7 @@ def assert_pair_is_the_vjp(arrays, assert_rounds_to):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("batch", "n_in", "n_out"), [(7, 5, 3), (1, 2, 9), (3, 1, 1)])
+@pytest.mark.parametrize(("batch", "n_in", "n_out"), [(7, 5, 3), (1, 2, 9), (3, 1, 1), (2, 3, 65)])
 def test_pair_is_the_vjp_of_the_reference(dtype, batch, n_in, n_out, assert_rounds_to):
     with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
         assert_pair_is_the_vjp(draw(0, batch, n_in, n_out, dtype), assert_rounds_to)
@@ -54,6 +54,25 @@ def test_pair_is_the_vjp_at_drawn_shapes(assert_rounds_to):
             assert_pair_is_the_vjp(draw(seed, batch, n_in, n_out, "float32"), assert_rounds_to)
 
     check()
+
+
+def test_each_example_and_the_second_derivative(assert_rounds_to):
+    x, w, b, _ = draw(0, 7, 5, 3, "float32")
+
+    def squared_slope(layer, w, row, b):
+        slope = jax.grad(lambda w: (layer(row[None], w, b) ** 2).sum())(w)
+        return (slope**2).sum()
+
+    def of_each(layer, *inputs):
+        one = jax.grad(squared_slope, argnums=1)
+        return jax.vmap(lambda row, w, b: one(layer, w, row, b), in_axes=(0, None, None))(*inputs)
+
+    with jax.default_matmul_precision("highest"):
+        got, want = of_each(dense, x, w, b), of_each(reference, x, w, b)
+        # A polynomial with positive coefficients, so this is the sum of absolute values.
+        scale = of_each(reference, *map(jnp.abs, (x, w, b)))
+    # Four products in a row, of at most 6 terms.
+    assert_rounds_to(got, want, roundings=2 * 4 * 6, scale=scale)
 
 
 def test_bfloat16_stays_bfloat16():

@@ -32,6 +32,7 @@ RULES = {
         lambda *xs: rules.conv2d(*xs, stride=(2, 1)),
         floats(IMAGE, (3, 2, 4, 3), (3,)),
     ),
+    "dense": (rules.dense, floats((5, 4), (4, 3), (3,))),
     "depthwise": (
         lambda *xs: rules.conv2d(*xs, groups=4, dilation=(1, 2)),
         floats(IMAGE, (3, 2, 1, 4), (4,)),
