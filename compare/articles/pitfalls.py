@@ -54,7 +54,8 @@ def wrong_axis_and_missing_mean(params: Any, blocks: Any, method: Method) -> Ite
     *_, stuck = train(wrong, params, few, RATE, 101)
     *_, too_long = train(right, params, few, RATE * rows, 101)
     for claim, claimed, accuracy, note in (
-        ("softmax over the wrong axis is stuck", "at 10%", stuck, ""),
+        ("softmax over the wrong axis is stuck", "at 10%", stuck,
+         "the slope stays (q − y)/m, q the softmax over the examples"),
         ("without 1/m it does not learn", "does not learn", too_long,
          "every step is as many times too long as there are rows"),
     ):  # fmt: skip

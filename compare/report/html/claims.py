@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from compare.report.html.values import grouped, results_of
+from compare.report.html.values import grouped, held, results_of
 
 __all__ = ["articles", "mutants"]
 
@@ -12,7 +12,7 @@ def articles(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each article with its claims, a row each."""
     rows = results_of(documents, "articles")
     return [
-        {"article": own[0]["article"], "held": sum(bool(r["holds"]) for r in own), "claims": own}
+        {"article": own[0]["article"], "held": held(own), "claims": own}
         for own in grouped(rows, key=lambda row: row["article"])
     ]
 

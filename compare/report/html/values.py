@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["grouped", "joined", "number", "percent", "results_of", "shape", "value"]
+__all__ = [
+    "grouped", "held", "joined", "number", "percent", "results_of", "shape", "value"
+]  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -50,6 +52,13 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return list(groups.values())
+
+
+def held(rows: Iterable[Row]) -> str:
+    """How many published claims hold, by every method, of those that were judged."""
+    published = [row for row in rows if row.get("published", True) and row["holds"] is not None]
+    claims = grouped(published, key=lambda row: (row["article"], row["claim"]))
+    return f"{sum(all(row['holds'] for row in own) for own in claims)} of {len(claims)}"
 
 
 def joined(words: Iterable[Any]) -> str:

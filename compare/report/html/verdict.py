@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from compare.report.html.values import grouped, joined, number, percent, value
+from compare.report.html.values import grouped, held, joined, number, percent, value
 
 __all__ = ["PARTINGS", "Headline", "facts", "headlines", "origins"]
 
@@ -84,8 +84,7 @@ def _bench(results: list[dict[str, Any]]) -> Headline:
 
 
 def _articles(results: list[dict[str, Any]]) -> Headline:
-    held = sum(bool(row["holds"]) for row in results)
-    return Headline("articles", "plain", "CLAIMS", f"{held} of {len(results)} hold")
+    return Headline("articles", "plain", "MEASURED", f"{held(results)} published claims hold")
 
 
 def _mutants(results: list[dict[str, Any]]) -> Headline:

@@ -10,6 +10,7 @@ pytest.importorskip("jinja2", reason="pip install 'handgrad[report]'")
 
 from compare.report import html_report
 from compare.report.html import gradients as gradients_section
+from compare.report.html import values
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -175,3 +176,18 @@ def test_a_file_of_an_earlier_version_is_shown(gradients):
     for leaf in own["results"][0]["leaves"]:
         del leaf["error_map"]
     assert "loss.py:7" in text_of(html_report.render([own]))
+
+
+def test_claims_are_counted_as_their_command_counts_them():
+    def row(claim, method, holds, *, published=True):
+        return {
+            "article": "a", "claim": claim, "method": method, "holds": holds, "published": published
+        }  # fmt: skip
+
+    rows = [
+        row("both", "manual", True), row("both", "autodiff", True),
+        row("one", "manual", True), row("one", "autodiff", False),
+        row("short", "manual", None), row("short", "autodiff", None),
+        row("both", "manual", True, published=False),
+    ]  # fmt: skip
+    assert values.held(rows) == "1 of 2"
