@@ -14,7 +14,14 @@ import numpy as np
 
 from compare import check_gradients
 from compare.articles import pitfalls
-from compare.articles.blocked import biases_summed_over_everything, in_blocks, train, turned
+from compare.articles.blocked import (
+    WHITE,
+    biases_summed_over_everything,
+    in_blocks,
+    scaled,
+    train,
+    turned,
+)
 from compare.articles.claim import Claim, Options, percent, reaches, within
 from compare.articles.descent import Method
 from compare.articles.pitfalls import CLASSES, RATE, SIZES
@@ -40,7 +47,7 @@ class Setup(NamedTuple):
     """What both methods start from.
 
     Attributes:
-        blocks: the training rows, (blocks, rows, 784) and (blocks, rows).
+        blocks: the training rows, pixels in bytes (blocks, rows, 784) and labels (blocks, rows).
         test: the rows held out.
         params: initial parameters as the article has them, (n_out, n_in), uniform in ±0.5.
         iterations: of each training.
@@ -82,7 +89,8 @@ def prepare(options: Options) -> Setup:
         rows = rows[:_QUICK_ROWS]
     size = min(_BLOCK, len(rows))
     rows = rows[: len(rows) // size * size]
-    x, y = data.x_train[rows], data.y_train[rows]
+    pixels = np.rint(WHITE * data.x_train[rows]).astype(np.uint8)
+    labels = data.y_train[rows]
     params = [
         {
             "w": jnp.asarray(rng.random((n_out, n_in)) - 0.5, jnp.float32),
@@ -91,7 +99,7 @@ def prepare(options: Options) -> Setup:
         for n_in, n_out in pairwise(SIZES)
     ]
     return Setup(
-        (jnp.asarray(x.reshape(-1, size, 784)), jnp.asarray(y.reshape(-1, size))),
+        (jnp.asarray(pixels.reshape(-1, size, 784)), jnp.asarray(labels.reshape(-1, size))),
         (data.x_train[held_out], data.y_train[held_out]),
         params,
         101 if options.quick else 750,
@@ -184,7 +192,7 @@ def _bias_bug(
         },
         setup.settings,
     )
-    batch = setup.blocks[0][0, :64], setup.blocks[1][0, :64]
+    batch = scaled(setup.blocks[0][0, :64]), setup.blocks[1][0, :64]
     report = check_gradients(
         biases_summed_over_everything(gradient),
         model.loss,

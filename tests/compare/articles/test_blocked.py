@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare.articles import pitfalls
-from compare.articles.blocked import biases_summed_over_everything, in_blocks, train, turned
+from compare.articles.blocked import biases_summed_over_everything, in_blocks, scaled, train, turned
 from compare.articles.descent import METHODS
 from compare.articles.signals import drawn
 from compare.problems import mlp
@@ -12,8 +12,12 @@ from compare.problems import mlp
 SIZES = (5, 4, 3)
 MODEL = mlp(SIZES, "relu", pitfalls.CLASSES)
 RNG = np.random.default_rng(0)
-X, Y = jnp.asarray(RNG.standard_normal((12, 5)), jnp.float32), jnp.asarray(RNG.integers(0, 3, 12))
-BLOCKS = X.reshape(3, 4, 5), Y.reshape(3, 4)
+PIXELS, Y = (
+    jnp.asarray(RNG.integers(0, 256, (12, 5)), jnp.uint8),
+    jnp.asarray(RNG.integers(0, 3, 12)),
+)
+X = scaled(PIXELS)
+BLOCKS = PIXELS.reshape(3, 4, 5), Y.reshape(3, 4)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -27,6 +31,11 @@ def test_block_by_block_is_the_gradient_over_all_rows(method):
     assert accuracy == np.mean(MODEL.predict(params, (), X).argmax(axis=1) == Y)
     for ours, want in zip(jax.tree.leaves(turned(got)), jax.tree.leaves(grads), strict=True):
         np.testing.assert_allclose(ours, want, rtol=1e-5, atol=1e-7)
+
+
+def test_pixels_are_scaled_or_left():
+    assert scaled(np.array([0, 51, 255], np.uint8)).tolist() == pytest.approx([0, 0.2, 1])
+    assert scaled(np.array([0, 51, 255], np.uint8), 1).tolist() == [0, 51, 255]
 
 
 def test_the_published_bug_is_in_the_biases_alone():
