@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from compare import devices, problems, trainers
+from compare import devices, problems, recipes, trainers
 from compare.optimizers import Optimizer, optimizer
 from compare.training import LossAndGrad
 from compare.training_loop import Trainer, steps_per_epoch
@@ -35,7 +35,7 @@ class Experiment(NamedTuple):
     """
 
     problem: problems.Problem
-    recipe: problems.Recipe
+    recipe: recipes.Recipe
     gradients: dict[str, LossAndGrad]
     optimizer: Optimizer
     trainer: Trainer
@@ -47,7 +47,7 @@ class Experiment(NamedTuple):
 
 def prepare(
     problem: problems.Problem,
-    recipe: problems.Recipe,
+    recipe: recipes.Recipe,
     method: str,
     *,
     dtype: str = "float32",

@@ -25,13 +25,11 @@ from manual.rules.tie import tie
 
 __all__ = [
     "PROBLEMS",
-    "RECIPES",
     "DatasetName",
     "Model",
     "ModelName",
     "Problem",
     "ProblemName",
-    "Recipe",
     "choose",
     "cnn",
     "load",
@@ -93,28 +91,6 @@ class Problem(NamedTuple):
     state: Any
     batch: tuple[np.ndarray, np.ndarray]
     key: jax.Array
-
-
-class Recipe(NamedTuple):
-    """How a model is trained where nobody says otherwise.
-
-    Attributes:
-        epochs: passes over the data.
-        batch: rows of a step.
-        optimizer: its name.
-        learning_rate: the largest.
-        schedule: its name.
-        clip: the largest global norm of a gradient; None leaves it as it is.
-        weight_decay: None for the optimizer's own.
-    """
-
-    epochs: int
-    batch: int
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    clip: float | None = None
-    weight_decay: float | None = None
 
 
 def mlp(sizes: Sequence[int], activation: str, loss: str) -> Model:
@@ -244,32 +220,6 @@ PROBLEMS: dict[str, tuple[Model, ...]] = {
     ),
 }
 """Every problem's models, the plainest first."""
-
-RECIPES: dict[tuple[str, str], Recipe] = {
-    ("xor", "mlp"): Recipe(epochs=1000, batch=4, learning_rate=1e-2),
-    ("mnist", "mlp"): Recipe(
-        epochs=8,
-        batch=128,
-        optimizer="adamw",
-        learning_rate=4e-3,
-        schedule="warmup-cosine",
-        weight_decay=0.2,
-    ),
-    ("mnist", "regularised-mlp"): Recipe(epochs=8, batch=128, schedule="cosine"),
-    ("mnist", "cnn"): Recipe(
-        epochs=5,
-        batch=64,
-        optimizer="adamw",
-        learning_rate=4e-3,
-        schedule="warmup-cosine",
-        weight_decay=0.05,
-    ),
-    ("classification", "mlp"): Recipe(epochs=100, batch=32, learning_rate=1e-2),
-    ("classification", "regularised-mlp"): Recipe(
-        epochs=100, batch=64, optimizer="adamw", schedule="cosine", clip=1.0, weight_decay=1e-4
-    ),
-}
-"""How each model of each problem is trained by default."""
 
 
 def load(

@@ -8,7 +8,7 @@ from jax import export
 from autodiff import cnn as autodiff_cnn
 from autodiff import mlp as autodiff_mlp
 from autodiff import regularised_mlp as autodiff_regularised_mlp
-from compare import check_gradients, problems
+from compare import check_gradients, problems, recipes
 from compare.experiment import prepare
 from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
@@ -71,7 +71,7 @@ def test_cnns(model):
 @pytest.mark.parametrize("name", [model.name for model in problems.PROBLEMS["classification"]])
 def test_an_epoch_of_training(name, method):
     problem = problems.load("classification", model=name)
-    recipe = problems.RECIPES["classification", name]
+    recipe = recipes.RECIPES["classification", name]
     run = prepare(problem, recipe._replace(batch=300), method)
     assert lower(run.trainer.epoch, run.state, *run.train_data) == PLATFORMS
     x, y = run.test_data
