@@ -9,6 +9,7 @@ import numpy as np
 
 from compare import metrics
 from compare.experiment import Experiment
+from compare.parting_check import is_defect, state_before
 from compare.training import LossAndGrad, TrainState, step_key
 from compare.training_loop import Row
 from compare.trajectories import Gaps, Parting, judge
@@ -69,8 +70,26 @@ def results(
     if run.gaps:
         gaps = joined(run.gaps)
         paths = list(by_path(experiment.problem.params))
-        found[0]["parting"] = parting(gaps, judge(gaps, paths))
+        found[0]["parting"] = parting(gaps, _checked(experiment, judge(gaps, paths)))
     return found
+
+
+def _checked(experiment: Experiment, found: Parting) -> Parting:
+    """The judge's finding; a parting by chance where the gradients agree at its onset."""
+    if found.onset is None:
+        return found
+    data, model = experiment.problem.data, experiment.problem.model
+    state, *batches = state_before(
+        found.onset,
+        experiment.gradients["autodiff"],
+        experiment.optimizer.transformation,
+        experiment.trainer.sides(on_host(experiment.state))["autodiff"],
+        (jnp.asarray(data.x_train), jnp.asarray(data.y_train)),
+        experiment.recipe.batch,
+    )
+    if is_defect(experiment.gradients["manual"], model.loss, state, *batches):
+        return found
+    return found._replace(verdict="chaos")
 
 
 def _speed(experiment: Experiment, run: Run, method: str) -> dict[str, Any]:

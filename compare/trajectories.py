@@ -85,6 +85,7 @@ class Parting(NamedTuple):
     Attributes:
         verdict: `identical` to the last bit, `chaos` or `defect`.
         identical_steps: how many steps both were the same to the last bit.
+        onset: the first step at which the distance is more than is allowed, from 1; None if none.
         step: the one where the distance is largest against what is allowed, from 1.
         leaf: the path of the leaf in which it is.
         excess: the distance there over what is allowed; above 1 is a defect.
@@ -92,6 +93,7 @@ class Parting(NamedTuple):
 
     verdict: Literal["identical", "chaos", "defect"]
     identical_steps: int
+    onset: int | None
     step: int
     leaf: str
     excess: float
@@ -149,7 +151,7 @@ def judge(gaps: Gaps, paths: Sequence[str]) -> Parting:
     """Whether manual parts from autodiff faster than autodiff parts from itself.
 
     A leaf may be LIMIT times as far away as those that were moved have been so far, and as one unit
-    in the last place.
+    in the last place. One that is further may have leapt by chance: `parting_check` tells.
 
     Args:
         gaps: of all steps.
@@ -164,9 +166,11 @@ def judge(gaps: Gaps, paths: Sequence[str]) -> Parting:
     worst = int(excess.argmax())
     step, leaf = divmod(worst, len(paths))
     apart = np.flatnonzero(manual.any(axis=1))
+    beyond = np.flatnonzero((excess > 1).any(axis=1))
     return Parting(
         verdict="identical" if not len(apart) else "defect" if excess.max() > 1 else "chaos",
         identical_steps=int(apart[0]) if len(apart) else len(manual),
+        onset=int(beyond[0]) + 1 if len(beyond) else None,
         step=step + 1,
         leaf=paths[leaf],
         excess=float(excess.max()),

@@ -76,6 +76,12 @@ def parting_text(parting: dict[str, Any]) -> Text:
         "place"
     )
     excess = "infinitely" if parting["excess"] is None else f"{parting['excess']:.2g} times"
+    if parting["verdict"] == "chaos" and parting["onset"] is not None:
+        return Text(
+            f"CHAOS: {against}. Manual left first, at step {parting['onset']}, by chance: both "
+            "gradients agree there, and rounding can switch a ReLU.",
+            style="green",
+        )
     if parting["verdict"] == "chaos":
         return Text(
             f"CHAOS: they part as rounding does: {against}. At most {excess} what that allows.",

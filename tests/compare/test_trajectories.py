@@ -126,6 +126,7 @@ def test_the_judge(manual, moved, verdict, step):
     parting = judge(gaps_of(manual, moved), ["w"])
     assert (parting.verdict, parting.step) == (verdict, step)
     assert parting.leaf == "w"
+    assert (parting.onset is not None) == (verdict == "defect")
     assert parting.identical_steps == sum(np.cumsum(manual) == 0)
 
 

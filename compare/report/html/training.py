@@ -95,7 +95,12 @@ def _parting(results: list[Row], name: str) -> dict[str, Any] | None:
     found = result["parting"]
     same = found["identical_steps"]
     where = "They differ from the first step." if not same else f"Identical steps: {same}."
-    if found["verdict"] != "identical":
+    if found["verdict"] == "chaos" and found.get("onset") is not None:
+        where += (
+            f" Manual left first, at step {found['onset']}, by chance: both gradients agree there, "
+            "and rounding can switch a ReLU."
+        )
+    elif found["verdict"] != "identical":
         where += (
             f" Measured by what is allowed, the distance is largest at step {found['step']}, in "
             f"{found['leaf']}: {number(found, 'excess', '.2g')} of it."

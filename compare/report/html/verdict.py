@@ -51,7 +51,7 @@ def _gradients(results: list[dict[str, Any]]) -> Headline:
 
 PARTINGS = {
     "identical": "Both trajectories are identical, bit for bit.",
-    "chaos": "The two trajectories part by rounding alone: a start one ulp away parts as far.",
+    "chaos": "The two trajectories part by rounding alone, as jax.grad's own do from one ulp away.",
     "defect": "The two trajectories part by more than rounding explains.",
 }
 """What the verdict on two trainings in step means."""
