@@ -21,6 +21,7 @@ from compare.training import (
     make_step,
     step_key,
 )
+from compare.training_loop import steps_per_epoch
 
 __all__ = ["is_defect", "state_before"]
 
@@ -74,8 +75,7 @@ def state_before(
         the epoch has no other.
     """
     x, y = data
-    steps = -(-len(x) // batch_size)
-    epochs, within = divmod(step - 1, steps)
+    epochs, within = divmod(step - 1, steps_per_epoch(len(x), batch_size))
     epoch = make_epoch(loss_and_grad, optimizer, batch_size)
     for _ in range(epochs):
         state, _ = epoch(state, x, y)

@@ -19,6 +19,7 @@ from compare.metrics import class_scores, classes
 from compare.optimizers import Optimizer, optimizer
 from compare.problems import Model, mlp, mlp_with_loss
 from compare.training import init_state, make_epoch
+from compare.training_loop import steps_per_epoch
 
 __all__ = ["Setup", "claims", "confused_pairs", "prepare"]
 
@@ -83,7 +84,7 @@ def prepare(options: Options) -> Setup:
 def claims(setup: Setup, method: Method) -> Iterator[Claim]:
     """Every claim of the article, by one method."""
     relu = mlp(SIZES, "relu", _CLASSES)
-    steps = -(-len(setup.train[1]) // BATCH)
+    steps = steps_per_epoch(len(setup.train[1]), BATCH)
     adam = optimizer("adam", 1e-3, "cosine", epochs=setup.epochs, steps_per_epoch=steps)
     mean_losses, taken = _train(setup, relu, method, adam, setup.epochs)
     yield _accuracy(setup, SIZES, taken)

@@ -14,6 +14,7 @@ from compare.articles.signals import dead_share, delta_norms, drawn
 from compare.optimizers import optimizer
 from compare.problems import mlp, regularised_mlp
 from compare.training import LossAndGrad, init_state, make_epoch
+from compare.training_loop import steps_per_epoch
 
 __all__ = ["Setup", "claims", "prepare", "range_test"]
 
@@ -80,7 +81,7 @@ def claims(setup: Setup, method: Method) -> Iterator[Claim]:
 def _training(setup: Setup, method: Method) -> Iterator[Claim]:
     """The standard training step and its learning rate, by epoch."""
     model = regularised_mlp(SIZES, _BINARY)
-    steps = -(-len(setup.batch[0]) // BATCH)
+    steps = steps_per_epoch(len(setup.batch[0]), BATCH)
     chosen = optimizer(
         "adamw", RATE, "cosine", epochs=EPOCHS, steps_per_epoch=steps, clip=1.0, weight_decay=1e-4
     )

@@ -31,7 +31,7 @@ from compare.commands.options import (
     Precision,
     UsageError,
     require_platform,
-)  # fmt: skip
+)
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
 from compare.experiment import Experiment, prepare
 from compare.report import json_file, terminal, training_files, training_table

@@ -13,7 +13,7 @@ from compare.commands.options import UsageError
 from compare.optimizers import OptimizerName, ScheduleName
 from compare.processes import Processes
 
-__all__ = ["Cluster", "Keeping", "Optimization"]
+__all__ = ["Cluster", "Keeping", "Optimization", "settings"]
 
 
 @dataclasses.dataclass(frozen=True)

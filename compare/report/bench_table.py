@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
+
+from compare.report.terminal import titled_table
 
 __all__ = ["absolute_table", "changes_table", "ratio_table"]
 
@@ -22,7 +22,7 @@ _OTHERS = {
 
 def ratio_table(results: Sequence[dict[str, Any]]) -> RenderableType:
     """One row for each subject and size: manual's time and memory over that of `jax.grad`."""
-    table = _table("manual's time and memory over that of jax.grad")
+    table = titled_table("manual's time and memory over that of jax.grad")
     table.add_column("subject", overflow="fold", ratio=1)
     table.add_column("size", no_wrap=True)
     for name in ("time", "same\nforward", "memory"):
@@ -51,7 +51,7 @@ def _others(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
     rows = [row for row in results if row["engine"] in ("torch", "numpy")]
     if not rows:
         return []
-    table = _table("manual's time over that of others, eager on the same cores")
+    table = titled_table("manual's time over that of others, eager on the same cores")
     table.add_column("subject", overflow="fold", ratio=1)
     for name in ("size", "engine"):
         table.add_column(name, no_wrap=True)
@@ -63,7 +63,7 @@ def _others(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
 
 def absolute_table(results: Sequence[dict[str, Any]]) -> RenderableType:
     """One row for each engine: milliseconds and bytes."""
-    table = _table("milliseconds of one run, of compiling; temporary memory")
+    table = titled_table("milliseconds of one run, of compiling; temporary memory")
     table.add_column("subject", overflow="fold", ratio=1)
     table.add_column("size", overflow="fold")
     table.add_column("engine", no_wrap=True)
@@ -89,7 +89,7 @@ def changes_table(changes: Sequence[dict[str, Any]]) -> RenderableType:
     total = f"{len(changed)} of {len(changes)} ratios have changed by more than their spread"
     if not changed:
         return Text(total, style="bold green")
-    table = _table("manual's time over that of another: then and now")
+    table = titled_table("manual's time over that of another: then and now")
     table.add_column("subject", overflow="fold", ratio=1)
     for name in ("size", "over", "then", "now", ""):
         table.add_column(name, justify="right" if name in ("then", "now") else "left")
@@ -100,13 +100,6 @@ def changes_table(changes: Sequence[dict[str, Any]]) -> RenderableType:
             f"{row['then']:.2f}", f"{row['now']:.2f}", Text(row["change"], style=style),
         )  # fmt: skip
     return Group(table, Text(total, style="bold"))
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
-        collapse_padding=True,
-    )  # fmt: skip
 
 
 def _subjects(results: Sequence[dict[str, Any]]) -> Any:

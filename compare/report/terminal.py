@@ -14,7 +14,8 @@ from rich.text import Text
 from compare.gradient_report import GradientReport, Leaf
 
 __all__ = [
-    "LEGEND", "console", "gradient_table", "header", "mutant_table", "progress", "verdict"
+    "LEGEND", "console", "gradient_table", "header", "mutant_table", "progress", "titled_table",
+    "verdict"
 ]  # fmt: skip
 
 
@@ -43,15 +44,20 @@ LEGEND = Text(
 """How to read `gradient_table`."""
 
 
+def titled_table(title: str) -> Table:
+    """An empty table as all of ours look, the title on its left."""
+    return Table(
+        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
+
+
 def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
     """One row for each leaf, one column for each report; the worst leaf of each is marked.
 
     A cell is the largest error of any entry, and what share of the tolerance it uses.
     """
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
-        pad_edge=False, collapse_padding=True,
-    )  # fmt: skip
+    table = titled_table(title)
     table.add_column("leaf", no_wrap=True)
     table.add_column("shape", no_wrap=True)
     for report in reports:

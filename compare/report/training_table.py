@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
+
+from compare.report.terminal import titled_table
 
 __all__ = [
     "class_table", "history_table", "parting_text", "prediction", "prediction_table", "summary"
@@ -19,7 +19,7 @@ _NAMES = {"manual": "by hand", "autodiff": "by jax.grad"}
 
 def history_table(result: dict[str, Any]) -> RenderableType:
     """Some ten looks at one side, the last one among them."""
-    table = _table(
+    table = titled_table(
         f"{result['problem']}: {result['model']} {result['settings']}, {_NAMES[result['method']]}"
     )
     columns = ("epoch", "train loss", "accuracy", "test loss", "accuracy", "rate", "s")
@@ -46,7 +46,9 @@ def history_table(result: dict[str, Any]) -> RenderableType:
 def class_table(result: dict[str, Any]) -> RenderableType:
     """The confusion matrix of the test rows, with each class's precision and recall."""
     counts = result["confusion"]
-    table = _table(f"test rows of each class (down) taken for each (across), {result['method']}")
+    table = titled_table(
+        f"test rows of each class (down) taken for each (across), {result['method']}"
+    )
     table.padding = (0, 0)
     table.add_column("", justify="right", no_wrap=True)
     for name in range(len(counts)):
@@ -109,7 +111,7 @@ def summary(results: Sequence[dict[str, Any]]) -> Text:
 
 def prediction_table(results: Sequence[dict[str, Any]]) -> RenderableType:
     """The probability of each class, a picture a row."""
-    table = _table("probability of each digit, %")
+    table = titled_table("probability of each digit, %")
     table.padding = (0, 0)
     table.add_column("picture", overflow="fold", ratio=1)
     for name in range(10):
@@ -127,13 +129,6 @@ def prediction(result: dict[str, Any]) -> Text:
     """The digit on one picture."""
     probability = result["probabilities"][result["predicted"]]
     return Text(f"PREDICTED: {result['predicted']} ({probability:.1%}) on {result['image']}")
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
-        collapse_padding=True,
-    )  # fmt: skip
 
 
 def _share(value: float | None) -> str:
