@@ -35,11 +35,13 @@ class Prepared(NamedTuple):
         compile_ms: tracing, lowering and compiling; None where nothing is compiled.
         temp_bytes: memory for intermediate results, as the compiler planned it; None where no
             compiler did.
+        spin_seconds: how long its threads may keep a core busy after its last run.
     """
 
     run: Callable[[], Any]
     compile_ms: float | None = None
     temp_bytes: int | None = None
+    spin_seconds: float = 0.0
 
 
 class Subject(NamedTuple):
@@ -107,9 +109,9 @@ def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
     )
 
 
-def eager(run: Callable[[], Any]) -> Prepared:
-    """Work that no compiler prepares."""
-    return Prepared(run)
+def eager(run: Callable[[], Any], *, spin_seconds: float = 0.0) -> Prepared:
+    """Work that no compiler prepares, by threads that go on spinning for so many seconds."""
+    return Prepared(run, spin_seconds=spin_seconds)
 
 
 def measure(subject: Subject, *, seconds: float, seed: int = 0) -> list[Measurement]:
@@ -129,7 +131,7 @@ def measure(subject: Subject, *, seconds: float, seed: int = 0) -> list[Measurem
             f"{subject.name} {subject.batch}: nothing is timed that is wrong\n{report}"
         )
     prepared = {name: prepare() for name, prepare in subject.engines.items()}
-    times = interleaved({name: p.run for name, p in prepared.items()}, seconds=seconds, seed=seed)
+    times = interleaved(prepared, seconds=seconds, seed=seed)
     manual = np.array(next(iter(times.values())))
     manual_bytes = next(iter(prepared.values())).temp_bytes
     rows = []
@@ -160,29 +162,37 @@ def _quotient(own: int | None, other: int | None) -> float | None:
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], Any]], *, seconds: float, seed: int = 0
+    engines: Mapping[str, Prepared], *, seconds: float, seed: int = 0
 ) -> dict[str, list[float]]:
     """Seconds of one run for each engine and round; in every round each has one turn.
 
+    After an engine whose threads spin, the next one runs uncounted until they sleep: a pause for as
+    long would have it start on cold cores.
+
     Args:
-        runs: what is timed, by name.
+        engines: what is timed, by name.
         seconds: after this long no new round begins; there are five at least.
         seed: of the order of turns within a round.
     """
     rng = np.random.default_rng(seed)
-    repeats = {name: _repeats(run) for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    repeats = {name: _repeats(engine.run) for name, engine in engines.items()}
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    spinning = max(engine.spin_seconds for engine in engines.values())
     start, least_rounds = time.perf_counter(), 5
     while min(map(len, times.values())) < least_rounds or time.perf_counter() - start < seconds:
-        for name in rng.permutation(list(runs)):
+        for name in rng.permutation(list(engines)):
             time.sleep(PAUSE_SECONDS)
-            times[name].append(_turn(runs[name], repeats[name]))
+            times[name].append(_turn(engines[name].run, repeats[name], spinning))
+            spinning = engines[name].spin_seconds
     return times
 
 
-def _turn(run: Callable[[], Any], repeats: int) -> float:
-    """The mean of a few runs, after one that is not counted."""
+def _turn(run: Callable[[], Any], repeats: int, warm_up_seconds: float = 0.0) -> float:
+    """The mean of a few runs, after one or, for so long, more that are not counted."""
+    start = time.perf_counter()
     run()
+    while time.perf_counter() - start < warm_up_seconds:
+        run()
     start = time.perf_counter()
     for _ in range(repeats):
         run()

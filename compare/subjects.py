@@ -128,7 +128,7 @@ def _training(
         _prove(_torch_training_gradient, model, batch(), seed)
         params, _, data, _ = _point(model, example, n_out, rows, seed)
         epoch, _ = torch_engine.mlp_training(params, data, _BATCH, _LEARNING_RATE)
-        return eager(epoch)
+        return eager(epoch, spin_seconds=torch_engine.SPIN_SECONDS)
 
     return Subject(
         name=f"training {model.name} {model.settings}",
@@ -238,7 +238,7 @@ def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: i
     _prove(candidate, model, point, seed)
     params, _, batch, _ = point
     step, _ = steps(params, batch)
-    return eager(step)
+    return eager(step, spin_seconds=torch_engine.SPIN_SECONDS)
 
 
 def _numpy_mlp(model: problems.Model, point: Any, seed: int) -> Prepared:
@@ -250,7 +250,10 @@ def _numpy_mlp(model: problems.Model, point: Any, seed: int) -> Prepared:
 
     _prove(candidate, model, point, seed)
     params, _, batch, _ = jax.tree.map(np.array, jax.device_get((point[0], (), point[2], ())))
-    return eager(lambda: numpy_engine.mlp_loss_and_grad(params, batch))
+    return eager(
+        lambda: numpy_engine.mlp_loss_and_grad(params, batch),
+        spin_seconds=numpy_engine.SPIN_SECONDS,
+    )
 
 
 def _prove(candidate: Callable[..., Any], model: problems.Model, point: Any, seed: int) -> None:

@@ -13,9 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["cnn_loss_and_grad", "installed", "mlp_loss_and_grad", "mlp_training"]
+__all__ = [
+    "SPIN_SECONDS", "cnn_loss_and_grad", "installed", "mlp_loss_and_grad", "mlp_training"
+]  # fmt: skip
 
 Step = Callable[[], Any]
+
+SPIN_SECONDS = 0.03
+"""OpenMP's threads wait for more work without sleeping (measured: less than 0.02 s)."""
 
 
 def installed() -> bool:

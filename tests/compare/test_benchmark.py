@@ -1,4 +1,5 @@
 import time
+from itertools import groupby
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,11 +57,31 @@ def test_nothing_wrong_is_timed():
 
 def test_every_engine_has_as_many_turns_and_their_order_changes():
     order = []
-    runs = {name: lambda name=name: (order.append(name), time.sleep(0.003)) for name in "abc"}
-    times = interleaved(runs, seconds=0.0)
+    engines = {
+        name: eager(lambda name=name: (order.append(name), time.sleep(0.003))) for name in "abc"
+    }
+    times = interleaved(engines, seconds=0.0)
     assert {name: len(own) for name, own in times.items()} == {"a": 5, "b": 5, "c": 5}
     rounds = ["".join(dict.fromkeys(order[i:])) for i in range(len(order) - 2)]
     assert len(set(rounds)) > 1
+
+
+def test_after_an_engine_that_spins_the_next_one_warms_up_until_it_sleeps():
+    began = []
+
+    def turns(name):
+        return lambda: (began.append((name, time.perf_counter())), time.sleep(0.005))
+
+    interleaved(
+        {"quiet": eager(turns("quiet")), "spins": eager(turns("spins"), spin_seconds=0.06)},
+        seconds=0.0,
+    )
+    runs = [[at for _, at in own] for _, own in groupby(began, key=lambda run: run[0])]
+    names = [name for name, _ in groupby(name for name, _ in began)]
+    for before, name, own in zip(names, names[1:], runs[1:], strict=False):
+        # The last run of a turn is the counted one.
+        if (before, name) == ("spins", "quiet"):
+            assert own[-1] - own[0] >= 0.055
 
 
 def test_compiled_reports_what_the_compiler_planned():

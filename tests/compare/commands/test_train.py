@@ -103,16 +103,48 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(method, tmp_path, start, cap
     capsys.readouterr()
 
 
+def test_a_run_killed_while_it_writes_goes_on_as_if_it_had_not_been(tmp_path, start, capsys):
+    """Stopped with half of a checkpoint written, and killed there."""
+    command = ("train", "xor", "--epochs", "300")
+    kept, out = tmp_path / "kept", tmp_path / "out"
+    killed = start(*command, "--checkpoint", kept)
+
+    def is_stopped_in_a_write():
+        if not (steps_in(kept) and drafts_in(kept)):
+            return False
+        killed.send_signal(signal.SIGSTOP)
+        if drafts_in(kept):
+            return True
+        killed.send_signal(signal.SIGCONT)
+        return False
+
+    wait_for(is_stopped_in_a_write, killed, pause=0.0005)
+    killed.kill()
+    killed.communicate()
+    assert drafts_in(kept)
+    assert run(*command, "--checkpoint", kept, "--resume", "--out", out) == options.AGREE
+    assert run(*command, "--out", tmp_path / "whole") == options.AGREE
+    assert params_of(out) == params_of(tmp_path / "whole")
+    assert history_of(out) == history_of(tmp_path / "whole")
+    assert not drafts_in(kept)
+    capsys.readouterr()
+
+
+def drafts_in(folder):
+    """Checkpoints of which only a part is written."""
+    return list(folder.glob("*.orbax-checkpoint-tmp*"))
+
+
 def steps_in(folder):
     return {int(path.name) for path in folder.glob("*") if path.name.isdigit()}
 
 
-def wait_for(condition, process, seconds=90):
+def wait_for(condition, process, seconds=90, pause=0.005):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def test_interruption_writes_a_checkpoint_and_exits_130(tmp_path, start):
