@@ -188,11 +188,11 @@ softplus = tie(softplus_fwd, softplus_bwd)
 
 
 def _sigmoids(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """σ(x) and σ(−x) from one exponential, e^−|x|, which cannot overflow: neither cancels."""
-    small = jnp.exp(-jnp.abs(x))
-    larger = 1 / (1 + small)
-    smaller = small * larger
-    return jnp.where(x < 0, smaller, larger), jnp.where(x < 0, larger, smaller)
+    """σ(x) = 1 / (1 + e⁻ˣ) and σ(−x) = e⁻ˣ σ(x), from one exponential: neither cancels."""
+    power = jnp.exp(-x)
+    gate = 1 / (1 + power)
+    # Where e⁻ˣ overflows, σ(x) is 0 to rounding and σ(−x) is 1, not ∞ · 0.
+    return gate, jnp.where(power < jnp.inf, power * gate, 1)
 
 
 def silu_fwd(x: jax.Array):
