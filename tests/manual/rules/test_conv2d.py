@@ -1,4 +1,5 @@
 import functools
+import re
 
 import chex
 import jax
@@ -8,6 +9,8 @@ import pytest
 from jax import lax
 
 from compare import check_rule
+from manual.rules import _conv
+from manual.rules._windows import windows
 from manual.rules.conv2d import conv2d, conv2d_bwd, conv2d_fwd
 
 # x, w and the settings.
@@ -92,6 +95,38 @@ def test_every_platforms_algorithm_is_the_same_function():
     module = exported.mlir_module()
     assert "stablehlo.convolution" in module  # for the accelerators
     assert "stablehlo.convolution" not in str(jax.jit(conv2d).lower(x, w, b).as_text())  # for cpu
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_accelerators_kernel_gradient_is_the_cpus(name):
+    shape, kernel, settings = CASES[name]
+    x, w, b = (jnp.round(3 * a) for a in draw(6, shape, kernel))
+    y, vjp = jax.vjp(functools.partial(reference, **settings), x, w, b)
+    dy = jnp.round(7 * jnp.sin(jnp.arange(y.size))).reshape(y.shape)
+    own = {"stride": (1, 1), "padding": "SAME", "dilation": (1, 1), "groups": 1, **settings}
+    groups = own.pop("groups")
+    places = windows(shape[1:3], kernel[:2], **own)
+    dw = jax.jit(lambda: _conv._kernel_gradient_directly(x, dy, w=places, groups=groups))()
+    np.testing.assert_array_equal(dw, vjp(dy)[1])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_cpu_gets_no_order_of_dimensions_that_is_slow_in_loops(name):
+    x, w, settings = CASES[name]
+    rule = functools.partial(conv2d, **settings)
+    inputs = draw(7, x, w)
+
+    def orders(f):
+        def gradients(*inputs):
+            y, vjp = jax.vjp(f, *inputs)
+            return vjp(y)
+
+        text = jax.jit(gradients).trace(*inputs).lower(lowering_platforms=("cpu",)).as_text()
+        return set(re.findall(r"dim_numbers = (\[.*?\]x\[.*?\]->\[.*?\])", text))
+
+    own = "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]"
+    assert orders(rule) <= {own}
+    assert len(orders(functools.partial(reference, **settings)) - {own}) > 0, "finds other orders"
 
 
 def test_under_jit_grad_and_vmap():
