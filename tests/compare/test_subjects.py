@@ -31,10 +31,12 @@ def test_a_rule_is_measured_on_three_engines(name):
 
 def test_an_epoch_of_training_is_measured(monkeypatch):
     monkeypatch.setattr("compare.subjects._EPOCHS", (300, 500))
-    small, large = subjects("training")
-    assert (small.batch, large.batch) == ("128 of 300", "128 of 500")
-    rows = measure(small, seconds=0.0)
-    engines = ["manual", "autodiff", *(["torch"] if torch_engine.installed() else [])]
-    assert [row.engine for row in rows] == engines
-    assert all(row.median_ms >= row.min_ms > 0 for row in rows)
-    assert [bool(row.compile_ms) for row in rows] == [name != "torch" for name in engines]
+    monkeypatch.setattr("compare.subjects._FEW_ROWS", 20)
+    small, large, cnn = subjects("training")
+    assert (small.batch, large.batch, cnn.batch) == ("128 of 300", "128 of 500", "128 of 20")
+    by_torch = ["torch"] if torch_engine.installed() else []
+    for subject, others in ((small, by_torch), (cnn, [])):
+        rows = measure(subject, seconds=0.0)
+        assert [row.engine for row in rows] == ["manual", "autodiff", *others]
+        assert all(row.median_ms >= row.min_ms > 0 for row in rows)
+        assert [bool(row.compile_ms) for row in rows] == [True, True, *(False for _ in others)]
