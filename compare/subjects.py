@@ -108,10 +108,10 @@ _FEW_ROWS, _EPOCHS = 1_280, (12_800, 60_000)
 def _trainings(seed: int) -> list[Subject]:
     mlp = problems.mlp((784, 512, 10), "relu", _CLASSES)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
-    torch = torch_engine.installed()
+    mlp_others: dict[str, Foreign] = {"torch": _torch_training} if torch_engine.installed() else {}
     return [
-        *(_training(mlp, (784,), 10, rows, seed, torch=torch) for rows in _EPOCHS),
-        _training(cnn, (28, 28, 1), 10, _FEW_ROWS, seed),
+        *(_training(mlp, (784,), 10, rows, seed, mlp_others) for rows in _EPOCHS),
+        _training(cnn, (28, 28, 1), 10, _FEW_ROWS, seed, {}),
     ]
 
 
@@ -121,25 +121,21 @@ def _training(
     n_out: int,
     rows: int,
     seed: int,
-    *,
-    torch: bool = False,
+    others: dict[str, Foreign],
 ) -> Subject:
     """One epoch of Adam in shuffled batches, on random numbers."""
 
+    def point() -> Any:
+        return _point(model, example, n_out, rows, seed)
+
     def prepare(loss_and_grad: Callable[..., Any]) -> Prepared:
-        params, state, data, key = _point(model, example, n_out, rows, seed)
+        params, state, data, key = point()
         optimizer = optax.adam(_LEARNING_RATE)
         epoch = make_epoch(loss_and_grad, optimizer, _BATCH)
         return compiled(epoch, init_state(params, state, optimizer, key), *data)
 
     def batch() -> Any:
         return _point(model, example, n_out, _BATCH, seed)
-
-    def by_torch() -> Prepared:
-        _prove(_torch_training_gradient, model, batch(), seed)
-        params, _, data, _ = _point(model, example, n_out, rows, seed)
-        epoch, _ = torch_engine.mlp_training(params, data, _BATCH, _LEARNING_RATE)
-        return eager(epoch, spin_seconds=torch_engine.SPIN_SECONDS)
 
     return Subject(
         name=f"training {model.name} {model.settings}",
@@ -148,9 +144,18 @@ def _training(
         engines={
             "manual": lambda: prepare(model.manual),
             "autodiff": lambda: prepare(jax.value_and_grad(model.loss, has_aux=True)),
-            **({"torch": by_torch} if torch else {}),
+            **_foreign(others, model, point, seed),
         },
     )
+
+
+def _torch_training(model: problems.Model, point: Any, seed: int) -> Prepared:
+    """PyTorch's training, once its first step's gradient is that of `jax.grad`."""
+    params, state, data, key = point
+    first = jax.tree.map(lambda rows: rows[:_BATCH], data)
+    _prove(_torch_training_gradient, model, (params, state, first, key), seed)
+    epoch, _ = torch_engine.mlp_training(params, data, _BATCH, _LEARNING_RATE)
+    return eager(epoch, spin_seconds=torch_engine.SPIN_SECONDS)
 
 
 def _torch_training_gradient(params: Any, state: Any, batch: Any, key: Any) -> Any:
@@ -205,9 +210,6 @@ def _model(
     def point() -> Any:
         return _point(model, example, n_out, batch, seed)
 
-    foreign = {
-        name: lambda other=other: other(model, point(), seed) for name, other in others.items()
-    }
     return Subject(
         name=f"{model.name} {model.settings}",
         batch=str(batch),
@@ -216,10 +218,17 @@ def _model(
             "manual": lambda: compiled(model.manual, *point()),
             "autodiff": lambda: compiled(by_jax, *point()),
             "autodiff_same_forward": lambda: compiled(same_forward, *point()),
-            **foreign,
+            **_foreign(others, model, point, seed),
         },
         derivations=model.derivations,
     )
+
+
+def _foreign(
+    others: dict[str, Foreign], model: problems.Model, point: Callable[[], Any], seed: int
+) -> dict[str, Callable[[], Prepared]]:
+    """The engines that are not JAX, on this point."""
+    return {name: lambda other=other: other(model, point(), seed) for name, other in others.items()}
 
 
 def _point(

@@ -10,7 +10,8 @@ from rich.text import Text
 from compare.report.terminal import titled_table
 
 __all__ = [
-    "class_table", "history_table", "parting_text", "prediction", "prediction_table", "summary"
+    "class_table", "history_table", "leap_text", "parting_text", "prediction", "prediction_table",
+    "summary",
 ]  # fmt: skip
 
 _ROWS = 10
@@ -78,12 +79,8 @@ def parting_text(parting: dict[str, Any]) -> Text:
         "place"
     )
     excess = "infinitely" if parting["excess"] is None else f"{parting['excess']:.2g} times"
-    if parting["verdict"] == "chaos" and parting["onset"] is not None:
-        return Text(
-            f"CHAOS: {against}. Manual left first, at step {parting['onset']}, by chance: both "
-            "gradients agree there, and rounding can switch a ReLU.",
-            style="green",
-        )
+    if leap := leap_text(parting):
+        return Text(f"CHAOS: {against}. {leap}", style="green")
     if parting["verdict"] == "chaos":
         return Text(
             f"CHAOS: they part as rounding does: {against}. At most {excess} what that allows.",
@@ -94,6 +91,16 @@ def parting_text(parting: dict[str, Any]) -> Text:
         f"{parting['leaf']}, {excess} what that allows; see which side is wrong with: "
         "python -m compare gradients",
         style="bold red",
+    )
+
+
+def leap_text(parting: dict[str, Any]) -> str:
+    """That manual parted first by chance; "" where it did not."""
+    if parting["verdict"] != "chaos" or parting.get("onset") is None:
+        return ""
+    return (
+        f"Manual left first, at step {parting['onset']}, by chance: both gradients agree there, "
+        "and rounding can switch a ReLU."
     )
 
 

@@ -1,5 +1,5 @@
 import time
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import jax.numpy as jnp
 import numpy as np
@@ -76,12 +76,17 @@ def test_after_an_engine_that_spins_the_next_one_warms_up_until_it_sleeps():
         {"quiet": eager(turns("quiet")), "spins": eager(turns("spins"), spin_seconds=0.06)},
         seconds=0.0,
     )
-    runs = [[at for _, at in own] for _, own in groupby(began, key=lambda run: run[0])]
-    names = [name for name, _ in groupby(name for name, _ in began)]
-    for before, name, own in zip(names, names[1:], runs[1:], strict=False):
-        # The last run of a turn is the counted one.
-        if (before, name) == ("spins", "quiet"):
-            assert own[-1] - own[0] >= 0.055
+    turns_taken = [
+        (name, [at for _, at in own]) for name, own in groupby(began, lambda run: run[0])
+    ]
+    # The last run of a turn is the counted one.
+    warm_ups = [
+        own[-1] - own[0]
+        for (before, _), (name, own) in pairwise(turns_taken)
+        if (before, name) == ("spins", "quiet")
+    ]
+    assert len(warm_ups) > 0
+    assert min(warm_ups) >= 0.055
 
 
 def test_compiled_reports_what_the_compiler_planned():

@@ -7,6 +7,7 @@ from compare.report import training_plots
 from compare.report.html.pictures import image, inline
 from compare.report.html.values import grouped, number, percent, results_of
 from compare.report.html.verdict import PARTINGS
+from compare.report.training_table import leap_text
 
 __all__ = ["view"]
 
@@ -95,11 +96,8 @@ def _parting(results: list[Row], name: str) -> dict[str, Any] | None:
     found = result["parting"]
     same = found["identical_steps"]
     where = "They differ from the first step." if not same else f"Identical steps: {same}."
-    if found["verdict"] == "chaos" and found.get("onset") is not None:
-        where += (
-            f" Manual left first, at step {found['onset']}, by chance: both gradients agree there, "
-            "and rounding can switch a ReLU."
-        )
+    if leap := leap_text(found):
+        where += f" {leap}"
     elif found["verdict"] != "identical":
         where += (
             f" Measured by what is allowed, the distance is largest at step {found['step']}, in "

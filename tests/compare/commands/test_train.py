@@ -85,20 +85,26 @@ def params_of(folder):
     }
 
 
+def require_goes_on(command, kept, folder):
+    """Resumes the command from its checkpoints, and holds its end against a run without a kill."""
+    out, whole = folder / "out", folder / "whole"
+    assert run(*command, "--checkpoint", kept, "--resume", "--out", out) == options.AGREE
+    assert run(*command, "--out", whole) == options.AGREE
+    assert params_of(out) == params_of(whole)
+    assert history_of(out) == history_of(whole)
+
+
 @pytest.mark.parametrize("method", ["manual", "both"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(method, tmp_path, start, capsys):
     """Killed for good as soon as there is a second checkpoint, and resumed with more patience."""
     command = ("train", "xor", "--method", method, "--epochs", "300")
-    kept, out = tmp_path / "kept", tmp_path / "out"
+    kept = tmp_path / "kept"
     killed = start(*command, "--checkpoint", kept)
     wait_for(lambda: len(steps_in(kept)) >= 2, killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert 0 < max(steps_in(kept)) < 300
-    assert run(*command, "--checkpoint", kept, "--resume", "--out", out) == options.AGREE
-    assert run(*command, "--out", tmp_path / "whole") == options.AGREE
-    assert params_of(out) == params_of(tmp_path / "whole")
-    assert history_of(out) == history_of(tmp_path / "whole")
+    require_goes_on(command, kept, tmp_path)
     assert len(steps_in(kept)) == 3, "the last three are kept"
     capsys.readouterr()
 
@@ -106,7 +112,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(method, tmp_path, start, cap
 def test_a_run_killed_while_it_writes_goes_on_as_if_it_had_not_been(tmp_path, start, capsys):
     """Stopped with half of a checkpoint written, and killed there."""
     command = ("train", "xor", "--epochs", "300")
-    kept, out = tmp_path / "kept", tmp_path / "out"
+    kept = tmp_path / "kept"
     killed = start(*command, "--checkpoint", kept)
 
     def is_stopped_in_a_write():
@@ -122,10 +128,7 @@ def test_a_run_killed_while_it_writes_goes_on_as_if_it_had_not_been(tmp_path, st
     killed.kill()
     killed.communicate()
     assert drafts_in(kept)
-    assert run(*command, "--checkpoint", kept, "--resume", "--out", out) == options.AGREE
-    assert run(*command, "--out", tmp_path / "whole") == options.AGREE
-    assert params_of(out) == params_of(tmp_path / "whole")
-    assert history_of(out) == history_of(tmp_path / "whole")
+    require_goes_on(command, kept, tmp_path)
     assert not drafts_in(kept)
     capsys.readouterr()
 

@@ -126,7 +126,7 @@ def test_a_cpu_gets_no_order_of_dimensions_that_is_slow_in_loops(name):
 
     own = "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]"
     assert orders(rule) <= {own}
-    assert len(orders(functools.partial(reference, **settings)) - {own}) > 0, "finds other orders"
+    assert orders(functools.partial(reference, **settings)) - {own}, "finds other orders"
 
 
 def test_under_jit_grad_and_vmap():
