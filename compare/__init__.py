@@ -1,6 +1,6 @@
 """Proves that hand-derived gradients and `jax.grad` agree, and says where they do not."""
 
-from compare.gradients import (
+from compare.checker.check import (
     GradientReport,
     assert_gradients_agree,
     check_gradients,

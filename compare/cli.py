@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import tyro
 
-from compare import processes
-from compare.checkpoints import CheckpointError
 from compare.commands import outputs
 from compare.commands.articles import articles
 from compare.commands.bench import bench
@@ -18,8 +16,10 @@ from compare.commands.predict import predict
 from compare.commands.report import report
 from compare.commands.train import train
 from compare.datasets import DataError
-from compare.params_file import ParamsFileError
-from compare.processes import PeerLostError
+from compare.experiments import processes
+from compare.experiments.checkpoints import CheckpointError
+from compare.experiments.params_file import ParamsFileError
+from compare.experiments.processes import PeerLostError
 
 __all__ = ["COMMANDS", "main"]
 

@@ -8,8 +8,9 @@ from jax import export
 from autodiff import cnn as autodiff_cnn
 from autodiff import mlp as autodiff_mlp
 from autodiff import regularised_mlp as autodiff_regularised_mlp
-from compare import check_gradients, problems, recipes
-from compare.experiment import prepare
+from compare import check_gradients, problems
+from compare.experiments.experiment import prepare
+from compare.problems import recipes
 from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
 from manual import regularised_mlp as manual_regularised_mlp

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare.articles.descent import descend
-from compare.metrics import correct
-from compare.training import LossAndGrad, TrainState
+from compare.training.metrics import correct
+from compare.training.steps import LossAndGrad, TrainState
 
 __all__ = ["WHITE", "biases_summed_over_everything", "in_blocks", "scaled", "train", "turned"]
 

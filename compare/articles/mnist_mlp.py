@@ -15,11 +15,11 @@ import numpy as np
 from compare.articles import losses
 from compare.articles.claim import Claim, Options, percent, reaches, standard_error
 from compare.articles.descent import Method
-from compare.metrics import class_scores, classes
-from compare.optimizers import Optimizer, optimizer
-from compare.problems import Model, mlp, mlp_with_loss
-from compare.training import init_state, make_epoch
-from compare.training_loop import steps_per_epoch
+from compare.problems.registry import Model, mlp, mlp_with_loss
+from compare.training.loop import steps_per_epoch
+from compare.training.metrics import class_scores, classes
+from compare.training.optimizers import Optimizer, optimizer
+from compare.training.steps import init_state, make_epoch
 
 __all__ = ["Setup", "claims", "confused_pairs", "prepare"]
 

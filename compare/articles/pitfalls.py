@@ -11,7 +11,7 @@ from compare.articles import losses
 from compare.articles.blocked import biases_summed_over_everything, in_blocks, train
 from compare.articles.claim import Claim, percent
 from compare.articles.descent import Method
-from compare.problems import mlp, mlp_with_loss
+from compare.problems.registry import mlp, mlp_with_loss
 
 __all__ = ["CLASSES", "RATE", "SIZES", "log_of_zero", "unnormalised", "wrong_axis_and_missing_mean"]
 

@@ -11,10 +11,10 @@ import optax
 from compare.articles.claim import Claim, Options
 from compare.articles.descent import Method, descend
 from compare.articles.signals import dead_share, delta_norms, drawn
-from compare.optimizers import optimizer
-from compare.problems import mlp, regularised_mlp
-from compare.training import LossAndGrad, init_state, make_epoch
-from compare.training_loop import steps_per_epoch
+from compare.problems.registry import mlp, regularised_mlp
+from compare.training.loop import steps_per_epoch
+from compare.training.optimizers import optimizer
+from compare.training.steps import LossAndGrad, init_state, make_epoch
 
 __all__ = ["Setup", "claims", "prepare", "range_test"]
 

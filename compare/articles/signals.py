@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from compare.articles.descent import layers
-from compare.training import LossAndGrad
+from compare.training.steps import LossAndGrad
 
 __all__ = ["dead_share", "delta_norms", "drawn", "per_example_deltas"]
 

@@ -13,8 +13,8 @@ from compare.articles import losses
 from compare.articles.claim import Claim, Options
 from compare.articles.descent import Method, descend, layers
 from compare.datasets import xor
-from compare.problems import Model, mlp, mlp_with_loss
-from compare.training import TrainState
+from compare.problems.registry import Model, mlp, mlp_with_loss
+from compare.training.steps import TrainState
 
 __all__ = ["Setup", "claims", "initial", "prepare"]
 

@@ -8,12 +8,14 @@ import tyro
 from compare.articles.claim import Options
 from compare.articles.descent import METHODS
 from compare.articles.runs import ARTICLES, Row, disagreements, run, totals
+from compare.checker.gradient_report import json_ready
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
 from compare.datasets import mnist
-from compare.gradient_report import json_ready
-from compare.problems import DatasetName
-from compare.report import article_table, json_file, terminal
+from compare.problems.registry import DatasetName
+from compare.report import json_file
+from compare.report.terminal import articles as article_table
+from compare.report.terminal import console as terminal
 
 __all__ = ["articles"]
 

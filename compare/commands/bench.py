@@ -5,7 +5,8 @@ import json as json_module
 from pathlib import Path
 from typing import Any
 
-from compare.benchmark import Measurement, changes, measure
+from compare.benchmark.timing import Measurement, changes, measure
+from compare.benchmark.workloads import subjects
 from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
@@ -15,9 +16,11 @@ from compare.commands.options import (
     require_platform,
     require_writable,
 )
-from compare.report import bench_plot, bench_table, json_file, terminal
-from compare.report.figures import INSTALL_REPORT
-from compare.subjects import subjects
+from compare.report import json_file
+from compare.report.plots import benchmarks as bench_plot
+from compare.report.plots.figures import INSTALL_REPORT
+from compare.report.terminal import benchmarks as bench_table
+from compare.report.terminal import console as terminal
 
 __all__ = ["bench"]
 

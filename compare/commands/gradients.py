@@ -10,6 +10,8 @@ import tyro
 from rich.console import Console
 
 from compare import problems
+from compare.checker.check import check_gradients
+from compare.checker.gradient_report import GradientReport
 from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
@@ -20,9 +22,8 @@ from compare.commands.options import (
     UsageError,
     require_platform,
 )
-from compare.gradient_report import GradientReport
-from compare.gradients import check_gradients
-from compare.report import json_file, terminal
+from compare.report import json_file
+from compare.report.terminal import console as terminal
 
 __all__ = ["gradients"]
 

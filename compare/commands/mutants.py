@@ -7,7 +7,8 @@ import tyro
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, UsageError
 from compare.mutants.runs import run_all
-from compare.report import json_file, terminal
+from compare.report import json_file
+from compare.report.terminal import console as terminal
 
 __all__ = ["mutants"]
 

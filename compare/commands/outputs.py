@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from compare.commands.options import UsageError, require_writable
-from compare.derivations import Derivation, each_once
-from compare.report import html_report, json_file
-from compare.report.figures import INSTALL_REPORT
+from compare.problems.derivations import Derivation, each_once
+from compare.report import json_file
+from compare.report.html import page as html_report
+from compare.report.plots.figures import INSTALL_REPORT
 
 __all__ = ["command_line", "require", "save"]
 

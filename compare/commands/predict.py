@@ -9,11 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from compare import digit_image, params_file, problems
+from compare import problems
 from compare.commands import outputs
 from compare.commands.options import AGREE, UsageError
-from compare.params_file import ParamsFileError
-from compare.report import json_file, terminal, training_table
+from compare.datasets import digit_image
+from compare.experiments import params_file
+from compare.experiments.params_file import ParamsFileError
+from compare.report import json_file
+from compare.report.terminal import console as terminal
+from compare.report.terminal import training as training_table
 
 __all__ = ["predict"]
 

@@ -9,16 +9,7 @@ from typing import Annotated, Any, Literal
 import jax
 import tyro
 
-from compare import (
-    checkpoints,
-    devices,
-    params_file,
-    problems,
-    processes,
-    resume,
-    trainers,
-    training_results,
-)
+from compare import problems
 from compare.commands import outputs
 from compare.commands.interruption import noticing_interruption
 from compare.commands.options import (
@@ -33,12 +24,18 @@ from compare.commands.options import (
     require_platform,
 )
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
-from compare.experiment import Experiment, prepare
-from compare.report import json_file, terminal, training_files, training_table
-from compare.training_loop import DivergenceError, Row
-from compare.training_loop import train as train_epochs
-from compare.training_results import Run
-from compare.trajectories import Gaps
+from compare.experiments import checkpoints, params_file, processes, resume
+from compare.experiments import results as training_results
+from compare.experiments.experiment import Experiment, prepare
+from compare.experiments.results import Run
+from compare.report import json_file, training_files
+from compare.report.terminal import console as terminal
+from compare.report.terminal import training as training_table
+from compare.training import devices
+from compare.training import trainer as trainers
+from compare.training.loop import DivergenceError, Row
+from compare.training.loop import train as train_epochs
+from compare.training.trajectories import Gaps
 from compare.trees import on_host
 
 __all__ = ["train"]

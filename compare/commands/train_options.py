@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 
-from compare import problems, recipes
+from compare import problems
 from compare.commands import outputs
 from compare.commands.options import UsageError
-from compare.optimizers import OptimizerName, ScheduleName
-from compare.processes import Processes
+from compare.experiments.processes import Processes
+from compare.problems import recipes
+from compare.training.optimizers import OptimizerName, ScheduleName
 
 __all__ = ["Cluster", "Keeping", "Optimization", "settings"]
 

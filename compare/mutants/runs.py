@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from compare.gradients import check_gradients
+from compare.checker.check import check_gradients
 from compare.mutants.gallery import mutants
 from compare.mutants.mutant import Mutant
 

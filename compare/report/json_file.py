@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from compare.report import files
+from compare import files
 
 __all__ = ["document", "environment", "read", "write"]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.report import training_plots
-from compare.report.files import replacing, write_csv
+from compare.files import replacing, write_csv
+from compare.report.plots import training as training_plots
 
 __all__ = ["write"]
 

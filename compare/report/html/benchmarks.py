@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from compare.report.bench_plot import chart
 from compare.report.html.pictures import inline
 from compare.report.html.values import grouped, number, results_of
+from compare.report.plots.benchmarks import chart
 
 __all__ = ["view"]
 

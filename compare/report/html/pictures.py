@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from compare.report.figures import COLOURS, GRID, WRONG, empty, styled, svg
+from compare.report.plots.figures import COLOURS, GRID, WRONG, empty, styled, svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

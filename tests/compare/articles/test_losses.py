@@ -6,7 +6,7 @@ import pytest
 from compare.articles import losses
 from compare.articles.descent import METHODS
 from compare.articles.signals import drawn
-from compare.problems import mlp_with_loss
+from compare.problems.registry import mlp_with_loss
 
 LABELS = jnp.array([2, 0, 1, 1, 2])
 TARGETS = jnp.array([[0.0], [1.0], [1.0], [0.0], [1.0]])

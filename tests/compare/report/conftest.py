@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.gradient_report import Diagnosis, GradientReport, Leaf, Loss
-from compare.report import html_report, json_file
+from compare.checker.gradient_report import Diagnosis, GradientReport, Leaf, Loss
+from compare.report import json_file
+from compare.report.html import page as html_report
 
 ENVIRONMENT = {
     "platform": "cpu", "device_kind": "cpu", "device_count": 1, "jax": "0.10.2",

@@ -1,0 +1,125 @@
+"""Ties: entries that sit on a kink, where a gradient is a convention and not a number."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import core
+
+from compare.checker.rounding import unit_in_last_place
+from compare.diagnosis.tape import inner_site, site_of
+from compare.jaxprs import bind, called_jaxpr, evaluate
+
+__all__ = ["Ties", "nudged", "ties"]
+
+_UNITS = 8
+"""Numbers within so many units in the last place are a tie: rounding may order them either way."""
+
+
+class Ties(NamedTuple):
+    """Entries of one equation that sit on its kink.
+
+    Attributes:
+        name: the primitive, such as `max`.
+        site: `file:line` of the user's code.
+        entries: how many there are.
+    """
+
+    name: str
+    site: str
+    entries: int
+
+    def __str__(self) -> str:
+        sit = "entry sits" if self.entries == 1 else "entries sit"
+        return f"{self.entries} {sit} on the kink of {self.name} ({self.site or 'no source'})"
+
+
+def ties(fn: Callable[..., Any], args: Sequence[Any]) -> list[Ties]:
+    """Where `fn(*args)` compares numbers that are equal, or equal to rounding.
+
+    Loops and branches are not entered.
+    """
+    closed = jax.make_jaxpr(fn)(*args)
+    found: list[tuple[str, str]] = []
+
+    def count(inputs: list[Any]) -> list[Any]:
+        counts: list[Any] = []
+        found.clear()
+        _walk(closed.jaxpr, closed.consts, inputs, counts, found, ("", ""))
+        return counts
+
+    counts = jax.jit(count)([jnp.asarray(x) for x in jax.tree.leaves(args)])
+    return [Ties(*where, int(n)) for where, n in zip(found, counts, strict=True) if n > 0]
+
+
+def nudged(arrays: Sequence[Any], seed: int) -> list[Any]:
+    """The arrays, each floating entry moved at random by about 1e-4 of its array's size."""
+    rng = np.random.default_rng(seed)
+    moved = []
+    for x in arrays:
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            size = float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
+            x = x + 1e-4 * (size or 1.0) * rng.standard_normal(x.shape)
+        moved.append(x)
+    return moved
+
+
+def _walk(
+    jaxpr: core.Jaxpr,
+    consts: Sequence[Any],
+    inputs: Sequence[Any],
+    counts: list[Any],
+    found: list[tuple[str, str]],
+    call: tuple[str, str],
+) -> list[Any]:
+    """Evaluates a jaxpr and counts its ties; `call` is a library function around it, and where."""
+
+    def equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
+        name, site = call[0] or eqn.primitive.name, call[1] or site_of(eqn)
+        inner = called_jaxpr(eqn)
+        if inner is not None:
+            within = inner_site(inner, site)
+            called = (eqn.params.get("name", call[0]), within) if within else ("", "")
+            return _walk(inner.jaxpr, inner.consts, values, counts, found, called)
+        outs = bind(eqn, *values)
+        tied = _tied(eqn, values, outs)
+        if tied is not None:
+            counts.append(tied)
+            found.append((name, site))
+        return outs
+
+    return evaluate(jaxpr, consts, inputs, equation)
+
+
+def _tied(eqn: core.JaxprEqn, values: list[Any], outs: list[Any]) -> Any:
+    """How many entries of an equation are ties; None if it does not compare floating numbers."""
+    if not values or not jnp.issubdtype(jnp.result_type(values[0]), jnp.floating):
+        return None
+    name = eqn.primitive.name
+    if name in ("max", "min", "gt", "ge", "lt", "le", "eq", "ne"):
+        a, b = values
+        limit = _UNITS * unit_in_last_place(a.dtype) * jnp.maximum(jnp.abs(a), jnp.abs(b))
+        return jnp.sum(jnp.abs(a - b) <= limit)
+    if name in ("reduce_max", "reduce_min"):
+        best = jnp.expand_dims(outs[0], eqn.params["axes"])
+        return jnp.sum(jnp.sum(values[0] == best, eqn.params["axes"]) > 1)
+    if name == "abs":
+        return jnp.sum(values[0] == 0)
+    if name in ("reduce_window_max", "reduce_window_min"):
+        return jnp.sum(_matches(eqn.params, values[0], outs[0]) > 1)
+    return None
+
+
+def _matches(params: dict[str, Any], x: Any, best: Any) -> Any:
+    """For each window, how many of its entries equal its best."""
+    x = jnp.pad(x, params["padding"], constant_values=jnp.nan)
+    strides = params["window_strides"]
+    total = jnp.zeros(best.shape, int)
+    for offset in itertools.product(*map(range, params["window_dimensions"])):
+        ends = [o + s * (n - 1) + 1 for o, s, n in zip(offset, strides, best.shape, strict=True)]
+        total += lax.slice(x, offset, ends, strides) == best
+    return total

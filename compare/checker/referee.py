@@ -1,0 +1,236 @@
+"""The third opinion: directional derivatives that share nothing with either side.
+
+Where every primitive on the way is analytic, the complex step (Squire & Trapp 1998) gives the
+derivative to rounding: Im f(x + i h d) / h has no subtraction. Elsewhere central differences at
+several steps, extrapolated (Richardson 1911; Ridders 1982), come with an error bar of their own:
+how much the extrapolations differ among themselves, plus the rounding of f over the step. Both use
+values of the loss alone, never a derivative rule.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from compare.checker.rounding import unit_in_last_place
+from compare.jaxprs import bind, called_jaxpr, evaluate
+
+__all__ = ["Opinion", "Ruling", "rule"]
+
+RANDOM_DIRECTIONS = 3
+"""Gaussian directions for each leaf, beside the entry where the sides differ most."""
+
+Leaves = dict[str, np.ndarray]
+Loss = Callable[[list[Any], list[Any]], Any]
+
+
+class Opinion(NamedTuple):
+    """One directional derivative, from three sources.
+
+    Attributes:
+        path: the leaf that the direction lies in.
+        manual: by manual's gradient.
+        autodiff: by jax.grad's.
+        referee: by the referee.
+        error: how far off the referee may be.
+    """
+
+    path: str
+    manual: float
+    autodiff: float
+    referee: float
+    error: float
+
+
+class Ruling(NamedTuple):
+    """Who is wrong: `manual_wrong`, `autodiff_wrong`, `both` or `inconclusive`; and why."""
+
+    verdict: str
+    method: str
+    opinions: list[Opinion]
+
+    def __str__(self) -> str:
+        told = max(self.opinions, key=lambda o: _gap(o) / (o.error or 1e-300))
+        return (
+            f"the referee ({self.method}, {len(self.opinions)} directions) finds "
+            f"{told.referee:.12g} ± {told.error:.0e} along one in {told.path}, where manual has "
+            f"{told.manual:.12g} and jax.grad {told.autodiff:.12g}"
+        )
+
+
+def rule(
+    loss: Loss,
+    leaves: Leaves,
+    constants: list[Any],
+    manual: Leaves,
+    autodiff: Leaves,
+    paths: list[str],
+    seed: int,
+) -> Ruling:
+    """Decides between two gradients on the leaves `paths`; all arrays are float64.
+
+    A gradient is refuted by one direction in which it is off by more than the referee can be.
+    """
+    exact = _is_analytic(jax.make_jaxpr(loss)(list(leaves.values()), constants).jaxpr)
+    derivative = _complex_step(loss) if exact else _central_differences(loss)
+    opinions = []
+    for path, direction in _directions(leaves, manual, autodiff, paths, seed):
+        value, error = derivative(leaves, constants, path, direction)
+        by_manual, by_autodiff = (float(np.vdot(g[path], direction)) for g in (manual, autodiff))
+        opinions.append(Opinion(path, by_manual, by_autodiff, value, error))
+    method = "complex step" if exact else "central differences"
+    return Ruling(_verdict(opinions), method, opinions)
+
+
+def _verdict(opinions: list[Opinion]) -> str:
+    manual = any(_refutes(o, o.manual) for o in opinions)
+    autodiff = any(_refutes(o, o.autodiff) for o in opinions)
+    if manual and autodiff:
+        return "both"
+    if manual:
+        return "manual_wrong"
+    return "autodiff_wrong" if autodiff else "inconclusive"
+
+
+def _refutes(opinion: Opinion, value: float) -> bool:
+    """Whether a value is outside the error bar; one that is no number always is."""
+    return not abs(value - opinion.referee) <= opinion.error
+
+
+def _gap(opinion: Opinion) -> float:
+    gap = abs(opinion.manual - opinion.autodiff)
+    return gap if np.isfinite(gap) else np.inf
+
+
+def _directions(
+    leaves: Leaves, manual: Leaves, autodiff: Leaves, paths: list[str], seed: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """For each leaf the entry where the sides differ most, then random unit vectors."""
+    rng = np.random.default_rng(seed)
+    for path in paths:
+        worst = np.zeros_like(leaves[path])
+        gap = np.abs(manual[path] - autodiff[path])
+        worst[np.unravel_index(np.argmax(gap), gap.shape)] = 1  # NaN counts as the largest.
+        yield path, worst
+        for _ in range(RANDOM_DIRECTIONS):
+            direction = rng.standard_normal(leaves[path].shape)
+            yield path, direction / np.linalg.norm(direction)
+
+
+def _moved(leaves: Leaves, path: str, step: Any) -> list[Any]:
+    return [x + step if name == path else x for name, x in leaves.items()]
+
+
+_ANALYTIC = frozenset(
+    "add add_any asin acos atan broadcast_in_dim concatenate convert_element_type copy cos cosh "
+    "cumprod cumsum div dot_general exp exp2 expm1 expand_dims gather integer_pow log log1p "
+    "logistic mul neg pad reduce_prod reduce_sum reshape rev rsqrt sin sinh slice sqrt square "
+    "squeeze sub tan tanh transpose".split()
+)
+
+
+def _is_analytic(jaxpr: core.Jaxpr) -> bool:
+    """Whether every floating equation is analytic; those of integers may be anything."""
+    for eqn in jaxpr.eqns:
+        inner = called_jaxpr(eqn)
+        floats = [v for v in [*eqn.invars, *eqn.outvars] if _is_floating(v)]
+        if inner is not None:
+            if not _is_analytic(inner.jaxpr):
+                return False
+        elif floats and eqn.primitive.name not in _ANALYTIC:
+            return False
+    return True
+
+
+def _is_floating(atom: Any) -> bool:
+    return jnp.issubdtype(atom.aval.dtype, jnp.floating)
+
+
+def _complex_step(loss: Loss) -> Callable[..., tuple[float, float]]:
+    size = 1e-30
+
+    @jax.jit
+    def stepped(moved: list[Any], leaves: list[Any], constants: list[Any]) -> Any:
+        closed = jax.make_jaxpr(loss)(leaves, constants)
+        inputs = [*moved, *jax.tree.leaves(constants)]
+        return jnp.imag(evaluate(closed.jaxpr, closed.consts, inputs, _complex_equation)[0]) / size
+
+    def derivative(
+        leaves: Leaves, constants: list[Any], path: str, direction: np.ndarray
+    ) -> tuple[float, float]:
+        moved = _moved(leaves, path, 1j * size * direction)
+        value = float(stepped(moved, list(leaves.values()), constants))
+        # Its rounding is that of the value itself; sums of many terms may lose a few digits.
+        return value, max(abs(value), 1e-3) * 1e4 * unit_in_last_place(np.float64)
+
+    return derivative
+
+
+def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
+    """One equation on complex inputs: what names a real dtype is not to drop the imaginary part."""
+    name, inner = eqn.primitive.name, called_jaxpr(eqn)
+    if inner is not None:
+        return evaluate(inner.jaxpr, inner.consts, values, _complex_equation)
+    if not any(jnp.iscomplexobj(v) for v in values):
+        return bind(eqn, *values)
+    if name == "convert_element_type":
+        return values
+    if name == "logistic":
+        return [1 / (1 + jnp.exp(-values[0]))]
+    params = dict(eqn.params)
+    if name == "dot_general":
+        params["preferred_element_type"] = None
+    arrays = [jnp.asarray(v) for v in values]
+    arrays = [v.astype(complex) if jnp.issubdtype(v.dtype, jnp.inexact) else v for v in arrays]
+    return [eqn.primitive.bind(*arrays, **params)]
+
+
+_STEPS = 10
+_LARGEST_STEP = 2.0**-5
+
+
+def _central_differences(loss: Loss) -> Callable[..., tuple[float, float]]:
+    @jax.jit
+    def slopes(
+        leaves: list[Any], direction: list[Any], constants: list[Any]
+    ) -> tuple[jax.Array, jax.Array]:
+        def at(step: Any) -> Any:
+            return loss([x + step * d for x, d in zip(leaves, direction, strict=True)], constants)
+
+        steps = _LARGEST_STEP * 0.5 ** jnp.arange(_STEPS)
+        up, down = jax.lax.map(at, steps), jax.lax.map(at, -steps)
+        return (up - down) / (2 * steps), jnp.maximum(jnp.abs(up), jnp.abs(down)) / steps
+
+    def derivative(
+        leaves: Leaves, constants: list[Any], path: str, direction: np.ndarray
+    ) -> tuple[float, float]:
+        directions = [direction if name == path else np.zeros_like(x) for name, x in leaves.items()]
+        found = slopes(list(leaves.values()), directions, constants)
+        return _extrapolate(*(np.asarray(x) for x in found))
+
+    return derivative
+
+
+def _extrapolate(slopes: np.ndarray, per_step: np.ndarray) -> tuple[float, float]:
+    """Richardson's table on central differences, whose error is a series in the step squared.
+
+    Of all entries the one with the smallest error bar: the distance to the two it was made from,
+    three times over, and the rounding of the loss divided by the step, magnified by the table.
+    """
+    rounding = 4 * unit_in_last_place(np.float64) * per_step
+    best, error = float(slopes[0]), np.inf
+    row = slopes
+    for k in range(1, len(slopes)):
+        weight = 4.0**k
+        better = (weight * row[1:] - row[:-1]) / (weight - 1)
+        bars = (
+            3 * np.maximum(np.abs(better - row[1:]), np.abs(better - row[:-1])) + 2 * rounding[k:]
+        )
+        i = int(np.argmin(bars))
+        if bars[i] < error:
+            best, error = float(better[i]), float(bars[i])
+        row = better
+    return best, error

@@ -1,0 +1,187 @@
+"""Walking a tape backwards, with the pullback of chosen equations changed."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.diagnosis.tape import Equation, Tape
+
+__all__ = ["Backward", "Edge", "Place", "Rule"]
+
+Place = tuple[int, int]
+"""(which equation, which of its operands)."""
+
+
+class Edge(NamedTuple):
+    """One operand of one equation, as a changed pullback sees it.
+
+    Attributes:
+        equation: the equation.
+        operand: which of its inputs.
+        inputs: the values of all inputs.
+        output: the value of its (first) output.
+        d_output: the derivative of the loss with respect to that output.
+        d_input: the right derivative with respect to the operand.
+        pull: `pull(inputs, d_output)`, the equation's own pullback at other values: a list.
+    """
+
+    equation: Equation
+    operand: int
+    inputs: list[np.ndarray]
+    output: np.ndarray
+    d_output: np.ndarray
+    d_input: np.ndarray
+    pull: Callable[[list[np.ndarray], np.ndarray], list[np.ndarray]]
+
+    @property
+    def value(self) -> np.ndarray:
+        """The value of the operand."""
+        return self.inputs[self.operand]
+
+    def with_input(self, value: np.ndarray, operand: int | None = None) -> np.ndarray:
+        """The derivative with respect to the operand, were one input another."""
+        inputs = list(self.inputs)
+        inputs[self.operand if operand is None else operand] = value
+        return self.pull(inputs, self.d_output)[self.operand]
+
+    def slope(self, value: np.ndarray) -> np.ndarray:
+        """f′ of an elementwise equation, at a value of the operand."""
+        inputs = list(self.inputs)
+        inputs[self.operand] = value
+        return self.pull(inputs, np.ones_like(self.d_output))[self.operand]
+
+
+Rule = Callable[[Edge], np.ndarray]
+"""A changed pullback: the (wrong) derivative with respect to the operand."""
+
+
+class Backward:
+    """The gradient of a tape's loss, one equation at a time.
+
+    The right pass is done once, and what it knew at each equation is kept, so that a changed pass
+    begins at the equation that is changed.
+    """
+
+    def __init__(self, tape: Tape):
+        self.tape = tape
+        self._pulls: dict[Any, Callable[..., Any]] = {}
+        self._snapshots: list[dict[int, np.ndarray]] = []
+        self._right = self._walk({}, len(tape.equations) - 1, {tape.loss: np.ones(())}, keep=True)
+        self._snapshots.reverse()
+
+    def places(self) -> Iterator[Place]:
+        """Every operand that the loss depends on and that depends on a parameter."""
+        for index, equation in enumerate(self.tape.equations):
+            if any(slot in self._snapshots[index] for slot in equation.outputs):
+                for operand, slot in enumerate(equation.inputs):
+                    if self._differentiable(slot):
+                        yield index, operand
+
+    def gradient(self, rules: Mapping[Place, Rule] | None = None) -> dict[str, np.ndarray]:
+        """The gradient by path, with the pullback changed at the places of `rules`."""
+        if not rules:
+            return self._right
+        last = max(index for index, _ in rules)
+        with np.errstate(all="ignore"):  # A mistake may well divide by zero.
+            return self._walk(rules, last, dict(self._snapshots[last]), keep=False)
+
+    def edge(self, place: Place) -> Edge:
+        """What the right pass sees at a place."""
+        index, operand = place
+        cotangents = self._snapshots[index]
+        equation = self.tape.equations[index]
+        d_outputs = self._d_outputs(equation, cotangents)
+        d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
+        return self._edge(equation, operand, d_outputs, d_inputs[operand])
+
+    def _walk(
+        self,
+        rules: Mapping[Place, Rule],
+        last: int,
+        cotangents: dict[int, np.ndarray],
+        *,
+        keep: bool,
+    ) -> dict[str, np.ndarray]:
+        for index in range(last, -1, -1):
+            if keep:
+                self._snapshots.append(dict(cotangents))
+            equation = self.tape.equations[index]
+            if not any(slot in cotangents for slot in equation.outputs):
+                continue
+            d_outputs = self._d_outputs(equation, cotangents)
+            d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
+            for operand, slot in enumerate(equation.inputs):
+                if not self._differentiable(slot):
+                    continue
+                d = d_inputs[operand]
+                rule = rules.get((index, operand))
+                if rule is not None:
+                    d = rule(self._edge(equation, operand, d_outputs, d))
+                known = cotangents.get(slot)
+                cotangents[slot] = d if known is None else known + d
+        return {
+            path: cotangents.get(slot, np.zeros_like(self.tape.values[slot]))
+            for path, slot in self.tape.leaves.items()
+        }
+
+    def _differentiable(self, slot: int) -> bool:
+        tape = self.tape
+        return bool(tape.leaves_of[slot]) and jnp.issubdtype(tape.values[slot].dtype, jnp.floating)
+
+    def _inputs(self, equation: Equation) -> list[Any]:
+        return [self.tape.values[slot] for slot in equation.inputs]
+
+    def _d_outputs(
+        self, equation: Equation, cotangents: Mapping[int, np.ndarray]
+    ) -> list[np.ndarray | None]:
+        values = self.tape.values
+        return [
+            cotangents.get(slot, np.zeros_like(values[slot]))
+            if jnp.issubdtype(values[slot].dtype, jnp.floating)
+            else None
+            for slot in equation.outputs
+        ]
+
+    def _edge(
+        self, equation: Equation, operand: int, d_outputs: list[Any], d_input: np.ndarray
+    ) -> Edge:
+        def pull(inputs: list[np.ndarray], d_output: np.ndarray) -> list[np.ndarray]:
+            return self._pull(equation, inputs, [d_output, *d_outputs[1:]])
+
+        values = self.tape.values
+        output = values[equation.outputs[0]]
+        return Edge(equation, operand, self._inputs(equation), output, d_outputs[0], d_input, pull)
+
+    def _pull(self, equation: Equation, inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
+        """The pullback of one equation, compiled once for all that are like it."""
+        varied = tuple(i for i, slot in enumerate(equation.inputs) if self._differentiable(slot))
+        shapes = tuple((np.shape(x), str(x.dtype)) for x in inputs)
+        key = (equation.signature, varied, shapes)
+        if key not in self._pulls:
+            self._pulls[key] = _pullback(equation.fn, varied)
+        pulled = self._pulls[key](inputs, d_outputs)
+        found: list[Any] = [None] * len(inputs)
+        for i, d in zip(varied, pulled, strict=True):
+            found[i] = np.asarray(d)
+        return found
+
+
+def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Callable[..., Any]:
+    # Hundreds of small programs that run a few times: the compiler need not try hard.
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def pull(inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
+        def of_varied(*xs: Any) -> list[Any]:
+            full = list(inputs)
+            for i, x in zip(varied, xs, strict=True):
+                full[i] = x
+            outs = fn(*full)
+            return [out for out, d in zip(outs, d_outputs, strict=True) if d is not None]
+
+        _, vjp = jax.vjp(of_varied, *(inputs[i] for i in varied))
+        return list(vjp([d for d in d_outputs if d is not None]))
+
+    return pull

@@ -1,0 +1,332 @@
+"""Where on a tape each mistake can be made: at one line, at every line of a kind, or at a pair.
+
+Nothing here looks at the candidate's numbers: `diagnosis` runs the suspects and keeps the one that
+gives the same.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from compare.diagnosis.backward import Backward, Edge, Place, Rule
+from compare.diagnosis.mistakes import (
+    LAST_MISTAKES,
+    MISTAKES,
+    Mistake,
+    display_name,
+    is_broadcast,
+    is_factor,
+    other_input,
+    sum_broadcast,
+    without_factor,
+)
+
+__all__ = ["Suspect", "pairs", "suspects"]
+
+
+class Suspect(NamedTuple):
+    """One mistake at one or several places.
+
+    Attributes:
+        slug: the name of the bug.
+        rules: which pullbacks change, and how.
+        story: what was done wrong, to follow "jax.grad's own backward pass with ...".
+    """
+
+    slug: str
+    rules: Mapping[Place, Rule]
+    story: str
+
+
+def _factor_suspect(tape_places: "_Places", edge: Edge) -> tuple[str, str]:
+    """What a left-out factor is called: a scale, dropout's scale, or just a factor."""
+    index = tape_places.backward.tape.equations.index(edge.equation)
+    constant = not tape_places.backward.tape.leaves_of[edge.equation.inputs[1 - edge.operand]]
+    if constant and other_input(edge).size == 1:
+        if tape_places.is_mean(edge):
+            return "constant_factor", f"a mean's division by {other_input(edge).item():g} left out"
+        near = tape_places.touches_random(index)
+        number = f"the constant {other_input(edge).item():.6g}"
+        verb = "factor" if edge.equation.name == "mul" else "divisor"
+        slug = "dropout_scale_missing" if near else "scale_omitted"
+        return slug, f"the {verb} {number} left out"
+    if _fewer(other_input(edge), edge.value):
+        return "scale_omitted", "the scale that multiplies each feature left out"
+    return "missing_factor", "the other factor of a product left out"
+
+
+def _fewer(scale: np.ndarray, x: np.ndarray) -> bool:
+    return 0 < scale.size < x.size
+
+
+class _Places:
+    """Where mistakes can be made on a tape, the same line of an unrolled loop being one place."""
+
+    def __init__(self, backward: Backward):
+        self.backward = backward
+        self.tape = backward.tape
+        self.edges = {place: backward.edge(place) for place in backward.places()}
+        self.units = self._units()
+        self.random = self._random_slots()
+
+    def _units(self) -> list[tuple[Place, ...]]:
+        """Places that one line of the user's program makes: one, or one for each step of a scan."""
+        position: dict[int, int] = {}
+        last: tuple[int, int] | None = None
+        count = 0
+        for index, equation in enumerate(self.tape.equations):
+            count = count + 1 if equation.step == last and equation.step else 0
+            last = equation.step
+            position[index] = count
+        units: dict[tuple[int, ...], list[Place]] = defaultdict(list)
+        for index, operand in self.edges:
+            step = self.tape.equations[index].step
+            key = (-1, index, operand) if step is None else (step[0], position[index], operand)
+            units[key].append((index, operand))
+        return [tuple(unit) for unit in units.values()]
+
+    def _random_slots(self) -> set[int]:
+        """The slots that depend on random bits and on no parameter."""
+        random: set[int] = set()
+        for equation in self.tape.equations:
+            drawn = equation.name.startswith(("random_", "threefry")) or any(
+                slot in random for slot in equation.inputs
+            )
+            if drawn:
+                random.update(s for s in equation.outputs if not self.tape.leaves_of[s])
+        return random
+
+    def is_mean(self, edge: Edge) -> bool:
+        """Whether an equation divides a sum, as the second half of a mean."""
+        summed = [e for e in self.tape.equations if edge.equation.inputs[0] in e.outputs]
+        return edge.equation.name == "div" and any(
+            e.name in ("reduce_sum", "reduce_window_sum", "broadcast_in_dim") for e in summed
+        )
+
+    def touches_random(self, index: int) -> bool:
+        """Whether an equation is next to a random mask: reads, writes or is read beside one."""
+        equation = self.tape.equations[index]
+        reached = set(equation.outputs) | set(equation.inputs)
+        for other in self.tape.equations:
+            slots = set(other.inputs) | set(other.outputs)
+            if slots & reached and set(other.inputs) & self.random:
+                return True
+        return False
+
+    def kinds(self) -> list[tuple[Place, ...]]:
+        """All units of one kind: every bias, every tanh."""
+        kinds: dict[tuple[str, bool, int, bool], list[Place]] = defaultdict(list)
+        for unit in self.units:
+            edge = self.edges[unit[0]]
+            leaf = edge.equation.inputs[edge.operand] in self.tape.leaves.values()
+            kinds[(edge.equation.name, edge.equation.whole, edge.operand, leaf)] += unit
+        return [tuple(kind) for kind in kinds.values()]
+
+
+def suspects(backward: Backward) -> Iterator[Suspect]:
+    """Every single mistake, the likeliest names first: at one line, then at all lines of a kind."""
+    places = _Places(backward)
+    groups = [places.units, [k for k in places.kinds() if len(k) > 1]]
+    for group in groups:
+        yield from _local(places, group, MISTAKES)
+        yield from _factors(places, group)
+        if group is groups[0]:
+            yield from _chains(places)
+            yield from _structural(places)
+            yield from _cuts(places)
+        yield from _signs(places, group)
+        yield from _local(places, group, LAST_MISTAKES)
+
+
+def _local(
+    places: _Places, groups: Iterable[tuple[Place, ...]], mistakes: tuple[Mistake, ...]
+) -> Iterator[Suspect]:
+    groups = list(groups)
+    for mistake in mistakes:
+        for group in groups:
+            fitting = [place for place in group if mistake.fits(places.edges[place])]
+            if fitting:
+                edge = places.edges[fitting[0]]
+                rules = dict.fromkeys(fitting, mistake.rule)
+                yield Suspect(mistake.slug(edge), rules, mistake.story(edge))
+
+
+def _factors(places: _Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Suspect]:
+    for group in groups:
+        fitting = [place for place in group if is_factor(places.edges[place])]
+        if fitting:
+            edge = places.edges[fitting[0]]
+            slug, story = _factor_suspect(places, edge)
+            yield Suspect(slug, dict.fromkeys(fitting, without_factor), story)
+            if edge.equation.inputs[1 - edge.operand] in places.random:
+                rules = dict.fromkeys(fitting, lambda e: e.d_output * (other_input(e) != 0))
+                yield Suspect("dropout_scale_missing", rules, "the mask without its 1/keep")
+
+
+def _chains(places: _Places) -> Iterator[Suspect]:
+    """A product of three factors, γ c / s, is two equations: mistakes that concern both."""
+    for (index, operand), edge in places.edges.items():
+        (output,) = edge.equation.outputs[:1]
+        readers = [(i, e) for i, e in enumerate(places.tape.equations) if output in e.inputs]
+        if edge.equation.name != "mul" or len(readers) != 1 or readers[0][1].name not in (
+            "mul", "div",
+        ):  # fmt: skip
+            continue
+        top, equation = readers[0]
+        last = places.tape.values[equation.inputs[1 - equation.inputs.index(output)]]
+        factor = 1 / last if equation.name == "div" else last
+        yield Suspect(
+            "missing_factor",
+            {(index, operand): lambda e, f=factor: sum_broadcast(e.d_output / f, e.value.shape)},
+            "the other factors of a product left out",
+        )
+        scale = edge.value
+        if _fewer(scale, edge.output) and scale.all():
+            without: Rule = lambda e, s=scale: e.pull(e.inputs, e.d_output / s)[e.operand]  # noqa: E731
+            tops = [place for place in places.edges if place[0] == top]
+            rules: dict[Place, Rule] = dict.fromkeys(tops, without)
+            rules[(index, operand)] = lambda e: e.d_input * e.value
+            yield Suspect("scale_omitted", rules, "the scale that multiplies each feature left out")
+
+
+def _signs(places: _Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Suspect]:
+    for group in groups:
+        name = display_name(places.edges[group[0]].equation)
+        rules = dict.fromkeys(group, lambda edge: -edge.d_input)
+        yield Suspect("sign_flipped", rules, f"the sign flipped at {name}")
+
+
+def _cut(edge: Edge) -> np.ndarray:
+    return np.zeros_like(edge.d_input)
+
+
+def _structural(places: _Places) -> Iterator[Suspect]:
+    """Penalties, time steps, and values that are used more than once."""
+    yield from _penalties(places)
+    yield from _truncations(places)
+    yield from _overwritten_steps(places)
+    yield from _overwritten(places)
+
+
+def _penalties(places: _Places) -> Iterator[Suspect]:
+    leaves = set(places.tape.leaves.values())
+    squares = [
+        place
+        for place, edge in places.edges.items()
+        if edge.equation.name in ("integer_pow", "square", "mul", "abs")
+        and set(edge.equation.inputs) <= leaves
+    ]
+    if squares:
+        story = "the penalty on the weights left out"
+        yield Suspect("missing_weight_decay", dict.fromkeys(squares, _cut), story)
+        for place in squares:
+            yield Suspect("missing_weight_decay", {place: _cut}, story)
+
+
+def _truncations(places: _Places) -> Iterator[Suspect]:
+    tape = places.tape
+    for scan in {number for number, _, _ in tape.carries}:
+        handed = {
+            place: equation.step[1]
+            for place in places.edges
+            if (equation := tape.equations[place[0]]).name == "copy"
+            and equation.step
+            and equation.step[0] == scan
+        }
+        stacked = [p for p in places.edges if tape.equations[p[0]].name == "stack"]
+        last = max(turn for number, turn, _ in tape.carries if number == scan)
+        inner = [place for place, turn in handed.items() if turn < last]
+        if not inner:
+            continue
+        story = "nothing carried back from one time step to the one before"
+        yield Suspect("time_steps_truncated", dict.fromkeys(inner, _cut), story)
+        for kept in range(1, last + 1):
+            cut = [place for place, turn in handed.items() if turn == last - kept]
+            story = f"the gradient stopped after the last {kept} of {last + 1} time steps"
+            yield Suspect("time_steps_truncated", dict.fromkeys(cut, _cut), story)
+            outputs = [place for place in stacked if place[1] <= last - kept]
+            rules = dict.fromkeys([*cut, *outputs], _cut)
+            yield Suspect("time_steps_truncated", rules, story)
+
+
+def _overwritten_steps(places: _Places) -> Iterator[Suspect]:
+    """Parameters used at every step of a scan, of which one step's share is kept."""
+    tape, leaves = places.tape, set(places.tape.leaves.values())
+    by_step: dict[int, dict[int, list[Place]]] = defaultdict(lambda: defaultdict(list))
+    for place, edge in places.edges.items():
+        step = edge.equation.step
+        if step and edge.equation.inputs[edge.operand] in leaves:
+            by_step[step[0]][step[1]].append(place)
+    for steps in by_step.values():
+        names = [*tape.leaves.values()]
+        for chosen in [leaves, *({slot} for slot in names)]:
+            for kept in (min(steps), max(steps)):
+                dropped = [
+                    place
+                    for step, own in steps.items()
+                    if step != kept
+                    for place in own
+                    if tape.equations[place[0]].inputs[place[1]] in chosen
+                ]
+                if dropped:
+                    story = f"only time step {kept} kept in the sum over time steps"
+                    rules = dict.fromkeys(dropped, _cut)
+                    yield Suspect("overwritten_not_accumulated", rules, story)
+
+
+def _uses(places: _Places) -> dict[int, list[tuple[Place, ...]]]:
+    """For each slot the units that read it, where there are several."""
+    uses: dict[int, list[tuple[Place, ...]]] = defaultdict(list)
+    for unit in places.units:
+        for place in unit:
+            slot = places.tape.equations[place[0]].inputs[place[1]]
+            uses[slot].append((place,))
+    return {slot: own for slot, own in uses.items() if len(own) > 1}
+
+
+_STATISTICS = ("reduce_", "mean", "var", "std", "square", "integer_pow", "argm", "cum")
+
+
+def _is_statistic(edge: Edge) -> bool:
+    return edge.equation.name.startswith(_STATISTICS)
+
+
+def _overwritten(places: _Places) -> Iterator[Suspect]:
+    """A value used several times, of which one use is kept; statistics are paths of their own."""
+    for own in _uses(places).values():
+        if any(_is_statistic(places.edges[unit[0]]) for unit in own):
+            continue
+        for kept in range(len(own)):
+            dropped = [place for i, unit in enumerate(own) if i != kept for place in unit]
+            name = display_name(places.edges[own[kept][0]].equation)
+            story = f"only the last of {len(own)} uses of a value kept, that by {name}"
+            yield Suspect("overwritten_not_accumulated", dict.fromkeys(dropped, _cut), story)
+
+
+def _cuts(places: _Places) -> Iterator[Suspect]:
+    for unit in places.units:
+        edge = places.edges[unit[0]]
+        story = f"the path through {display_name(edge.equation)} cut at operand {edge.operand}"
+        yield Suspect("path_cut", dict.fromkeys(unit, _cut), story)
+
+
+def pairs(backward: Backward) -> Iterator[Suspect]:
+    """Two paths cut at once: the mean and the variance of a normalisation."""
+    places = _Places(backward)
+    statistics = [
+        unit
+        for unit in places.units
+        if is_broadcast(places.edges[unit[0]])
+        or (
+            is_factor(places.edges[unit[0]])
+            and _fewer(places.edges[unit[0]].value, places.edges[unit[0]].output)
+        )
+        or _is_statistic(places.edges[unit[0]])
+    ]
+    for one, other in itertools.combinations(statistics, 2):
+        rules = dict.fromkeys([*one, *other], _cut)
+        story = "the mean and the variance of a normalisation taken as constants"
+        yield Suspect("normalisation_terms_missing", rules, story)

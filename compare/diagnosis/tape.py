@@ -1,0 +1,325 @@
+"""A loss as a list of equations with their values, ready to be walked backwards.
+
+The loss is traced to a jaxpr; calls are inlined, short scans unrolled, and a library function that
+maps one array to one of the same shape (an activation, a softmax) is kept whole as one equation.
+"""
+
+import functools
+import itertools
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from compare.jaxprs import bind, called_jaxpr
+
+__all__ = ["Equation", "Tape", "inner_site", "record", "site_of"]
+
+LONGEST_UNROLLED = 64
+"""Scans with more steps than this stay one equation."""
+
+_LIBRARIES = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"])
+_OWN = str(Path(__file__).parents[1])
+
+
+class Equation(NamedTuple):
+    """One step of the computation.
+
+    Attributes:
+        name: the primitive, or the library function that is kept whole: `add`, `tanh`, `gelu`.
+        params: the primitive's static settings; empty for a whole function.
+        inputs: the slots it reads.
+        outputs: the slots it writes.
+        fn: what it computes, `fn(*arrays) -> list of arrays`.
+        signature: equal for equations that compute the same on the same shapes.
+        site: `file:line` of the user's code, and "" where there is none.
+        whole: whether it is a library function kept whole.
+        step: (scan, step) for an equation of an unrolled scan.
+    """
+
+    name: str
+    params: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    fn: Callable[..., list[Any]]
+    signature: Any
+    site: str
+    whole: bool
+    step: tuple[int, int] | None
+
+
+class Tape(NamedTuple):
+    """The computation of a scalar loss.
+
+    Attributes:
+        equations: in their order.
+        values: the value of every slot.
+        leaves: the slot of every parameter, by path.
+        loss: the slot of the result.
+        leaves_of: for every slot, the paths of the parameters that it depends on.
+        carries: (scan, step, slot) of every state that an unrolled step hands to the next.
+    """
+
+    equations: list[Equation]
+    values: list[np.ndarray]
+    leaves: dict[str, int]
+    loss: int
+    leaves_of: list[frozenset[str]]
+    carries: list[tuple[int, int, int]]
+
+
+def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: list[Any]) -> Tape:
+    """Traces `loss(list of leaf arrays, constants)` at these values.
+
+    Raises:
+        TypeError: from jax, if the loss cannot be traced.
+    """
+    closed = jax.make_jaxpr(loss)(list(leaves.values()), constants)
+    recorder = _Recorder()
+    inputs = [recorder.constant(x) for x in [*leaves.values(), *jax.tree.leaves(constants)]]
+    (out,) = recorder.jaxpr(closed.jaxpr, closed.consts, inputs, "", None)
+    names = dict(zip(leaves, inputs, strict=False))
+    values = recorder.evaluate()
+    return Tape(recorder.equations, values, names, out, recorder.ancestry(names), recorder.carries)
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.equations: list[Equation] = []
+        self.constants: dict[int, Any] = {}
+        self.carries: list[tuple[int, int, int]] = []
+        self.slots = itertools.count()
+        self.scans = itertools.count()
+
+    def constant(self, value: Any) -> int:
+        slot = next(self.slots)
+        self.constants[slot] = value
+        return slot
+
+    def append(
+        self, name: str, inputs: Sequence[int], count: int, fn: Callable[..., Any], **details: Any
+    ) -> list[int]:
+        outputs = tuple(next(self.slots) for _ in range(count))
+        whole = details.pop("whole", False)
+        self.equations.append(
+            Equation(name, details.pop("params", {}), tuple(inputs), outputs, fn, whole=whole,
+                     **details)
+        )  # fmt: skip
+        return list(outputs)
+
+    def jaxpr(
+        self,
+        jaxpr: core.Jaxpr,
+        consts: Sequence[Any],
+        inputs: Sequence[int],
+        site: str,
+        step: tuple[int, int] | None,
+    ) -> list[int]:
+        """Appends the equations of a jaxpr; `site` is that of the call, where it is a library's."""
+        env: dict[core.Var, int] = dict(zip(jaxpr.invars, inputs, strict=True))
+        env.update(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
+
+        def read(atom: Any) -> int:
+            return self.constant(atom.val) if isinstance(atom, core.Literal) else env[atom]
+
+        for group in _groups(jaxpr):
+            where = site or site_of(group.eqns[0])
+            slots = [read(atom) for atom in group.invars]
+            outs = self.group(group, slots, where, step)
+            env.update(zip(group.outvars, outs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def group(
+        self, group: "_Group", inputs: list[int], site: str, step: tuple[int, int] | None
+    ) -> list[int]:
+        if group.name is not None:
+            return self.append(
+                group.name, inputs, 1, group.evaluate, signature=group.signature, site=site,
+                whole=True, step=step,
+            )  # fmt: skip
+        (eqn,) = group.eqns
+        inner = called_jaxpr(eqn)
+        if inner is not None:
+            return self.jaxpr(inner.jaxpr, inner.consts, inputs, inner_site(inner, site), step)
+        if eqn.primitive.name == "scan" and eqn.params["length"] <= LONGEST_UNROLLED:
+            return self.scan(eqn, inputs, site)
+        return self.append(
+            eqn.primitive.name, inputs, len(eqn.outvars), functools.partial(bind, eqn),
+            params=eqn.params, signature=_signature(eqn), site=site, step=step,
+        )  # fmt: skip
+
+    def scan(self, eqn: core.JaxprEqn, inputs: list[int], site: str) -> list[int]:
+        p = eqn.params
+        body, number = p["jaxpr"], next(self.scans)
+        n_consts, n_carry = p["num_consts"], p["num_carry"]
+        consts, carry = inputs[:n_consts], inputs[n_consts : n_consts + n_carry]
+        xs = inputs[n_consts + n_carry :]
+        steps = range(p["length"])[::-1] if p["reverse"] else range(p["length"])
+        stacks: list[list[int]] = [[0] * p["length"] for _ in eqn.outvars[n_carry:]]
+        within = inner_site(body, site)
+        for turn, t in enumerate(steps):
+            at = (number, turn)
+            self.carries += [(number, turn, slot) for slot in carry]
+            x = [self.take(slot, t, site, at) for slot in xs]
+            outs = self.jaxpr(body.jaxpr, body.consts, [*consts, *carry, *x], within, at)
+            # A state that is also an output is two values: only one of them is carried.
+            carry = [self.copy(slot, site, at) for slot in outs[:n_carry]]
+            for stack, slot in zip(stacks, outs[n_carry:], strict=True):
+                stack[t] = slot
+        return [*carry, *(self.stack(slots, site) for slots in stacks)]
+
+    def take(self, slot: int, t: int, site: str, step: tuple[int, int]) -> int:
+        signature = ("take", t)
+        return self.append(
+            "take", [slot], 1, lambda x: [x[t]], signature=signature, site=site, step=step
+        )[0]
+
+    def copy(self, slot: int, site: str, step: tuple[int, int]) -> int:
+        return self.append(
+            "copy", [slot], 1, lambda x: [x], signature="copy", site=site, step=step
+        )[0]
+
+    def stack(self, slots: list[int], site: str) -> int:
+        return self.append(
+            "stack", slots, 1, lambda *x: [jnp.stack(x)], signature="stack", site=site, step=None
+        )[0]
+
+    def evaluate(self) -> list[np.ndarray]:
+        """The value of every slot, computed in one go."""
+        equations, slots = self.equations, list(self.constants)
+
+        def run(constants: list[Any]) -> dict[int, Any]:
+            env = dict(zip(slots, constants, strict=True))
+            for equation in equations:
+                outs = equation.fn(*(env[slot] for slot in equation.inputs))
+                env.update(zip(equation.outputs, outs, strict=True))
+            return env
+
+        env = jax.jit(run)([self.constants[slot] for slot in slots])
+        return [_on_host(env[slot]) for slot in range(next(self.slots))]
+
+    def ancestry(self, leaves: dict[str, int]) -> list[frozenset[str]]:
+        known: dict[int, frozenset[str]] = {slot: frozenset((n,)) for n, slot in leaves.items()}
+        for equation in self.equations:
+            union = frozenset().union(*(known.get(slot, frozenset()) for slot in equation.inputs))
+            known.update(dict.fromkeys(equation.outputs, union))
+        return [known.get(slot, frozenset()) for slot in range(next(self.slots))]
+
+
+class _Group(NamedTuple):
+    """Equations that belong together: one alone, or those of a whole library function."""
+
+    eqns: list[core.JaxprEqn]
+    invars: list[Any]
+    outvars: list[Any]
+    name: str | None
+
+    @property
+    def signature(self) -> Any:
+        return (self.name, *(_signature(eqn) for eqn in self.eqns))
+
+    def evaluate(self, *inputs: Any) -> list[Any]:
+        env = dict(zip(self.invars, inputs, strict=True))
+        for eqn in self.eqns:
+            values = [a.val if isinstance(a, core.Literal) else env[a] for a in eqn.invars]
+            env.update(zip(eqn.outvars, _run(eqn, values), strict=True))
+        return [env[v] for v in self.outvars]
+
+
+def _groups(jaxpr: core.Jaxpr) -> Iterator[_Group]:
+    """The equations of a jaxpr, those of one call of a library function together."""
+    runs = [list(run) for _, run in itertools.groupby(jaxpr.eqns, key=_library_call)]
+    for run in runs:
+        whole = _whole(run, jaxpr)
+        if whole is not None:
+            yield whole
+            continue
+        for eqn in run:
+            alone = _whole([eqn], jaxpr) if called_jaxpr(eqn) is not None else None
+            yield alone or _Group([eqn], list(eqn.invars), list(eqn.outvars), None)
+
+
+def _whole(run: list[core.JaxprEqn], jaxpr: core.Jaxpr) -> _Group | None:
+    """The run as one function of one array, if it is that and keeps the shape."""
+    if len(run) == 1 and called_jaxpr(run[0]) is None:
+        return None
+    inside = {v for eqn in run for v in eqn.outvars}
+    reads = {a for eqn in run for a in eqn.invars if not isinstance(a, core.Literal)} - inside
+    used_later = {
+        a
+        for eqn in jaxpr.eqns
+        if eqn not in run
+        for a in eqn.invars
+        if not isinstance(a, core.Literal)
+    } | {a for a in jaxpr.outvars if not isinstance(a, core.Literal)}
+    written = [v for v in inside if v in used_later]
+    if len(reads) != 1 or len(written) != 1:
+        return None
+    (x,), (y,) = reads, written
+    floating = all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in (x, y))  # pyright: ignore
+    if not floating or x.aval.shape != y.aval.shape:  # pyright: ignore
+        return None
+    name = (_called(run[0]) if len(run) == 1 else "") or _library_call(run[0])[1]
+    return _Group(run, [x], [y], name)
+
+
+def _called(eqn: core.JaxprEqn) -> str:
+    """The name of the function that a call calls."""
+    inner = called_jaxpr(eqn)
+    source = inner.jaxpr.debug_info.func_src_info if inner else None
+    return eqn.params.get("name") or (source or "").split(" at ")[0]
+
+
+def _run(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
+    inner = called_jaxpr(eqn)
+    return bind(eqn, *values) if inner is None else list(core.jaxpr_as_fun(inner)(*values))
+
+
+def _signature(eqn: core.JaxprEqn) -> Any:
+    return eqn.primitive.name, str(eqn.params), tuple(str(v.aval) for v in eqn.invars)
+
+
+def _frames(eqn: core.JaxprEqn) -> list[Any]:
+    traceback = eqn.source_info.traceback
+    return [] if traceback is None else list(traceback.frames)
+
+
+def _is_users(file: str) -> bool:
+    own = file.startswith(_OWN) and "mutants" not in file
+    return not own and not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
+
+
+def site_of(eqn: core.JaxprEqn) -> str:
+    """The innermost line of the user's own code that led to an equation."""
+    for frame in _frames(eqn):
+        if _is_users(frame.file_name):
+            return f"{frame.file_name}:{frame.line_num}"
+    return ""
+
+
+def _library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
+    """(the user's line, the library function it calls) that an equation comes from."""
+    called = ""
+    for frame in _frames(eqn):
+        if _is_users(frame.file_name):
+            return f"{frame.file_name}:{frame.line_num}", called
+        name = frame.function_name.rsplit(".", 1)[-1]
+        if "<locals>" not in frame.function_name and not name.startswith("_"):
+            called = name
+    return "", called
+
+
+def inner_site(inner: core.ClosedJaxpr, site: str) -> str:
+    """Where the equations of a call are to be located: at the call, if it is of a library."""
+    source = inner.jaxpr.debug_info.func_src_info or ""
+    file = source.rsplit(" at ", 1)[-1].rsplit(":", 1)[0]
+    return "" if _is_users(file) else site
+
+
+def _on_host(value: Any) -> Any:
+    return value if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else np.asarray(value)

@@ -1,0 +1,1 @@
+"""Runs whole trainings of problems: prepared, kept, resumed, on one host or many."""

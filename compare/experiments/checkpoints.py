@@ -1,0 +1,258 @@
+"""Checkpoints of a training: written by Orbax, whole or not at all, and read only by their own run.
+
+A folder belongs to one run, whose settings stand in every checkpoint. Before anything is written
+to it, it is known to hold nothing else.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import jax
+import numpy as np
+
+from compare.files import replacing
+from compare.trees import with_keys, without_keys
+
+__all__ = ["INSTALL_TRAIN", "CheckpointError", "Checkpoints", "Saved"]
+
+INSTALL_TRAIN = "pip install 'handgrad[train]'"
+KEPT = 3
+"""How many checkpoints stay, the last ones."""
+
+_LAST_GOOD, _SEAL = "last_good", "sha256.json"
+
+
+class CheckpointError(Exception):
+    """A checkpoint is damaged, foreign or of another run; the message is one line."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        state: a pytree of arrays.
+        log: what a person or a table wants to know of the run so far, as JSON has it.
+        arrays: further arrays by name, whose shapes grow with the run.
+    """
+
+    state: Any
+    log: Any
+    arrays: dict[str, np.ndarray]
+
+
+class Checkpoints:
+    """The checkpoints in one folder, of one run.
+
+    Args:
+        folder: is made if it is not there.
+        settings: what a run must share with another to go on from its checkpoints.
+        resume: whether it may hold checkpoints of this run already.
+
+    Raises:
+        CheckpointError: Orbax is not installed, the folder cannot be used, or it holds something
+            that this run did not write, or the last one is damaged.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool):
+        self._ocp = _orbax()
+        self._folder = folder.absolute()
+        self._settings = json.loads(json.dumps(settings))
+        _require_own(folder, resume)
+        _require_sealed(folder)
+        options = self._ocp.CheckpointManagerOptions(
+            max_to_keep=KEPT,
+            enable_async_checkpointing=False,
+            # The parameters are the same in all processes: the first one writes alone.
+            multiprocessing_options=self._ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}, barrier_sync_key_prefix="handgrad"
+            ),
+            create=False,
+        )
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
+            self._manager = self._ocp.CheckpointManager(self._folder, options=options)
+        except OSError as error:
+            raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
+
+    def save(self, step: int, saved: Saved) -> None:
+        """Writes a checkpoint; the oldest goes when there are more than KEPT.
+
+        Raises:
+            CheckpointError: it cannot be written; the earlier ones are untouched.
+        """
+        args = self._ocp.args
+        items = {
+            "run": args.JsonSave({"settings": self._settings, "log": saved.log}),
+            "state": args.StandardSave(jax.device_get(without_keys(saved.state))),
+        }
+        if saved.arrays:  # Orbax refuses an item without leaves
+            items["arrays"] = args.StandardSave(saved.arrays)
+        try:
+            self._manager.save(step, args=args.Composite(**items), force=True)
+            _seal(self._folder / str(step))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._folder}: checkpoint {step} cannot be written: {error}; the earlier ones "
+                "are as they were"
+            ) from error
+
+    def latest(self, like: Any) -> Saved | None:
+        """The last checkpoint, or None where there is none yet.
+
+        Args:
+            like: a state of the same structure, shapes and dtypes.
+
+        Raises:
+            CheckpointError: it is of another run, or does not fit.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        args, where = self._ocp.args, self._folder / str(step)
+        run = self._restored(step, run=args.JsonRestore())["run"]
+        if not isinstance(run, dict) or not {"settings", "log"} <= set(run):
+            raise CheckpointError(f"{where}: is no checkpoint of handgrad; name another folder")
+        _require_same(where, run["settings"], self._settings)
+        items = {"state": args.StandardRestore(jax.device_get(without_keys(like)))}
+        if (where / "arrays").is_dir():
+            items["arrays"] = args.StandardRestore()
+        found = self._restored(step, **items)
+        state = with_keys(found["state"], like)
+        arrays = {name: np.asarray(array) for name, array in (found.get("arrays") or {}).items()}
+        return Saved(state, run["log"], arrays)
+
+    def save_last_good(self, state: Any) -> Path:
+        """Keeps the state before a step that is not finite, beside the checkpoints."""
+        path = self._folder / _LAST_GOOD
+        with self._ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path, jax.device_get(without_keys(state)), force=True)
+        return path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._manager.close()
+
+    def _restored(self, step: int, **items: Any) -> Any:
+        # What is not sealed or of another structure shows in many ways.
+        try:
+            return self._manager.restore(step, args=self._ocp.args.Composite(**items))
+        except Exception as error:
+            raise _damaged(self._folder / str(step), _first_line(error)) from error
+
+
+def _orbax() -> Any:
+    try:
+        import orbax.checkpoint as ocp
+    except ImportError as error:
+        raise CheckpointError(f"checkpoints need Orbax; {INSTALL_TRAIN}") from error
+    return ocp
+
+
+def _require_own(folder: Path, resume: bool) -> None:
+    """Refuses a folder that holds anything but this program's checkpoints, or any of them.
+
+    Raises:
+        CheckpointError: it does.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: is a file; name a folder for the checkpoints")
+    names = sorted(path.name for path in folder.iterdir())
+    foreign = [name for name in names if not _is_ours(name)]
+    if foreign:
+        raise CheckpointError(
+            f"{folder}: holds {foreign[0]!r}, which is no checkpoint; name an empty folder"
+        )
+    if not resume and any(name.isdigit() for name in names):
+        raise CheckpointError(
+            f"{folder}: holds the checkpoints of an earlier run; go on from them with --resume, or "
+            "name another folder"
+        )
+
+
+def _is_ours(name: str) -> bool:
+    return re.fullmatch(rf"(\d+|{_LAST_GOOD})(\.orbax-checkpoint-tmp.*)?", name) is not None
+
+
+def _require_same(where: Path, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint whose run had other settings.
+
+    Raises:
+        CheckpointError: the first setting that differs, in both runs.
+    """
+    for name in {**own, **saved}:
+        if saved.get(name) != own.get(name):
+            raise CheckpointError(
+                f"{where}: is of a run with {name} {saved.get(name)}, and this one has "
+                f"{own.get(name)}; use the same settings, or name another folder"
+            )
+
+
+def _damaged(where: Path, how: str) -> CheckpointError:
+    return CheckpointError(
+        f"{where}: is damaged: {how}; delete this folder to go on from the checkpoint before it"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _seal(folder: Path) -> None:
+    """Writes the SHA-256 of every file of a checkpoint beside them.
+
+    Orbax has no checksum over the numbers themselves, and reports damage that it does find from
+    several threads at once.
+    """
+    text = json.dumps(_digests(folder), indent=1)
+    with replacing(folder / _SEAL) as file:
+        file.write(text.encode())
+
+
+def _require_sealed(checkpoints: Path) -> None:
+    """Refuses a folder whose last checkpoint has changed since it was written.
+
+    One without a seal is complete all the same: its run was killed before it wrote that.
+
+    Raises:
+        CheckpointError: a file is missing, new or different.
+    """
+    steps = [int(path.name) for path in checkpoints.glob("*") if path.name.isdigit()]
+    folder = checkpoints / str(max(steps, default=""))
+    try:
+        sealed = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise _damaged(folder, f"{_SEAL} is no JSON") from error
+    found = _digests(folder)
+    for name in sorted({*sealed, *found}):
+        if sealed.get(name) != found.get(name):
+            raise _damaged(folder, f"{name} is not as it was written")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(_SEAL)
+    }

@@ -1,0 +1,130 @@
+"""One training of one problem, prepared: the data, the functions, the first state."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from compare import problems
+from compare.problems import recipes
+from compare.training import devices
+from compare.training import trainer as trainers
+from compare.training.loop import Trainer, steps_per_epoch
+from compare.training.optimizers import Optimizer, optimizer
+from compare.training.steps import LossAndGrad
+from compare.trees import is_float
+
+__all__ = ["METHODS", "Experiment", "prepare"]
+
+METHODS = {"manual": ("manual",), "autodiff": ("autodiff",), "both": ("manual", "autodiff")}
+"""Which sides a method trains."""
+
+
+class Experiment(NamedTuple):
+    """All that a training needs.
+
+    Attributes:
+        problem: the model on both sides and the data on the host, in the dtype asked for.
+        recipe: how it is trained.
+        gradients: by method.
+        optimizer: with its learning rate.
+        trainer: the functions, not compiled.
+        state: the first.
+        train_data: x and targets, on the devices.
+        test_data: the same.
+        mesh: devices that share each batch; None for one device.
+    """
+
+    problem: problems.Problem
+    recipe: recipes.Recipe
+    gradients: dict[str, LossAndGrad]
+    optimizer: Optimizer
+    trainer: Trainer
+    state: Any
+    train_data: tuple[Any, Any]
+    test_data: tuple[Any, Any]
+    mesh: Mesh | None
+
+
+def prepare(
+    problem: problems.Problem,
+    recipe: recipes.Recipe,
+    method: str,
+    *,
+    dtype: str = "float32",
+    seed: int = 0,
+    mesh: Mesh | None = None,
+) -> Experiment:
+    """Prepares a training.
+
+    Args:
+        problem: what is trained on what.
+        recipe: how.
+        method: one of METHODS.
+        dtype: of parameters and data; float64 needs `jax.enable_x64`.
+        seed: of the moves by one unit in the last place, where both sides train.
+        mesh: devices that share each batch; one device without.
+
+    Raises:
+        ValueError: a number of the recipe is out of range, or the devices do not divide the batch.
+    """
+    rows = len(problem.data.x_train)
+    batch = _require_batch(recipe.batch, rows, mesh)
+    chosen = optimizer(
+        recipe.optimizer,
+        recipe.learning_rate,
+        recipe.schedule,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps_per_epoch(rows, batch),
+        clip=recipe.clip,
+        weight_decay=recipe.weight_decay,
+    )
+    problem = problem._replace(
+        **{name: _cast(getattr(problem, name), dtype) for name in ("params", "state", "data")}
+    )
+    model, data = problem.model, problem.data
+    sides = {"manual": model.manual, "autodiff": jax.value_and_grad(model.loss, has_aux=True)}
+    gradients: dict[str, LossAndGrad] = {name: sides[name] for name in METHODS[method]}
+    state = trainers.first_state(
+        gradients, problem.params, problem.state, chosen, problem.key, seed
+    )
+    x_train, y_train, x_test, y_test = devices.replicate(data[1:5], mesh)
+    return Experiment(
+        problem=problem,
+        recipe=recipe,
+        gradients=gradients,
+        optimizer=chosen,
+        trainer=trainers.make_trainer(
+            gradients, model.predict, model.criterion, chosen, batch, mesh
+        ),
+        state=devices.replicate(state, mesh),
+        train_data=(x_train, y_train),
+        test_data=(x_test, y_test),
+        mesh=mesh,
+    )
+
+
+def _require_batch(batch: int, rows: int, mesh: Mesh | None) -> int:
+    """The rows of a step: what is asked for, or all there are.
+
+    Raises:
+        ValueError: it is not positive, or the devices do not divide it.
+    """
+    if batch < 1:
+        raise ValueError(f"batch must be a positive number of rows, got {batch}")
+    size = min(batch, rows)
+    if mesh is not None and size % mesh.size:
+        above = size + mesh.size - size % mesh.size
+        raise ValueError(
+            f"{mesh.size} devices do not divide a batch of {size} rows; choose --batch "
+            f"{above} or another multiple of {mesh.size}, or other --devices"
+        )
+    return size
+
+
+def _cast(tree: Any, dtype: str) -> Any:
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf, jnp.dtype(dtype)) if is_float(leaf) else leaf, tree
+    )

@@ -1,0 +1,242 @@
+"""What a training has led to: scores, confusions, gradients, the boundary, the parting."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.experiments.experiment import Experiment
+from compare.experiments.parting import is_defect, state_before
+from compare.training import metrics
+from compare.training.loop import Row
+from compare.training.steps import LossAndGrad, TrainState, step_key
+from compare.training.trajectories import Gaps, Parting, judge
+from compare.trees import by_path, on_host
+
+__all__ = [
+    "Run", "confused_pairs", "decision_boundary", "gradient_norms", "history", "joined", "parting",
+    "results", "scores", "seconds_to",
+]  # fmt: skip
+
+POINTS = 500
+"""So many points of a curve are kept."""
+
+_PAIRS, _EXAMPLES = 6, 6
+
+
+class Run(NamedTuple):
+    """A training, done or under way.
+
+    Attributes:
+        state: the last one.
+        history: every look, at one or both sides.
+        gaps: between both sides, epoch by epoch.
+    """
+
+    state: Any
+    history: list[Row]
+    gaps: list[Gaps]
+
+
+def results(
+    experiment: Experiment, run: Run, settings: dict[str, Any], compile_seconds: float
+) -> list[dict[str, Any]]:
+    """One object a side, as the JSON has it.
+
+    Args:
+        experiment: what was trained.
+        run: how it went, its state on the host.
+        settings: what determines the run.
+        compile_seconds: of the epoch.
+    """
+    sides = experiment.trainer.sides
+    first, last = sides(on_host(experiment.state)), sides(run.state)
+    found = [
+        {
+            **settings,
+            "method": method,
+            "epochs": experiment.recipe.epochs,
+            **_speed(experiment, run, method),
+            "compile_seconds": compile_seconds,
+            **_by_class(experiment, side),
+            "gradient_norms": _gradient_norms(experiment, method, first[method], side),
+            "decision_boundary": _boundary(experiment, side),
+            "parting": None,
+        }
+        for method, side in last.items()
+    ]
+    if run.gaps:
+        gaps = joined(run.gaps)
+        paths = list(by_path(experiment.problem.params))
+        found[0]["parting"] = parting(gaps, _checked(experiment, judge(gaps, paths)))
+    return found
+
+
+def _checked(experiment: Experiment, found: Parting) -> Parting:
+    """The judge's finding; a parting by chance where the gradients agree at its onset."""
+    if found.onset is None:
+        return found
+    data, model = experiment.problem.data, experiment.problem.model
+    state, *batches = state_before(
+        found.onset,
+        experiment.gradients["autodiff"],
+        experiment.optimizer.transformation,
+        experiment.trainer.sides(on_host(experiment.state))["autodiff"],
+        (jnp.asarray(data.x_train), jnp.asarray(data.y_train)),
+        experiment.recipe.batch,
+    )
+    if is_defect(experiment.gradients["manual"], model.loss, state, *batches):
+        return found
+    return found._replace(verdict="chaos")
+
+
+def _speed(experiment: Experiment, run: Run, method: str) -> dict[str, Any]:
+    rows = history(run.history, method)
+    samples, seconds = rows[-1]["epoch"] * len(experiment.problem.data.x_train), rows[-1]["seconds"]
+    return {
+        "history": rows,
+        "seconds": seconds,
+        "samples_per_second": samples / seconds,
+        "seconds_to_98": seconds_to(run.history, method),
+    }
+
+
+def _by_class(experiment: Experiment, side: TrainState) -> dict[str, Any]:
+    data, model = experiment.problem.data, experiment.problem.model
+    truth = np.asarray(metrics.labels(data.y_test))
+    predicted = metrics.predicted_classes(
+        lambda x: model.predict(side.params, side.model_state, x), data.x_test
+    )
+    count = max(2, int(truth.max()) + 1)
+    pairs = []
+    if data.x_test[0].size == 784:
+        pairs = confused_pairs(truth, predicted, data.x_test.reshape(-1, 28, 28))
+    return {**scores(truth, predicted, count), "confused_pairs": pairs}
+
+
+def _gradient_norms(
+    experiment: Experiment, method: str, first: TrainState, last: TrainState
+) -> list[dict[str, Any]]:
+    data, batch = experiment.problem.data, experiment.recipe.batch
+    rows = data.x_train[:batch], data.y_train[:batch]
+    return gradient_norms(experiment.gradients[method], first, last, rows)
+
+
+def _boundary(experiment: Experiment, side: TrainState) -> dict[str, Any] | None:
+    predict = experiment.problem.model.predict
+    return decision_boundary(
+        lambda x: predict(side.params, side.model_state, x), experiment.problem.data.x_train
+    )
+
+
+def joined(gaps: Sequence[Gaps]) -> Gaps:
+    """The gaps of several epochs as those of one."""
+    return Gaps(*(np.concatenate(parts) for parts in zip(*gaps, strict=True)))
+
+
+def history(rows: Sequence[Row], method: str) -> list[dict[str, Any]]:
+    """The rows of one method, for JSON and CSV."""
+    return [
+        {name: value for name, value in row._asdict().items() if name != "method"}
+        for row in rows
+        if row.method == method
+    ]
+
+
+def seconds_to(rows: Sequence[Row], method: str, accuracy: float = 0.98) -> float | None:
+    """Seconds of training up to the first look with this test accuracy; None if there is none."""
+    own = (r.seconds for r in rows if r.method == method and r.test_accuracy >= accuracy)
+    return next(own, None)
+
+
+def scores(truth: Any, predicted: np.ndarray, count: int) -> dict[str, Any]:
+    """The confusion matrix, precision and recall; NaN as None."""
+    found = metrics.class_scores(truth, predicted, count)
+    return {
+        "confusion": found.confusion,
+        "precision": [None if np.isnan(p) else p for p in found.precision],
+        "recall": [None if np.isnan(r) else r for r in found.recall],
+    }
+
+
+def confused_pairs(
+    truth: np.ndarray, predicted: np.ndarray, images: np.ndarray
+) -> list[dict[str, Any]]:
+    """The classes that are taken for each other most often, with examples.
+
+    Args:
+        truth: the true class of each row.
+        predicted: the class it was taken for.
+        images: (rows, height, width), between 0 and 1.
+
+    Returns:
+        One `{"truth", "predicted", "count", "images"}` a pair, images as whole numbers to 255.
+    """
+    wrong = np.flatnonzero(truth != predicted)
+    pairs, counts = np.unique(
+        np.stack([truth[wrong], predicted[wrong]]), axis=1, return_counts=True
+    )
+    most = np.argsort(-counts, kind="stable")[:_PAIRS]
+    found = []
+    for true, taken, count in zip(*pairs[:, most].tolist(), counts[most].tolist(), strict=True):
+        rows = np.flatnonzero((truth == true) & (predicted == taken))[:_EXAMPLES]
+        examples = np.rint(255 * images[rows]).astype(int).tolist()
+        found.append({"truth": true, "predicted": taken, "count": count, "images": examples})
+    return found
+
+
+def gradient_norms(
+    loss_and_grad: LossAndGrad, first: TrainState, last: TrainState, batch: Any
+) -> list[dict[str, Any]]:
+    """The Euclidean norm of each leaf's gradient on one batch, at the start and at the end."""
+    gradient = jax.jit(loss_and_grad)
+    at = []
+    for state in (first, last):
+        _, grads = gradient(state.params, state.model_state, batch, step_key(state))
+        at.append({path: _norm(leaf) for path, leaf in by_path(grads).items()})
+    return [{"leaf": path, "first": norm, "last": at[1][path]} for path, norm in at[0].items()]
+
+
+def decision_boundary(
+    predict: Callable[[Any], jax.Array], x: np.ndarray, points: int = 60
+) -> dict[str, Any] | None:
+    """The probability of class 1 around rows of two features; None for others.
+
+    Args:
+        predict: `predict(x) -> logits`, one a row.
+        x: the rows, (rows, features).
+        points: along each side.
+    """
+    if x.ndim != 2 or x.shape[1] != 2:
+        return None
+    low, high = x.min(axis=0) - 0.5, x.max(axis=0) + 0.5
+    across, up = (np.linspace(low[i], high[i], points) for i in (0, 1))
+    grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(x.dtype)
+    probability = jax.nn.sigmoid(jnp.asarray(predict(grid), jnp.float32)[:, 0])
+    return {
+        "x": across.tolist(),
+        "y": up.tolist(),
+        "probability": np.asarray(probability).reshape(points, points).tolist(),
+    }
+
+
+def parting(gaps: Gaps, found: Parting) -> dict[str, Any]:
+    """What the judge says, with the two distances over the steps, thinned; no infinity or NaN."""
+    steps = np.unique(np.linspace(0, len(gaps.total) - 1, POINTS).astype(int))
+    return {
+        **found._asdict(),
+        "excess": _finite(found.excess),
+        "steps": (steps + 1).tolist(),
+        "distance": [_finite(d) for d in gaps.total[steps]],
+        "spread": [_finite(d) for d in gaps.spread[steps]],
+    }
+
+
+def _norm(leaf: np.ndarray) -> float | None:
+    return _finite(np.linalg.norm(leaf.astype(np.float64)))
+
+
+def _finite(x: Any) -> float | None:
+    return float(x) if np.isfinite(x) else None

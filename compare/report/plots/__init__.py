@@ -1,0 +1,1 @@
+"""Draws results as charts."""

@@ -1,0 +1,1 @@
+"""Renders results for a terminal: tables and last lines."""

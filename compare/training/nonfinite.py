@@ -1,0 +1,98 @@
+"""Where a training went non-finite: found by taking its last epoch once more, step by step.
+
+An epoch under `lax.scan` has no time to look at every number. NaN and infinity stay once they are
+in the parameters or in the optimizer's state, so a look at the losses and at the last state shows
+whether there was any.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from compare.training.steps import Batch, LossAndGrad, TrainState, epoch_order, make_step, step_key
+from compare.trees import by_path, nonfinite_faults
+
+__all__ = ["NonFinite", "all_finite", "make_replay"]
+
+
+class NonFinite(NamedTuple):
+    """The first step that was not finite.
+
+    Attributes:
+        step: its number, from 1.
+        leaf: the path of the first leaf with a fault, or `loss`.
+        faults: a line for each leaf that is not finite, of the gradient or else of the state that
+            it led to, and for the loss.
+        learning_rate: of that step.
+    """
+
+    step: int
+    leaf: str
+    faults: tuple[str, ...]
+    learning_rate: float
+
+
+@jax.jit
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every floating number of a tree is finite."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+
+
+def make_replay(
+    loss_and_grad: LossAndGrad,
+    optimizer: optax.GradientTransformation,
+    learning_rate: Callable[[Any, Any], Any],
+    batch_size: int,
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, NonFinite | None]]:
+    """An epoch that looks at every step.
+
+    Args:
+        loss_and_grad: the gradient.
+        optimizer: any of optax's.
+        learning_rate: `learning_rate(opt_state, step)`.
+        batch_size: rows of a mini-batch.
+
+    Returns:
+        `replay(state, x, y) -> (state, fault)`: the state before the first step that is not finite
+        and that step, or the state after the epoch and None.
+    """
+    step = jax.jit(make_step(loss_and_grad, optimizer))
+    gradient = jax.jit(loss_and_grad)
+
+    def fault_at(state: TrainState, new: TrainState, loss: jax.Array, batch: Batch) -> NonFinite:
+        _, grads = gradient(state.params, state.model_state, batch, step_key(state))
+        faults = _faults("the gradient", grads) or (
+            _faults("the update", new.params)
+            + _faults("the new statistics", new.model_state)
+            + _faults("the optimizer", new.opt_state)
+        )
+        faults += _faults("the loss", loss, "loss")
+        rate = float(learning_rate(state.opt_state, state.step))
+        return NonFinite(int(state.step) + 1, faults[0].split(":")[0], tuple(faults), rate)
+
+    def replay(state: TrainState, x: Any, y: Any) -> tuple[TrainState, NonFinite | None]:
+        order = epoch_order(state, len(x))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = x[rows], y[rows]
+            new, loss = step(state, batch)
+            if not all_finite((loss, new)):
+                return state, fault_at(state, new, loss, batch)
+            state = new
+        return state, None
+
+    return replay
+
+
+def _faults(what: str, tree: Any, root: str = "") -> list[str]:
+    return [
+        line
+        for path, leaf in by_path(tree, root).items()
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+        for line in nonfinite_faults(what, path, np.asarray(leaf))
+    ]

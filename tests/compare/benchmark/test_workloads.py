@@ -1,0 +1,42 @@
+import pytest
+
+from compare.benchmark.engines import torch_engine
+from compare.benchmark.timing import measure
+from compare.benchmark.workloads import subjects
+
+
+def test_the_smallest_of_each_is_there_once():
+    every, smallest = subjects(), subjects(smallest=True)
+    names = [subject.name for subject in smallest]
+    assert len(names) == len(set(names))
+    assert set(names) == {subject.name for subject in every}
+    assert [names[0][:3], names[1][:3]] == ["cnn", "mlp"]
+
+
+def test_only_chooses_by_name():
+    assert {subject.name for subject in subjects("max_pool")} == {
+        "jax.grad of a CNN with our max_pool", "max_pool 2×2", "max_pool 3×3 stride 2"
+    }  # fmt: skip
+    assert subjects("no such subject") == []
+
+
+@pytest.mark.parametrize("name", ["rms_norm", "embedding"])
+def test_a_rule_is_measured_on_three_engines(name):
+    (subject,) = subjects(name, smallest=True)
+    rows = measure(subject, seconds=0.0)
+    assert [row.engine for row in rows] == ["manual", "autodiff", "autodiff_same_forward"]
+    assert all(row.median_ms >= row.min_ms > 0 and row.compile_ms for row in rows)
+    assert {row.dtype for row in rows} == {"float32"}
+
+
+def test_an_epoch_of_training_is_measured(monkeypatch):
+    monkeypatch.setattr("compare.benchmark.workloads._EPOCHS", (300, 500))
+    monkeypatch.setattr("compare.benchmark.workloads._FEW_ROWS", 20)
+    small, large, cnn = subjects("training")
+    assert (small.batch, large.batch, cnn.batch) == ("128 of 300", "128 of 500", "128 of 20")
+    by_torch = ["torch"] if torch_engine.installed() else []
+    for subject, others in ((small, by_torch), (cnn, [])):
+        rows = measure(subject, seconds=0.0)
+        assert [row.engine for row in rows] == ["manual", "autodiff", *others]
+        assert all(row.median_ms >= row.min_ms > 0 for row in rows)
+        assert [bool(row.compile_ms) for row in rows] == [True, True, *(False for _ in others)]

@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from compare.diagnosis.backward import Backward
+from compare.diagnosis.tape import record
+from compare.mutants.gallery import subjects
+from compare.trees import Layout, by_path, cast
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def tape_of(loss, params, *args):
+    """The tape of loss(params, *args) and its parameters by path, in float64."""
+    layout = Layout((params, args))
+    arrays = [cast(x, np.float64) for x in layout.arrays((params, args))]
+    leaves = by_path(layout.rebuild(arrays)[0])
+
+    def of_leaves(own, constants):
+        params, args = layout.rebuild([*own, *constants])
+        return loss(params, *args)
+
+    return record(of_leaves, leaves, arrays[len(leaves) :]), layout.rebuild(arrays)
+
+
+@pytest.mark.parametrize("subject", subjects(), ids=lambda s: s.loss.__name__)
+def test_the_unchanged_backward_pass_is_jax_grad(subject):
+    tape, (params, args) = tape_of(subject.loss, *subject.make(0))
+    assert np.isclose(tape.values[tape.loss], subject.loss(params, *args), rtol=1e-14)
+    found = Backward(tape).gradient()
+    for path, expected in by_path(jax.grad(subject.loss)(params, *args)).items():
+        # Both add the same few dozen float64 terms, in another order.
+        assert np.abs(found[path] - expected).max() <= 1e-13 * max(1, np.abs(expected).max())
+
+
+def test_short_scans_are_unrolled_and_long_ones_kept():
+    def loss(w, xs):
+        return lax.scan(lambda h, x: (jnp.tanh(w * h + x), None), w, xs)[0]
+
+    short, _ = tape_of(loss, np.float64(0.3), np.ones(4))
+    assert [e.name for e in short.equations].count("tanh") == 4
+    assert {e.step for e in short.equations if e.name == "tanh"} == {(0, t) for t in range(4)}
+    long, _ = tape_of(loss, np.float64(0.3), np.ones(100))
+    assert [e.name for e in long.equations] == ["scan"]
+
+
+def test_library_functions_of_one_array_are_kept_whole():
+    def loss(w):
+        return jnp.sum(jax.nn.gelu(w)) + jnp.sum(jax.nn.softmax(w)[:, 0]) + jax.nn.relu(w).mean()
+
+    tape, _ = tape_of(loss, np.ones((3, 4)))
+    assert [e.name for e in tape.equations if e.whole] == ["gelu", "softmax", "relu"]
+    assert all("test_tape.py:" in e.site for e in tape.equations if e.whole)
+
+
+def test_a_changed_pullback_changes_what_is_upstream_and_nothing_else():
+    def loss(params):
+        return jnp.sum(jnp.sin(params["a"]) * params["b"])
+
+    params = {"a": np.ones(3), "b": np.full(3, 2.0)}
+    tape, _ = tape_of(loss, params)
+    backward = Backward(tape)
+    (place,) = [p for p in backward.places() if tape.equations[p[0]].name == "sin"]
+    changed = backward.gradient({place: lambda edge: -edge.d_input})
+    assert np.array_equal(changed["a"], -backward.gradient()["a"])
+    assert np.array_equal(changed["b"], backward.gradient()["b"])

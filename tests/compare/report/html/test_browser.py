@@ -1,0 +1,112 @@
+"""The report in a real browser: what only a browser can tell."""
+
+import shutil
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="pip install 'handgrad[report]'")
+pytest.importorskip("jinja2", reason="pip install 'handgrad[report]'")
+pytest.importorskip("playwright", reason="pip install 'handgrad[dev]'")
+
+from playwright import sync_api
+
+from compare.report.html import page as html_report
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if shutil.which(CHROMIUM) is None:
+        pytest.skip(f"there is no browser at {CHROMIUM}: apt-get install chromium")
+    with sync_api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a page from disk; at the end nothing was asked for and nothing failed."""
+    noticed = []
+
+    def open_page(text, *, width=1280, scheme="light"):
+        file = tmp_path / "report.html"
+        file.write_text(text, encoding="utf-8")
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        )
+        page.on("console", lambda message: noticed.append(message.text))
+        page.on("pageerror", lambda error: noticed.append(str(error)))
+        page.on("request", lambda request: noticed.append(request.url))
+        page.goto(file.as_uri())
+        return page
+
+    yield open_page
+    asked = [n for n in noticed if not n.startswith("data:image/png")]
+    assert [n for n in asked if not n.startswith("file:") or not n.endswith("report.html")] == []
+
+
+def luminances(page):
+    """The red, green and blue of the banner."""
+    colour = page.locator("#verdict").evaluate("e => getComputedStyle(e).backgroundColor")
+    return [int(c) for c in colour[4:-1].split(",")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_section_is_there_and_fits(opened, whole_page, width, scheme):
+    page = opened(whole_page, width=width, scheme=scheme)
+    for name in (
+        "verdict", "gradients", "training", "benchmarks", "articles", "mutants", "derivations"
+    ):  # fmt: skip
+        section = page.locator(f"#{name}")
+        assert section.is_visible(), name
+        assert section.bounding_box()["width"] > 300
+    assert page.locator("nav a").count() == 6
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".picture").count() == page.locator(".picture > svg").count() > 6
+    for picture in page.locator(".picture > svg").all():
+        assert picture.bounding_box()["height"] > 100
+    red, green, _ = luminances(page)
+    assert green > red, "agreement is green"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_disagreement_is_red_and_named(opened, gradients, scheme):
+    wrong = gradients(("0/b", "0/<script>alert(1)</script>"), factor=2.0)
+    page = opened(html_report.render([wrong]), scheme=scheme)
+    red, green, blue = luminances(page)
+    assert red > 2 * green
+    assert red > 2 * blue
+    assert "DISAGREE" in page.locator("h1").inner_text()
+    assert page.locator(".finding").is_visible()
+    assert "constant_factor" in page.locator(".finding").inner_text()
+    assert page.locator("tr.wrong th").first.inner_text() == "0/<script>alert(1)</script>"
+
+
+def test_tables_are_sorted_by_keyboard(opened, gradients):
+    page = opened(html_report.render([gradients(factor=2.0)]))
+    names = page.locator("table.leaves tbody th")
+    head = page.locator("table.leaves thead button").last
+    head.focus()
+    page.keyboard.press("Enter")
+    assert names.all_inner_texts() == ["0/b", "0/w"]
+    page.keyboard.press("Enter")
+    assert names.all_inner_texts() == ["0/w", "0/b"]
+    assert page.locator("table.leaves th[aria-sort=descending]").count() == 1
+
+
+def test_printing_unfolds_the_derivations_in_black_on_white(opened, whole_page):
+    page = opened(whole_page, scheme="dark")
+    folded = page.locator("#derivations details").first
+    assert folded.get_attribute("open") is None
+    page.pdf()
+    assert folded.get_attribute("open") is not None
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(28, 33, 38)"
