@@ -1,15 +1,13 @@
 """Files that are written whole or not at all."""
 
 import contextlib
-import csv
-import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-__all__ = ["replacing", "write_csv"]
+__all__ = ["replacing"]
 
 
 @contextlib.contextmanager
@@ -32,17 +30,3 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes rows with the same names as a table, the names first.
-
-    Raises:
-        OSError: the file cannot be written; what was there before is untouched.
-    """
-    text = io.StringIO()
-    table = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())

@@ -5,12 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-
 from compare.articles import binary_classifier, mnist_mlp, regularised_mlp, sixty_lines, xor
 from compare.articles.claim import Claim, Options
 from compare.articles.descent import METHODS, Method
+from compare.json_ready import json_ready
 
 __all__ = ["ARTICLES", "Article", "Row", "Totals", "disagreements", "run", "totals"]
 
@@ -91,20 +89,10 @@ def run(name: str, options: Options, methods: Mapping[str, Method] = METHODS) ->
     with ThreadPoolExecutor(len(methods) if options.quick else 1) as pool:
         measured = list(pool.map(lambda m: list(article.claims(setup, m)), methods.values()))
     return [
-        {"article": name, "method": method, **_plain(claim._asdict())}
+        {"article": name, "method": method, **json_ready(claim._asdict())}
         for same in zip(*measured, strict=True)
         for method, claim in zip(methods, same, strict=True)
     ]
-
-
-def _plain(value: Any) -> Any:
-    """Numbers, lists and dicts instead of arrays and tuples."""
-    if isinstance(value, dict):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
-    return np.asarray(value).tolist() if is_array else value
 
 
 def _by_claim(rows: Sequence[Row]) -> Iterator[list[Row]]:

@@ -1,17 +1,18 @@
 """After a disagreement: is it a kink, is it rounding, who is wrong, and which mistake is it?"""
 
 import contextlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from compare.checker.evaluation import Arrays, Evaluation, Key, Result, Side
-from compare.checker.gradient_report import Diagnosis, Leaf
-from compare.checker.kinks import nudged, ties
+from compare.checker.comparison import NOISE_FACTOR, Rows, largest_difference, mathematics
+from compare.checker.evaluation import Arrays, Evaluation, Result, Side
+from compare.checker.float64 import on_cpu
+from compare.checker.kinks import perturbed, ties
+from compare.checker.leaf import Leaf
 from compare.checker.referee import Ruling, rule
-from compare.diagnosis.search import Case, diagnose
+from compare.diagnosis.case import Case, Diagnosis, Leaves
+from compare.diagnosis.search import diagnose
 from compare.trees import cast
 
 __all__ = ["Disagreement", "Outcome", "investigate", "overruled"]
@@ -25,20 +26,20 @@ class Disagreement(NamedTuple):
         autodiff: the side that differentiates.
         evaluation: how to run them.
         arrays: the point, in float64.
-        results: what manual and autodiff returned there.
+        by_manual: what manual returned there.
+        by_autodiff: what autodiff returned there.
         rows: the leaves compared, by key.
-        compare: `compare(manual, autodiff, noise) -> rows by key`, for another point.
-        factor: tolerance over noise.
+        value_name: what the report calls the value.
     """
 
     manual: Side
     autodiff: Side
     evaluation: Evaluation
     arrays: Arrays
-    results: tuple[Result, Result]
-    rows: dict[Key, Leaf]
-    compare: Callable[[Result, Result, Result], dict[Key, Leaf]]
-    factor: float
+    by_manual: Result
+    by_autodiff: Result
+    rows: Rows
+    value_name: str
 
     @property
     def wrong(self) -> list[str]:
@@ -47,20 +48,32 @@ class Disagreement(NamedTuple):
             path for (kind, path), row in self.rows.items() if kind == "grad" and not row.agrees
         ]
 
-    def leaves(self, side: int) -> dict[str, np.ndarray]:
-        """One side's gradient by path: 0 manual, 1 autodiff."""
-        return {p: g for (kind, p), g in self.results[side].leaves("").items() if kind == "grad"}
+    @property
+    def manual_gradient(self) -> Leaves:
+        """Manual's gradient by path."""
+        return _gradient(self.by_manual)
+
+    @property
+    def autodiff_gradient(self) -> Leaves:
+        """Autodiff's gradient by path."""
+        return _gradient(self.by_autodiff)
+
+    @property
+    def leaves(self) -> Leaves:
+        """The parameters by path."""
+        names = list(self.autodiff_gradient)
+        return dict(zip(names, self.arrays, strict=False))
+
+    @property
+    def constants(self) -> list[Any]:
+        """The arrays that are no parameters."""
+        return self.arrays[len(self.autodiff_gradient) :]
 
     def loss(self, leaves: list[Any], constants: list[Any]) -> Any:
-        """The loss as a function of the parameters' leaves and of all other arrays."""
+        """Computes the loss as a function of the parameters' leaves and of all other arrays."""
         assert self.autodiff.loss is not None
         params, args = self.evaluation.layout.rebuild([*leaves, *constants])
         return self.autodiff.loss(params, *args)
-
-    def split(self) -> tuple[list[Any], list[Any]]:
-        """The arrays of the parameters, and the others."""
-        count = len(self.leaves(1))
-        return self.arrays[:count], self.arrays[count:]
 
 
 class Outcome(NamedTuple):
@@ -107,10 +120,11 @@ def _kink(case: Disagreement) -> Outcome | None:
     if not tied:
         return None
     for seed in (1, 2):
-        arrays = nudged(case.arrays, seed)
-        results = [case.evaluation.run(side, arrays) for side in (case.manual, case.autodiff)]
-        noise = case.evaluation.noise(case.autodiff, arrays, results[1], freeze_decisions=True)
-        rows = case.compare(results[0], results[1], noise)
+        arrays = perturbed(case.arrays, seed)
+        manual = case.evaluation.run(case.manual, arrays)
+        autodiff = case.evaluation.run(case.autodiff, arrays)
+        noise = case.evaluation.noise(case.autodiff, arrays, autodiff, freeze_decisions=True)
+        rows = mathematics(manual, autodiff, noise, case.value_name)
         if not all(row.agrees for row in rows.values()):
             return None
     row = case.rows[("grad", case.wrong[0])]
@@ -133,9 +147,9 @@ def _rounding(case: Disagreement) -> Outcome | None:
         return None
     with contextlib.suppress(ValueError):  # A candidate that cannot be traced, in NumPy say.
         noise = case.evaluation.noise(
-            case.manual, case.arrays, case.results[0], freeze_decisions=True
+            case.manual, case.arrays, case.by_manual, freeze_decisions=True
         ).leaves("")
-        if not all(row.max_abs <= case.factor * noise[("grad", row.path)] for row in rows):
+        if not all(row.max_abs <= NOISE_FACTOR * noise[("grad", row.path)] for row in rows):
             return None
     details = [
         f"{row.path}: manual's error is {lower[row.path]:.1e} in float32 and {row.max_abs:.1e} in "
@@ -147,40 +161,36 @@ def _rounding(case: Disagreement) -> Outcome | None:
 
 def _errors_in_float32(case: Disagreement) -> dict[str, float]:
     """How far manual in float32 is from the float64 gradient at the same point."""
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with on_cpu():
         low = [cast(x, np.float32) for x in case.arrays]
         manual = case.evaluation.run(case.manual, low).leaves("")
         right = case.evaluation.run(case.autodiff, [cast(x, np.float64) for x in low]).leaves("")
     return {
-        path: float(np.max(np.abs(manual[("grad", path)].astype(float) - right[("grad", path)])))
+        path: largest_difference(manual[("grad", path)], right[("grad", path)])
         for path in case.wrong
     }
 
 
 def _ruling(case: Disagreement) -> Ruling:
-    leaves, constants = case.split()
-    names = list(case.leaves(1))
     return rule(
         case.loss,
-        dict(zip(names, leaves, strict=True)),
-        constants,
-        case.leaves(0),
-        case.leaves(1),
+        case.leaves,
+        case.constants,
+        case.manual_gradient,
+        case.autodiff_gradient,
         case.wrong,
         case.evaluation.seed,
     )
 
 
 def _diagnosis(case: Disagreement) -> Diagnosis:
-    leaves, constants = case.split()
-    names = list(case.leaves(1))
     wrong = Case(
         case.loss,
-        dict(zip(names, leaves, strict=True)),
-        constants,
-        case.leaves(0),
-        case.leaves(1),
-        {path: case.rows[("grad", path)].tolerance for path in names},
+        case.leaves,
+        case.constants,
+        case.manual_gradient,
+        case.autodiff_gradient,
+        {path: case.rows[("grad", path)].tolerance for path in case.leaves},
     )
     try:
         return diagnose(wrong)
@@ -191,3 +201,7 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
 
 def _at(row: Leaf) -> str:
     return f" at {row.index}" if row.index else ""
+
+
+def _gradient(result: Result) -> Leaves:
+    return {path: leaf for (kind, path), leaf in result.leaves("").items() if kind == "grad"}

@@ -11,10 +11,10 @@ from jax import lax
 from jax.extend import core
 
 from compare.checker.rounding import unit_in_last_place
-from compare.diagnosis.tape import inner_site, site_of
 from compare.jaxprs import bind, called_jaxpr, evaluate
+from compare.sites import inner_site, site_of
 
-__all__ = ["Ties", "nudged", "ties"]
+__all__ = ["Ties", "perturbed", "ties"]
 
 _UNITS = 8
 """Numbers within so many units in the last place are a tie: rounding may order them either way."""
@@ -56,16 +56,16 @@ def ties(fn: Callable[..., Any], args: Sequence[Any]) -> list[Ties]:
     return [Ties(*where, int(n)) for where, n in zip(found, counts, strict=True) if n > 0]
 
 
-def nudged(arrays: Sequence[Any], seed: int) -> list[Any]:
+def perturbed(arrays: Sequence[Any], seed: int) -> list[Any]:
     """The arrays, each floating entry moved at random by about 1e-4 of its array's size."""
     rng = np.random.default_rng(seed)
-    moved = []
+    perturbed_arrays = []
     for x in arrays:
         if jnp.issubdtype(x.dtype, jnp.floating):
             size = float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
             x = x + 1e-4 * (size or 1.0) * rng.standard_normal(x.shape)
-        moved.append(x)
-    return moved
+        perturbed_arrays.append(x)
+    return perturbed_arrays
 
 
 def _walk(

@@ -8,7 +8,6 @@ import tyro
 from compare.articles.claim import Options
 from compare.articles.descent import METHODS
 from compare.articles.runs import ARTICLES, Row, disagreements, run, totals
-from compare.checker.gradient_report import json_ready
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
 from compare.datasets import mnist
@@ -70,8 +69,7 @@ def articles(
             rows += own
     apart = disagreements(rows)
     console.print(article_table.last_line(*totals(rows), apart))
-    results = [json_ready(row) for row in rows]
-    outputs.save("articles", environment, results, json=json, report=report)
+    outputs.save("articles", environment, rows, json=json, report=report)
     return DISAGREE if apart else AGREE
 
 

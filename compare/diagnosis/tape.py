@@ -6,9 +6,7 @@ maps one array to one of the same shape (an activation, a softmax) is kept whole
 
 import functools
 import itertools
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -17,14 +15,12 @@ import numpy as np
 from jax.extend import core
 
 from compare.jaxprs import bind, called_jaxpr
+from compare.sites import inner_site, library_call, site_of
 
-__all__ = ["Equation", "Tape", "inner_site", "record", "site_of"]
+__all__ = ["Equation", "Tape", "record"]
 
 LONGEST_UNROLLED = 64
 """Scans with more steps than this stay one equation."""
-
-_LIBRARIES = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"])
-_OWN = str(Path(__file__).parents[1])
 
 
 class Equation(NamedTuple):
@@ -233,7 +229,7 @@ class _Group(NamedTuple):
 
 def _groups(jaxpr: core.Jaxpr) -> Iterator[_Group]:
     """The equations of a jaxpr, those of one call of a library function together."""
-    runs = [list(run) for _, run in itertools.groupby(jaxpr.eqns, key=_library_call)]
+    runs = [list(run) for _, run in itertools.groupby(jaxpr.eqns, key=library_call)]
     for run in runs:
         whole = _whole(run, jaxpr)
         if whole is not None:
@@ -264,7 +260,7 @@ def _whole(run: list[core.JaxprEqn], jaxpr: core.Jaxpr) -> _Group | None:
     floating = all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in (x, y))  # pyright: ignore
     if not floating or x.aval.shape != y.aval.shape:  # pyright: ignore
         return None
-    name = (_called(run[0]) if len(run) == 1 else "") or _library_call(run[0])[1]
+    name = (_called(run[0]) if len(run) == 1 else "") or library_call(run[0])[1]
     return _Group(run, [x], [y], name)
 
 
@@ -282,43 +278,6 @@ def _run(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
 
 def _signature(eqn: core.JaxprEqn) -> Any:
     return eqn.primitive.name, str(eqn.params), tuple(str(v.aval) for v in eqn.invars)
-
-
-def _frames(eqn: core.JaxprEqn) -> list[Any]:
-    traceback = eqn.source_info.traceback
-    return [] if traceback is None else list(traceback.frames)
-
-
-def _is_users(file: str) -> bool:
-    own = file.startswith(_OWN) and "mutants" not in file
-    return not own and not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
-
-
-def site_of(eqn: core.JaxprEqn) -> str:
-    """The innermost line of the user's own code that led to an equation."""
-    for frame in _frames(eqn):
-        if _is_users(frame.file_name):
-            return f"{frame.file_name}:{frame.line_num}"
-    return ""
-
-
-def _library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
-    """(the user's line, the library function it calls) that an equation comes from."""
-    called = ""
-    for frame in _frames(eqn):
-        if _is_users(frame.file_name):
-            return f"{frame.file_name}:{frame.line_num}", called
-        name = frame.function_name.rsplit(".", 1)[-1]
-        if "<locals>" not in frame.function_name and not name.startswith("_"):
-            called = name
-    return "", called
-
-
-def inner_site(inner: core.ClosedJaxpr, site: str) -> str:
-    """Where the equations of a call are to be located: at the call, if it is of a library."""
-    source = inner.jaxpr.debug_info.func_src_info or ""
-    file = source.rsplit(" at ", 1)[-1].rsplit(":", 1)[0]
-    return "" if _is_users(file) else site
 
 
 def _on_host(value: Any) -> Any:

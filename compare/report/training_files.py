@@ -1,10 +1,12 @@
 """What a training leaves in a folder: tables and pictures."""
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.files import replacing, write_csv
+from compare.files import replacing
 from compare.report.plots import training as training_plots
 
 __all__ = ["write"]
@@ -24,7 +26,7 @@ def write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     _picture(folder / "curves.png", training_plots.curves(results))
     for result in results:
         method = result["method"]
-        write_csv(folder / f"history-{method}.csv", result["history"])
+        _write_csv(folder / f"history-{method}.csv", result["history"])
         _picture(folder / f"confusion-{method}.png", training_plots.confusion(result))
         _picture(folder / f"gradient-norms-{method}.png", training_plots.gradient_norms(result))
         if result["decision_boundary"] is not None:
@@ -36,3 +38,17 @@ def write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
 def _picture(path: Path, figure: Any) -> None:
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=150)
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes rows with the same names as a table, the names first.
+
+    Raises:
+        OSError: the file cannot be written; what was there before is untouched.
+    """
+    text = io.StringIO()
+    table = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())

@@ -6,7 +6,6 @@ trajectories, each from parameters moved by one unit in the last place. Rounding
 part from autodiff no faster than those part from it; a wrong gradient does.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -15,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from scipy import special
 
+from compare.tolerance import student_factor
 from compare.training.steps import (
     Batch,
     LossAndGrad,
@@ -29,10 +28,8 @@ from compare.training.steps import (
 __all__ = ["Gaps", "Pair", "Parting", "init_pair", "judge", "make_pair_epoch"]
 
 DRAWS = 4
-FALSE_ALARM_RATE = 1e-6
-LIMIT = math.sqrt(2) * float(special.stdtrit(DRAWS, 1 - FALSE_ALARM_RATE / 2))
-"""How much faster than its yardstick a leaf may part, 70: Student's quantile for a spread that is
-itself measured from DRAWS trajectories, times √2 because manual may round as much as autodiff."""
+LIMIT = student_factor(DRAWS)
+"""How much faster than its yardstick a leaf may part, the spread of DRAWS trajectories."""
 
 
 class Pair(NamedTuple):
@@ -107,7 +104,7 @@ def init_pair(state: TrainState, seed: int = 0) -> Pair:
         seed: of the moves.
     """
     keys = jax.random.split(jax.random.key(seed), DRAWS)
-    moved = [state._replace(params=_moved(state.params, key)) for key in keys]
+    moved = [state._replace(params=_perturbed(state.params, key)) for key in keys]
     return Pair(state, jax.tree.map(lambda *leaves: jnp.stack(leaves), state, *moved))
 
 
@@ -177,7 +174,7 @@ def judge(gaps: Gaps, paths: Sequence[str]) -> Parting:
     )
 
 
-def _moved(params: Any, key: jax.Array) -> Any:
+def _perturbed(params: Any, key: jax.Array) -> Any:
     """Each number one unit in its last place up or down, at random."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))

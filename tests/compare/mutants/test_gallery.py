@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from compare import check_gradients
-from compare.mutants.gallery import SLUGS, mutants, subjects
+from compare.diagnosis.catalogue import CATALOGUE
+from compare.mutants.gallery import mutants, subjects
 
 MUTANTS = mutants()
 
@@ -34,8 +35,8 @@ def test_the_gallery_is_large_and_its_names_are_unique():
 
 
 def test_every_slug_has_a_mutant_and_every_mutant_a_docstring():
-    assert {m.slug for m in MUTANTS} - {None} == SLUGS
-    assert all(set(m.aliases) <= SLUGS - {m.slug} for m in MUTANTS)
+    assert {m.slug for m in MUTANTS} - {None} == set(CATALOGUE)
+    assert all(set(m.aliases) <= set(CATALOGUE) - {m.slug} for m in MUTANTS)
     assert all(m.candidate.__doc__ for m in MUTANTS)
 
 

@@ -1,0 +1,153 @@
+"""One leaf of a gradient, compared: how far manual is from the reference, in several measures."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["Leaf", "Loss"]
+
+
+class Loss(NamedTuple):
+    """The value of the loss on each side; `reference` is autodiff's in float64 on CPU."""
+
+    manual: float
+    autodiff: float
+    reference: float
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf of the gradient: how far manual is from the reference, and how far it may be.
+
+    Attributes:
+        path: where the leaf is in the parameters, such as `0/w`.
+        shape: its shape.
+        dtype: the dtype that these numbers were computed in. A disagreement of the mathematics is
+            shown in float64, where it was found, whatever the dtype asked for.
+        max_abs: the largest |manual − reference| of any entry.
+        max_rel: the largest |manual − reference| / |reference|, over entries with reference ≠ 0.
+        max_ulp: the largest |manual − reference| in units in the last place of the reference.
+        ratio: `max_abs / noise`; a right gradient is at about 1 or below.
+        cosine: the cosine between the two leaves as vectors; 1 where both are zero.
+        noise: the measured rounding noise of this leaf.
+        tolerance: the largest `max_abs` that rounding explains.
+        agrees: whether `max_abs <= tolerance`, both sides being finite and of one shape.
+        index: the entry with the largest error; None where shapes differ.
+        manual: manual's number there.
+        reference: the reference's number there.
+        error_map: of a matrix that disagrees, where the error is: the largest of each block of
+            entries, 64 by 64 blocks at most; else None.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    max_abs: float
+    max_rel: float
+    max_ulp: float
+    ratio: float
+    cosine: float
+    noise: float
+    tolerance: float
+    agrees: bool
+    index: tuple[int, ...] | None
+    manual: float
+    reference: float
+    error_map: tuple[tuple[float, ...], ...] | None = field(default=None, repr=False)
+
+    @classmethod
+    def compare(
+        cls,
+        path: str,
+        manual: np.ndarray | None,
+        reference: np.ndarray | None,
+        *,
+        dtype: Any,
+        noise: float = math.nan,
+        tolerance: float = math.nan,
+        agrees: bool | None = None,
+    ) -> "Leaf":
+        """Computes the numbers of one leaf; NaN throughout where a side is missing or misshapen.
+
+        `agrees` overrides the comparison of `max_abs` with `tolerance`.
+        """
+        known = reference if manual is None else manual
+        shape = () if known is None else known.shape
+        if manual is None or reference is None or manual.shape != reference.shape:
+            nan = math.nan
+            numbers = dict.fromkeys(("max_abs", "max_rel", "max_ulp", "ratio", "cosine"), nan)
+            where = {"index": None, "manual": nan, "reference": nan}
+            return cls(path, shape, str(dtype), **numbers, noise=noise, tolerance=tolerance,
+                       agrees=False, **where)  # fmt: skip
+        m, r = manual.astype(np.float64), reference.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which is what is reported.
+            error = np.abs(m - r)
+        max_abs = float(np.max(error, initial=0))
+        worst = np.unravel_index(np.argmax(error), error.shape) if error.size else None
+        agrees = max_abs <= tolerance if agrees is None else agrees
+        return cls(
+            path,
+            shape,
+            str(dtype),
+            max_abs=max_abs,
+            max_rel=float(np.max(error[r != 0] / np.abs(r[r != 0]), initial=0)),
+            max_ulp=float(np.max(error / _spacing(r, dtype), initial=0)),
+            ratio=_ratio(max_abs, noise),
+            cosine=_cosine(m.ravel(), r.ravel()),
+            noise=noise,
+            tolerance=tolerance,
+            agrees=agrees,
+            index=None if worst is None else tuple(int(i) for i in worst),
+            manual=math.nan if worst is None else float(m[worst]),
+            reference=math.nan if worst is None else float(r[worst]),
+            error_map=None if agrees else _error_map(error),
+        )
+
+    @property
+    def excess(self) -> float:
+        """The error in units of the tolerance; infinite where the error is not a number."""
+        if math.isnan(self.max_abs):
+            return math.inf
+        return _ratio(self.max_abs, self.tolerance)
+
+
+def _ratio(error: float, unit: float) -> float:
+    """The quotient; 0 where there is no error, infinite where the unit is 0."""
+    if error == 0:
+        return 0.0
+    return error / unit if unit else math.inf
+
+
+def _error_map(error: np.ndarray) -> tuple[tuple[float, ...], ...] | None:
+    """The largest error of each block of a matrix; None where there is no matrix, or no error."""
+    if error.ndim != 2 or not error.any():
+        return None
+    for axis, length in enumerate(error.shape):
+        starts = np.arange(0, length, -(-length // _MAP_BLOCKS))
+        error = np.maximum.reduceat(error, starts, axis=axis)
+    return tuple(tuple(float(f"{entry:.3g}") for entry in row) for row in error)
+
+
+_MAP_BLOCKS = 64
+
+
+def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
+    """The distance between neighbouring numbers of `dtype` at the size of `x`."""
+    info = jnp.finfo(dtype)
+    _, exponent = np.frexp(np.abs(x))
+    return np.maximum(np.ldexp(float(info.eps), exponent - 1), float(info.tiny) * float(info.eps))
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """The cosine; 1 where both are zero, 0 where one is, NaN where one is not finite."""
+    scale_a, scale_b = np.max(np.abs(a), initial=0), np.max(np.abs(b), initial=0)
+    if not (np.isfinite(scale_a) and np.isfinite(scale_b)):
+        return math.nan
+    if scale_a == 0 or scale_b == 0:
+        return 1.0 if scale_a == scale_b else 0.0
+    # Scaled first: the squares of very small or large entries would not be finite.
+    a, b = a / scale_a, b / scale_b
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

@@ -1,0 +1,71 @@
+"""A wrong gradient to be explained, and what an explanation is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Case", "Diagnosis", "Leaves", "distance"]
+
+Leaves = dict[str, np.ndarray]
+
+
+class Case(NamedTuple):
+    """A wrong gradient and what is known about it; all arrays are float64.
+
+    Attributes:
+        loss: `loss(list of leaves, list of constants) -> scalar`.
+        leaves: the parameters by path.
+        constants: the arrays of the other arguments.
+        wrong: the candidate's gradient by path.
+        right: the right gradient by path.
+        tolerances: what rounding explains, by path, at the size of the right gradient.
+    """
+
+    loss: Callable[[list[Any], list[Any]], Any]
+    leaves: Leaves
+    constants: list[Any]
+    wrong: Leaves
+    right: Leaves
+    tolerances: dict[str, float]
+
+    def paths(self) -> list[str]:
+        """The leaves that are wrong."""
+        return [p for p in self.leaves if distance(self.wrong[p], self.right[p]) > self.limit(p)]
+
+    def limit(self, path: str) -> float:
+        """The tolerance of a leaf at the size of the candidate's numbers, which may be larger."""
+        size, wrong = (
+            float(np.max(np.abs(g), initial=0)) for g in (self.right[path], self.wrong[path])
+        )
+        return self.tolerances[path] * max(1.0, wrong / size if size else 1.0)
+
+    def explains(self, gradient: Leaves) -> bool:
+        """Whether a gradient is the candidate's to rounding, on every leaf."""
+        return all(distance(gradient[p], self.wrong[p]) <= self.limit(p) for p in self.leaves)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What went wrong in a hand-derived gradient.
+
+    Attributes:
+        bug: the name of the mistake, such as `missing_activation_derivative`; or `unknown`.
+        path: a leaf that it spoils.
+        site: `file:line` of the loss where the mistake is made; "" where the source is not known.
+        evidence: a sentence with numbers.
+        confirmed: whether the mistake, made on purpose, gives the candidate's numbers in every
+            leaf, to rounding.
+    """
+
+    bug: str
+    path: str
+    site: str
+    evidence: str
+    confirmed: bool
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Returns the largest difference of any entry."""
+    return float(np.max(np.abs(a - b), initial=0))

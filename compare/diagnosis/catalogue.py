@@ -1,0 +1,153 @@
+"""The named mistakes: what each is, what to look at, and a wrong gradient that shows it.
+
+This is the one list. The diagnosis gives these names, the report prints what to look at, the
+gallery of mutants shows each at work, and docs/checker.md has them as a table.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["CATALOGUE", "NamedMistake", "named_mistake"]
+
+
+class NamedMistake(NamedTuple):
+    """A mistake that has a name.
+
+    Attributes:
+        meaning: what was done, to stand after "The mistake:".
+        look_at: what a person should look at in their own backward pass.
+        mutant: the name of a wrong gradient in the gallery that shows it.
+    """
+
+    meaning: str
+    look_at: str
+    mutant: str
+
+
+CATALOGUE: dict[str, NamedMistake] = {
+    "missing_batch_mean": NamedMistake(
+        "the loss is a mean over the batch, and the gradient is not divided by its size",
+        "divide by the batch size once, where the loss takes its mean",
+        "mlp-missing-batch-mean",
+    ),
+    "extra_batch_mean": NamedMistake(
+        "the gradient is divided by the batch size once more than the loss",
+        "divide by the batch size once only",
+        "mlp-batch-mean-taken-twice",
+    ),
+    "sign_flipped": NamedMistake(
+        "a term has the wrong sign",
+        "look for target − prediction, or a subtraction's second operand",
+        "mlp-target-minus-prediction",
+    ),
+    "constant_factor": NamedMistake(
+        "the gradient is the right one times a number",
+        "look for a constant that the derivative brings down or the loss divides by",
+        "mlp-two-of-the-square-forgotten",
+    ),
+    "missing_factor": NamedMistake(
+        "in a product's derivative the other factor is missing",
+        "the derivative of a product keeps the other factor",
+        "mlp-gate-left-out-of-its-value",
+    ),
+    "transposed": NamedMistake(
+        "a matrix is transposed where it should not be, or is not where it should be",
+        "dx = dy wᵀ and dw = xᵀ dy: check which factor is transposed",
+        "mlp-weight-not-transposed",
+    ),
+    "bias_summed_over_features": NamedMistake(
+        "a bias's gradient is summed over every entry, not over the examples alone",
+        "sum over the examples only: dz.sum(axis=0)",
+        "mlp-bias-summed-over-everything",
+    ),
+    "bias_averaged": NamedMistake(
+        "a bias's gradient is averaged over the examples, not summed",
+        "sum over the examples; the mean is in dz already",
+        "mlp-bias-averaged",
+    ),
+    "missing_activation_derivative": NamedMistake(
+        "the derivative of an activation is left out",
+        "multiply by f′(z) before going on",
+        "mlp-missing-tanh-derivative",
+    ),
+    "activation_derivative_at_output": NamedMistake(
+        "the derivative of an activation is taken at its output, not at its input",
+        "f′ takes z, or is written as a function of a: not both",
+        "mlp-tanh-derivative-at-output",
+    ),
+    "activation_derivative_twice": NamedMistake(
+        "the derivative of an activation is multiplied in twice",
+        "multiply by f′(z) once",
+        "mlp-tanh-derivative-twice",
+    ),
+    "wrong_activation": NamedMistake(
+        "the derivative is that of another activation",
+        "forward and backward use different activations",
+        "mlp-sigmoid-derivative-for-tanh",
+    ),
+    "softmax_wrong_axis": NamedMistake(
+        "a softmax is normalised, or its derivative summed, over the wrong axis",
+        "normalise and sum over the classes, not over the examples",
+        "mlp-softmax-over-the-batch",
+    ),
+    "diagonal_softmax_jacobian": NamedMistake(
+        "softmax is differentiated as if each class depended on its own logit alone",
+        "dz = p ⊙ (dp − Σ p dp): every class depends on every logit",
+        "mlp-softmax-as-if-elementwise",
+    ),
+    "normalisation_terms_missing": NamedMistake(
+        "the mean and the variance of a normalisation are taken as constants",
+        "the mean and the variance depend on the input too",
+        "batch-norm-statistics-as-constants",
+    ),
+    "scale_omitted": NamedMistake(
+        "a scale of the forward pass is left out of the backward pass",
+        "the scale of the forward pass belongs in the backward pass",
+        "batch-norm-gamma-left-out",
+    ),
+    "path_cut": NamedMistake(
+        "one of several paths from a value to the loss is forgotten",
+        "the value is used on another path, whose derivative adds to this one",
+        "mlp-skip-connection-forgotten",
+    ),
+    "overwritten_not_accumulated": NamedMistake(
+        "of a value that is used several times, one use's derivative replaces the others'",
+        "derivatives of several uses add up: += and not =",
+        "embedding-repeated-tokens-overwritten",
+    ),
+    "time_steps_truncated": NamedMistake(
+        "the gradient is not carried back through all time steps",
+        "carry dh back through every time step",
+        "rnn-no-gradient-from-the-next-step",
+    ),
+    "dropped_examples": NamedMistake(
+        "some examples of the batch do not contribute",
+        "every example contributes, also those of the last short batch",
+        "mlp-last-example-ignored",
+    ),
+    "missing_weight_decay": NamedMistake(
+        "the penalty on the weights has no derivative in the gradient",
+        "the penalty has a derivative too: λ w or 2 λ w",
+        "mlp-weight-decay-forgotten",
+    ),
+    "mask_redrawn": NamedMistake(
+        "the backward pass draws a random mask anew",
+        "use the mask of the forward pass: the same key",
+        "dropout-mask-redrawn",
+    ),
+    "dropout_scale_missing": NamedMistake(
+        "the 1/keep of inverted dropout is left out",
+        "the kept entries carry 1/keep in both passes",
+        "dropout-scale-forgotten",
+    ),
+    "kernel_flipped": NamedMistake(
+        "a convolution's kernel is turned by 180 degrees where it should not be, or is not",
+        "check where the kernel is turned by 180 degrees",
+        "convolution-kernel-not-rotated",
+    ),
+}
+"""Every name that a diagnosis may give, beside `unknown`."""
+
+
+def named_mistake(bug: str) -> NamedMistake | None:
+    """Looks a bug up; None for `unknown`."""
+    return CATALOGUE.get(bug)

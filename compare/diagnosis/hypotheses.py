@@ -1,0 +1,165 @@
+"""Mistakes that show in the numbers alone: a factor, a transpose, rows left out, another mask.
+
+Each is a hypothesis: what a person may have done, and where it is known without a backward pass,
+the gradient that comes of it. `search` holds them against the candidate's numbers.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from compare.diagnosis.backward import Backward, Place
+from compare.diagnosis.case import Case, Leaves
+from compare.diagnosis.suspects import Suspect
+from compare.diagnosis.tape import record
+
+__all__ = [
+    "Hypothesis", "by_leaf", "by_ratio_of_all", "by_ratio_of_some", "dropped", "redrawn"
+]  # fmt: skip
+
+
+class Hypothesis(NamedTuple):
+    """A suspect, and its gradient where that is known without a backward pass."""
+
+    suspect: Suspect
+    gradient: Leaves | None = None
+
+
+def by_ratio_of_all(case: Case) -> Iterator[Hypothesis]:
+    """The whole gradient, times one number."""
+    if len(case.paths()) == len(case.leaves) or _zero_elsewhere(case):
+        yield from _ratio(case, list(case.leaves))
+
+
+def by_ratio_of_some(case: Case) -> Iterator[Hypothesis]:
+    """Some leaves, times one number."""
+    yield from _ratio(case, case.paths())
+
+
+def _zero_elsewhere(case: Case) -> bool:
+    return all(np.max(np.abs(case.right[p]), initial=0) <= case.tolerances[p]
+               for p in case.leaves if p not in case.paths())  # fmt: skip
+
+
+def _ratio(case: Case, paths: list[str]) -> Iterator[Hypothesis]:
+    right = np.concatenate([case.right[p].ravel() for p in paths])
+    wrong = np.concatenate([case.wrong[p].ravel() for p in paths])
+    if not right.any():
+        return
+    factor = float(right @ wrong / (right @ right))
+    if factor == 0:
+        return
+    gradient = {p: case.right[p] * (factor if p in paths else 1) for p in case.leaves}
+    slug, story = _named_factor(factor, _batch_sizes(case))
+    yield Hypothesis(Suspect(slug, {}, story), gradient)
+
+
+def _named_factor(factor: float, batch_sizes: set[int]) -> tuple[str, str]:
+    for m in sorted(batch_sizes):
+        if np.isclose(factor, m, rtol=1e-9):
+            return "missing_batch_mean", f"the division by the batch size {m} left out"
+        if np.isclose(factor, 1 / m, rtol=1e-9):
+            return "extra_batch_mean", f"one more division by the batch size {m}"
+    if np.isclose(factor, -1, rtol=1e-9):
+        return "sign_flipped", "the sign flipped"
+    return "constant_factor", f"a factor of {factor:.10g}"
+
+
+def _batch_sizes(case: Case) -> set[int]:
+    return {np.shape(c)[0] for c in case.constants if np.ndim(c) > 0 and np.shape(c)[0] > 1}
+
+
+def by_leaf(case: Case) -> Iterator[Hypothesis]:
+    """Each wrong leaf transposed, or turned by 180 degrees."""
+    paths = case.paths()
+    if all(case.right[p].ndim == 2 and len(set(case.right[p].shape)) == 1 for p in paths):
+        gradient = {p: g.T if p in paths else g for p, g in case.right.items()}
+        yield Hypothesis(Suspect("transposed", {}, "the gradient transposed"), gradient)
+    if all(case.right[p].ndim == 4 for p in paths):
+        gradient = {p: g[::-1, ::-1] if p in paths else g for p, g in case.right.items()}
+        story = "the kernel's gradient turned by 180 degrees"
+        yield Hypothesis(Suspect("kernel_flipped", {}, story), gradient)
+
+
+def dropped(case: Case) -> Iterator[Hypothesis]:
+    """Some examples left out: by regression on the gradient of each."""
+    for m in sorted(_batch_sizes(case), reverse=True):
+        each = _gradients_of_examples(case, m)
+        if each is None:
+            continue
+        matrix = np.stack([np.concatenate([g[i].ravel() for g in each.values()]) for i in range(m)])
+        wrong = np.concatenate([case.wrong[p].ravel() for p in each])
+        weights = np.linalg.lstsq(matrix.T, wrong, rcond=None)[0]
+        largest = float(np.max(np.abs(weights), initial=0))
+        kept = np.abs(weights) > 1e-6 * largest
+        if kept.all() or not kept.any():
+            continue
+        weight = float(np.median(weights[kept]))
+        gradient = {p: weight * g[kept].sum(axis=0) for p, g in each.items()}
+        rows = ", ".join(str(i) for i in np.flatnonzero(~kept)[:8])
+        more = " ..." if (~kept).sum() > 8 else ""
+        story = f"{(~kept).sum()} of {m} examples left out: row {rows}{more}"
+        yield Hypothesis(Suspect("dropped_examples", {}, story), gradient)
+
+
+def _gradients_of_examples(case: Case, m: int) -> Leaves | None:
+    """The gradient of the loss of each example alone, with a leading axis of m."""
+    batched = [np.ndim(c) > 0 and np.shape(c)[0] == m for c in case.constants]
+
+    def of_row(rows: list[Any]) -> list[Any]:
+        row = iter(rows)
+        constants = [
+            next(row)[None] if b else c for b, c in zip(batched, case.constants, strict=True)
+        ]
+        return jax.grad(case.loss)(list(case.leaves.values()), constants)
+
+    rows = [c for b, c in zip(batched, case.constants, strict=True) if b]
+    try:
+        grads = jax.jit(jax.vmap(of_row))(rows)
+    except (TypeError, ValueError):  # The loss does not take a batch of one: it says so.
+        return None
+    return {p: np.asarray(g) for p, g in zip(case.leaves, grads, strict=True)}
+
+
+def redrawn(case: Case, backward: Backward) -> Iterator[Hypothesis]:
+    """Another random mask on the way back than on the way forth."""
+    keys = [i for i, c in enumerate(case.constants) if _is_key(c)]
+    for i in keys:
+        key = case.constants[i]
+        one, two = jax.random.split(key)
+        others = {
+            "the first half of jax.random.split(key)": one,
+            "the second half of jax.random.split(key)": two,
+            **{f"jax.random.fold_in(key, {n})": jax.random.fold_in(key, n) for n in (0, 1, 2)},
+        }
+        for name, other in others.items():
+            constants = [other if j == i else c for j, c in enumerate(case.constants)]
+            values = record(case.loss, case.leaves, constants).values
+            suspect = Suspect("mask_redrawn", _with_values(backward, values), f"a mask from {name}")
+            yield Hypothesis(suspect)
+
+
+def _with_values(backward: Backward, values: list[np.ndarray]) -> dict[Place, Any]:
+    """Every pullback that reads a random value, at other random values."""
+    tape = backward.tape
+    rules = {}
+    for index, operand in backward.places():
+        equation = tape.equations[index]
+        fixed = [i for i, slot in enumerate(equation.inputs) if not tape.leaves_of[slot]]
+        if any(not np.array_equal(values[equation.inputs[i]], tape.values[equation.inputs[i]])
+               for i in fixed):  # fmt: skip
+
+            def rule(edge: Any, fixed: list[int] = fixed) -> np.ndarray:
+                inputs = list(edge.inputs)
+                for i in fixed:
+                    inputs[i] = values[edge.equation.inputs[i]]
+                return edge.pull(inputs, edge.d_output)[edge.operand]
+
+            rules[(index, operand)] = rule
+    return rules
+
+
+def _is_key(value: Any) -> bool:
+    return jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
