@@ -4,7 +4,7 @@ Two stages of 3×3 convolution, ReLU and 2×2 max-pooling (`reduce_window`, as i
 then one dense layer. Images are (batch, height, width, channels).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -79,7 +79,7 @@ def loss(
     params: Params,
     batch: tuple[jax.Array, jax.Array],
     *,
-    loss: str = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Callable[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """The loss called `loss` of the logits of batch = (x, targets), a scalar.
 

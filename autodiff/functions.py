@@ -50,14 +50,17 @@ INITIALIZERS: dict[str, Callable[..., jax.Array]] = {
 }
 
 
-def choose(kind: str, table: Mapping[str, Callable[..., jax.Array]], name: str):
-    """The function called `name`.
+def choose(
+    kind: str, table: Mapping[str, Callable[..., jax.Array]], name: str | Callable[..., jax.Array]
+) -> Callable[..., jax.Array]:
+    """Returns the function called `name`; a function of one's own is returned as it is.
 
     Raises:
         ValueError: if there is none of that name, with the names there are.
     """
-    try:
-        return table[name]
-    except KeyError:
+    if not isinstance(name, str):
+        return name
+    if name not in table:
         names = ", ".join(sorted(table))
-        raise ValueError(f"unknown {kind} {name!r}; choose from {names}") from None
+        raise ValueError(f"unknown {kind} {name!r}; choose from {names}")
+    return table[name]

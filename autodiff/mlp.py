@@ -1,6 +1,6 @@
 """The multilayer perceptron in the idiom of jax.nn and optax, differentiated by `jax.grad`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -40,7 +40,9 @@ def init(
     ]
 
 
-def predict(params: Params, x: jax.Array, *, activation: str = "relu") -> jax.Array:
+def predict(
+    params: Params, x: jax.Array, *, activation: str | Callable[..., jax.Array] = "relu"
+) -> jax.Array:
     """The logits: x (batch, n_in) -> (batch, n_out).
 
     Raises:
@@ -56,8 +58,8 @@ def loss(
     params: Params,
     batch: tuple[jax.Array, jax.Array],
     *,
-    activation: str = "relu",
-    loss: str = "softmax_cross_entropy_with_integer_labels",
+    activation: str | Callable[..., jax.Array] = "relu",
+    loss: str | Callable[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """The loss called `loss` of the logits of batch = (x, targets), a scalar.
 

@@ -1,6 +1,6 @@
 """The multilayer perceptron with batch normalisation and dropout, differentiated by `jax.grad`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -76,7 +76,7 @@ def loss(
     rate: float = 0.3,
     momentum: float = 0.99,
     epsilon: float = 1e-5,
-    loss: str = "sigmoid_binary_cross_entropy",
+    loss: str | Callable[..., jax.Array] = "sigmoid_binary_cross_entropy",
 ) -> tuple[jax.Array, State]:
     """The loss called `loss` of the logits of batch = (x, targets) in training, and the new state.
 
@@ -88,7 +88,7 @@ def loss(
         rate: of dropout.
         momentum: of the running statistics, the weight of the past.
         epsilon: added to the variances.
-        loss: the name of a loss.
+        loss: the name of a loss, or a function of (logits, targets).
 
     Raises:
         ValueError: if there is no loss of that name, or rate or momentum is out of range.

@@ -21,8 +21,8 @@ from manual.rules.activations import relu, relu_bwd, relu_fwd
 from manual.rules.conv2d import conv2d, conv2d_bwd, conv2d_fwd
 from manual.rules.dense import dense, dense_bwd, dense_fwd
 from manual.rules.pooling import max_pool, max_pool_bwd, max_pool_fwd
+from manual.rules.rule import Rule
 from manual.rules.shapes import flatten, flatten_bwd, flatten_fwd
-from manual.rules.tie import tie
 
 __all__ = ["Params", "init", "loss", "loss_and_grad", "predict"]
 
@@ -91,7 +91,7 @@ def loss(
     params: Params,
     batch: Batch,
     *,
-    loss: str = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """The loss called `loss` of the logits of batch = (x, targets), a scalar.
 
@@ -102,14 +102,14 @@ def loss(
         AssertionError: if the targets do not fit the logits in shape or dtype.
     """
     x, targets = batch
-    return tie(*losses.by_name(loss))(predict(params, x), targets)
+    return losses.by_name(loss)(predict(params, x), targets)
 
 
 def loss_and_grad(
     params: Params,
     batch: Batch,
     *,
-    loss: str = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
     """The loss and its gradient with respect to the parameters, by backpropagation.
 
@@ -132,7 +132,7 @@ def loss_and_grad(
     """
     a, targets = batch
     *stages, last = params
-    loss_fwd, loss_bwd = losses.by_name(loss)
+    criterion = losses.by_name(loss)
 
     saved = []
     for layer in stages:
@@ -142,9 +142,9 @@ def loss_and_grad(
         saved.append((conv_residuals, pool_residuals, relu_residuals))
     rows, flatten_residuals = flatten_fwd(a)
     logits, last_residuals = dense_fwd(rows, last["w"], last["b"])
-    value, loss_residuals = loss_fwd(logits, targets)
+    value, loss_residuals = criterion.fwd(logits, targets)
 
-    dlogits, _ = loss_bwd(loss_residuals, jnp.ones_like(value))
+    dlogits, _ = criterion.bwd(loss_residuals, jnp.ones_like(value))
     drows, dw, db = dense_bwd(last_residuals, dlogits)
     (da,) = flatten_bwd(flatten_residuals, drows)
     grads = [{"w": dw, "b": db}]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from manual import initializers
 from manual.rules import activations, losses
 from manual.rules.dense import dense, dense_bwd, dense_fwd
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = ["Params", "init", "loss", "loss_and_grad", "predict"]
 
@@ -47,13 +47,13 @@ def init(
     ]
 
 
-def predict(params: Params, x: jax.Array, *, activation: str = "relu") -> jax.Array:
+def predict(params: Params, x: jax.Array, *, activation: str | Rule = "relu") -> jax.Array:
     """The logits: x (batch, n_in) -> (batch, n_out).
 
     Raises:
         ValueError: if there is no activation of that name.
     """
-    f = tie(*activations.by_name(activation))
+    f = activations.by_name(activation)
     *hidden, last = params
     for layer in hidden:
         x = f(dense(x, layer["w"], layer["b"]))
@@ -64,8 +64,8 @@ def loss(
     params: Params,
     batch: tuple[jax.Array, jax.Array],
     *,
-    activation: str = "relu",
-    loss: str = "softmax_cross_entropy_with_integer_labels",
+    activation: str | Rule = "relu",
+    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """The loss called `loss` of the logits of batch = (x, targets), a scalar.
 
@@ -76,15 +76,15 @@ def loss(
         AssertionError: if the targets do not fit the logits in shape or dtype.
     """
     x, targets = batch
-    return tie(*losses.by_name(loss))(predict(params, x, activation=activation), targets)
+    return losses.by_name(loss)(predict(params, x, activation=activation), targets)
 
 
 def loss_and_grad(
     params: Params,
     batch: tuple[jax.Array, jax.Array],
     *,
-    activation: str = "relu",
-    loss: str = "softmax_cross_entropy_with_integer_labels",
+    activation: str | Rule = "relu",
+    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
     """The loss and its gradient with respect to the parameters, by backpropagation.
 
@@ -108,16 +108,16 @@ def loss_and_grad(
     a, targets = batch
     hidden = activations.by_name(activation)
     fs = [hidden] * (len(params) - 1) + [activations.by_name("identity")]
-    loss_fwd, loss_bwd = losses.by_name(loss)
+    criterion = losses.by_name(loss)
 
     saved = []
     for layer, f in zip(params, fs, strict=True):
         z, dense_residuals = dense_fwd(a, layer["w"], layer["b"])
         a, f_residuals = f.fwd(z)
         saved.append((dense_residuals, f_residuals))
-    value, loss_residuals = loss_fwd(a, targets)
+    value, loss_residuals = criterion.fwd(a, targets)
 
-    da, _ = loss_bwd(loss_residuals, jnp.ones_like(value))
+    da, _ = criterion.bwd(loss_residuals, jnp.ones_like(value))
     grads = []
     for f, (dense_residuals, f_residuals) in zip(reversed(fs), reversed(saved), strict=True):
         (delta,) = f.bwd(f_residuals, da)

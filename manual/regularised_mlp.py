@@ -27,7 +27,7 @@ from manual.rules.batch_norm import (
 )
 from manual.rules.dense import dense, dense_bwd, dense_fwd
 from manual.rules.dropout import dropout
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = ["Params", "State", "init", "loss", "loss_and_grad", "predict"]
 
@@ -96,7 +96,7 @@ def loss(
     rate: float = 0.3,
     momentum: float = 0.99,
     epsilon: float = 1e-5,
-    loss: str = "sigmoid_binary_cross_entropy",
+    loss: str | Rule = "sigmoid_binary_cross_entropy",
 ) -> tuple[jax.Array, State]:
     """The loss called `loss` of the logits of batch = (x, targets) in training, and the new state.
 
@@ -110,7 +110,7 @@ def loss(
         rate: of dropout.
         momentum: of the running statistics, the weight of the past.
         epsilon: added to the variances.
-        loss: the name of a loss.
+        loss: the name of a loss, or a rule of (logits, targets).
 
     Raises:
         ValueError: if there is no loss of that name, or rate or momentum is out of range.
@@ -126,7 +126,7 @@ def loss(
         new_state.append(update_running(running, mean, var, momentum=momentum))
         x = dropout(layer_key, relu(z), rate=rate)
     logits = dense(x, last["w"], last["b"])
-    return tie(*losses.by_name(loss))(logits, targets), new_state
+    return losses.by_name(loss)(logits, targets), new_state
 
 
 def loss_and_grad(
@@ -138,7 +138,7 @@ def loss_and_grad(
     rate: float = 0.3,
     momentum: float = 0.99,
     epsilon: float = 1e-5,
-    loss: str = "sigmoid_binary_cross_entropy",
+    loss: str | Rule = "sigmoid_binary_cross_entropy",
 ) -> tuple[tuple[jax.Array, State], Params]:
     """The loss, the new state, and the gradient of the loss with respect to the parameters.
 
@@ -169,7 +169,7 @@ def loss_and_grad(
     a, targets = batch
     *hidden, last = params
     keys = jax.random.split(key, len(hidden))
-    loss_fwd, loss_bwd = losses.by_name(loss)
+    criterion = losses.by_name(loss)
 
     saved, new_state = [], []
     for layer, running, layer_key in zip(hidden, state, keys, strict=True):
@@ -180,9 +180,9 @@ def loss_and_grad(
         saved.append((dense_residuals, norm_residuals, a))
         new_state.append(update_running(running, mean, var, momentum=momentum))
     logits, last_residuals = dense_fwd(a, last["w"], last["b"])
-    value, loss_residuals = loss_fwd(logits, targets)
+    value, loss_residuals = criterion.fwd(logits, targets)
 
-    dlogits, _ = loss_bwd(loss_residuals, jnp.ones_like(value))
+    dlogits, _ = criterion.bwd(loss_residuals, jnp.ones_like(value))
     da, dw, db = dense_bwd(last_residuals, dlogits)
     grads: Params = [{"w": dw, "b": db}]
     for layer, (dense_residuals, norm_residuals, a) in zip(
@@ -190,7 +190,7 @@ def loss_and_grad(
     ):
         dz = jnp.where(a > 0, da * (1 / (1 - rate)), 0)
         nothing = jnp.zeros_like(norm_residuals[2])
-        dz, dscale, dbias = batch_norm_bwd(norm_residuals, (dz, nothing, nothing), epsilon=epsilon)
+        dz, dscale, dbias = batch_norm_bwd(norm_residuals, (dz, nothing, nothing))
         da, dw, _ = dense_bwd(dense_residuals, dz)
         db = jnp.zeros_like(layer["b"])
         grads.append({"w": dw, "b": db, "scale": dscale, "bias": dbias})

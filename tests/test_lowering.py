@@ -10,12 +10,10 @@ from autodiff import mlp as autodiff_mlp
 from autodiff import regularised_mlp as autodiff_regularised_mlp
 from compare import check_gradients, problems
 from compare.experiments.experiment import prepare
-from compare.problems import recipes
 from manual import cnn as manual_cnn
 from manual import mlp as manual_mlp
 from manual import regularised_mlp as manual_regularised_mlp
 from manual.rules import activations, dense, losses
-from manual.rules.tie import tie
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 MATRIX = jax.ShapeDtypeStruct((5, 3), jnp.float32)
@@ -30,13 +28,13 @@ def lower(fn, *args):
 
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)
 def test_activations(name):
-    rule = tie(*activations.by_name(name))
+    rule = activations.by_name(name)
     assert lower(lambda x: jax.vjp(rule, x)[1](x), MATRIX) == PLATFORMS
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_losses(name):
-    rule = tie(*losses.by_name(name))
+    rule = losses.by_name(name)
     targets = LABELS if name.endswith("integer_labels") else MATRIX
     assert lower(jax.value_and_grad(rule), MATRIX, targets) == PLATFORMS
 
@@ -69,10 +67,10 @@ def test_cnns(model):
 
 
 @pytest.mark.parametrize("method", ["manual", "autodiff", "both"])
-@pytest.mark.parametrize("name", [model.name for model in problems.PROBLEMS["classification"]])
+@pytest.mark.parametrize("name", problems.PROBLEMS["classification"].recipes)
 def test_an_epoch_of_training(name, method):
     problem = problems.load("classification", model=name)
-    recipe = recipes.RECIPES["classification", name]
+    recipe = problems.PROBLEMS["classification"].recipes[name]
     run = prepare(problem, recipe._replace(batch=300), method)
     assert lower(run.trainer.epoch, run.state, *run.train_data) == PLATFORMS
     x, y = run.test_data

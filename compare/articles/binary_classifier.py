@@ -12,7 +12,7 @@ from compare.articles.claim import Claim, Options, percent, reaches
 from compare.articles.descent import Method, descend
 from compare.articles.signals import delta_norms, drawn
 from compare.datasets import Dataset, classification
-from compare.problems.registry import mlp
+from compare.problems import mlp
 from compare.training.metrics import correct
 
 __all__ = ["Setup", "claims", "prepare", "unit_difference"]

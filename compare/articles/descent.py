@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from compare.problems.registry import Model
+from compare.problems import Model
 from compare.training.steps import LossAndGrad, TrainState, init_state, make_step
 
 __all__ = ["METHODS", "Method", "descend", "layers"]

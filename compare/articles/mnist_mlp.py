@@ -15,7 +15,7 @@ import numpy as np
 from compare.articles import losses
 from compare.articles.claim import Claim, Options, percent, reaches, standard_error
 from compare.articles.descent import Method
-from compare.problems.registry import Model, mlp, mlp_with_loss
+from compare.problems import Model, mlp
 from compare.training.loop import steps_per_epoch
 from compare.training.metrics import class_scores, classes
 from compare.training.optimizers import Optimizer, optimizer
@@ -95,9 +95,7 @@ def claims(setup: Setup, method: Method) -> Iterator[Claim]:
     yield from _learns(setup, mean_losses, taken)
     # Plain gradient descent, since Adam divides a gradient by its size, which is at issue here.
     sgd = optimizer("sgd", 0.1)
-    squared = mlp_with_loss(
-        SIZES, "relu", losses.softmax_squared_error, losses.softmax_squared_error_slope
-    )
+    squared = mlp(SIZES, "relu", losses.softmax_squared_error)
     truth = np.asarray(setup.validation[1])
     _, taken = _train(setup, relu, method, sgd, 1)
     fast = float((taken == truth).mean())

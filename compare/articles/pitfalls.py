@@ -11,7 +11,7 @@ from compare.articles import losses
 from compare.articles.blocked import biases_summed_over_everything, in_blocks, train
 from compare.articles.claim import Claim, percent
 from compare.articles.descent import Method
-from compare.problems.registry import mlp, mlp_with_loss
+from compare.problems import mlp
 
 __all__ = ["CLASSES", "RATE", "SIZES", "log_of_zero", "unnormalised", "wrong_axis_and_missing_mean"]
 
@@ -21,9 +21,7 @@ CLASSES = "softmax_cross_entropy_with_integer_labels"
 
 def unnormalised(params: Any, blocks: Any, method: Method) -> Claim:
     """Pixels 0 to 255 with the article's own softmax, which subtracts no maximum."""
-    model = mlp_with_loss(
-        SIZES, "relu", losses.unguarded_cross_entropy, losses.unguarded_cross_entropy_slope
-    )
+    model = mlp(SIZES, "relu", losses.unguarded_cross_entropy)
     few = jax.tree.map(lambda a: a[:1], blocks)
     wrong = biases_summed_over_everything(method(model))
     _, loss, _ = train(in_blocks(wrong, model.predict, scale=1), params, few, RATE, 5)
@@ -44,9 +42,7 @@ def wrong_axis_and_missing_mean(params: Any, blocks: Any, method: Method) -> Ite
     """The wrong axis and the missing mean, beside what is right, on a few rows."""
     few = jax.tree.map(lambda a: a[:1], blocks)
     rows = few[1].size
-    wrong_axis = mlp_with_loss(
-        SIZES, "relu", losses.softmax_over_examples, losses.softmax_over_examples_slope
-    )
+    wrong_axis = mlp(SIZES, "relu", losses.softmax_over_examples)
     predict = wrong_axis.predict
     right = in_blocks(method(mlp(SIZES, "relu", CLASSES)), predict)
     wrong = in_blocks(method(wrong_axis), predict)
@@ -76,9 +72,7 @@ def log_of_zero(method: Method) -> Claim:
     sizes, key = (1, 2), jax.random.key(0)
     params = [{"w": jnp.zeros((1, 2)), "b": jnp.array([0.0, 120.0]) - 60}]
     batch = jnp.zeros((1, 1)), jnp.zeros(1, jnp.int32)
-    plain = mlp_with_loss(
-        sizes, "relu", losses.unguarded_cross_entropy, losses.unguarded_cross_entropy_slope
-    )
+    plain = mlp(sizes, "relu", losses.unguarded_cross_entropy)
     (naive, _), naive_grads = jax.jit(method(plain))(params, (), batch, key)
     (loss, _), grads = jax.jit(method(mlp(sizes, "relu", CLASSES)))(params, (), batch, key)
     naive_slope, slope = (np.asarray(g[0]["b"]) for g in (naive_grads, grads))

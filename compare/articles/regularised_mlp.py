@@ -11,7 +11,7 @@ import optax
 from compare.articles.claim import Claim, Options
 from compare.articles.descent import Method, descend
 from compare.articles.signals import dead_share, delta_norms, drawn
-from compare.problems.registry import mlp, regularised_mlp
+from compare.problems import mlp, regularised_mlp
 from compare.training.loop import steps_per_epoch
 from compare.training.optimizers import optimizer
 from compare.training.steps import LossAndGrad, init_state, make_epoch

@@ -25,7 +25,7 @@ from compare.articles.blocked import (
 from compare.articles.claim import Claim, Options, percent, reaches, within
 from compare.articles.descent import Method
 from compare.articles.pitfalls import CLASSES, RATE, SIZES
-from compare.problems.registry import Model, mlp
+from compare.problems import Model, mlp
 from compare.training.metrics import correct
 from compare.training.steps import LossAndGrad
 

@@ -13,7 +13,7 @@ from compare.articles import losses
 from compare.articles.claim import Claim, Options
 from compare.articles.descent import Method, descend, layers
 from compare.datasets import xor
-from compare.problems.registry import Model, mlp, mlp_with_loss
+from compare.problems import Model, mlp
 from compare.training.steps import TrainState
 
 __all__ = ["Setup", "claims", "initial", "prepare"]
@@ -129,9 +129,7 @@ def _seeds(solved: np.ndarray) -> Claim:
 
 
 def _losses(setup: Setup, method: Method, right: np.ndarray) -> Claim:
-    model = mlp_with_loss(
-        (2, 4, 1), "leaky_relu", losses.sigmoid_squared_error, losses.sigmoid_squared_error_slope
-    )
+    model = mlp((2, 4, 1), "leaky_relu", losses.sigmoid_squared_error)
     *_, right_mse = _train(setup, model, method, setup.networks)
     epochs = [_solved_from(r) for r in (right, right_mse[SEED])]
     cross_entropy, squared = (str(e) if e else f"not in {setup.epochs}" for e in epochs)

@@ -46,42 +46,41 @@ def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[S
     return [s for sizes in found.values() for s in (sizes[:1] if smallest else sizes)]
 
 
-def _rule(rule: RuleProblem, seed: int) -> Subject:
+def _rule(problem: RuleProblem, seed: int) -> Subject:
     """A rule forward and backward, under a cotangent of normal numbers."""
-    forward = _forward(rule.fwd)
+    rule = problem.rule
 
     def manual(inputs: Any, d_out: Any) -> Any:
         out, residuals = rule.fwd(*inputs)
         return out, rule.bwd(residuals, d_out)
+
+    def forward(*inputs: Any) -> Any:
+        return rule.fwd(*inputs)[0]
 
     def by_vjp(f: Callable[..., Any], inputs: Any, d_out: Any) -> Any:
         out, pullback = jax.vjp(f, *inputs)
         return out, pullback(d_out)
 
     def prepare(work: Callable[..., Any]) -> Prepared:
-        inputs = rule.draw(seed)
+        inputs = problem.draw(seed)
         rng = np.random.default_rng(seed)
-        outputs = jax.eval_shape(rule.reference, *inputs)
+        outputs = jax.eval_shape(problem.reference, *inputs)
         d_out = jax.tree.map(lambda y: jnp.asarray(rng.standard_normal(y.shape), y.dtype), outputs)
         return compiled(work, inputs, d_out)
 
     return Subject(
-        name=rule.name,
-        batch=rule.size,
+        name=problem.name,
+        batch=problem.size,
         prove=lambda: check_rule(
-            rule.fwd, rule.bwd, *rule.draw(seed), reference=rule.reference, seed=seed
+            rule.fwd, rule.bwd, *problem.draw(seed), reference=problem.reference, seed=seed
         ),
         engines={
             "manual": partial(prepare, manual),
-            "autodiff": partial(prepare, partial(by_vjp, rule.reference)),
+            "autodiff": partial(prepare, partial(by_vjp, problem.reference)),
             "autodiff_same_forward": partial(prepare, partial(by_vjp, forward)),
         },
-        derivations=(of_rule(rule.rule, rule.fwd, rule.bwd),),
+        derivations=(of_rule(rule),),
     )
-
-
-def _forward(fwd: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *inputs: fwd(*inputs)[0]
 
 
 def _models(seed: int) -> list[Subject]:
@@ -94,9 +93,9 @@ def _models(seed: int) -> list[Subject]:
         mlp_others["torch"] = partial(_torch, torch_engine.mlp_loss_and_grad)
         cnn_others["torch"] = partial(_torch, torch_engine.cnn_loss_and_grad)
     return [
-        *(_model(cnn, (28, 28, 1), 10, batch, seed, cnn_others) for batch in (32, 128)),
-        *(_model(mlp, (784,), 10, batch, seed, mlp_others) for batch in (32, 128)),
-        *(_model(regularised, (128,), 1, batch, seed, {}) for batch in (64, 256, 1024)),
+        *(_model(cnn, batch, seed, cnn_others) for batch in (32, 128)),
+        *(_model(mlp, batch, seed, mlp_others) for batch in (32, 128)),
+        *(_model(regularised, batch, seed, {}) for batch in (64, 256, 1024)),
     ]
 
 
@@ -110,15 +109,13 @@ def _trainings(seed: int) -> list[Subject]:
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
     mlp_others: dict[str, Foreign] = {"torch": _torch_training} if torch_engine.installed() else {}
     return [
-        *(_training(mlp, (784,), 10, rows, seed, mlp_others) for rows in _EPOCHS),
-        _training(cnn, (28, 28, 1), 10, _FEW_ROWS, seed, {}),
+        *(_training(mlp, rows, seed, mlp_others) for rows in _EPOCHS),
+        _training(cnn, _FEW_ROWS, seed, {}),
     ]
 
 
 def _training(
     model: problems.Model,
-    example: tuple[int, ...],
-    n_out: int,
     rows: int,
     seed: int,
     others: dict[str, Foreign],
@@ -126,7 +123,7 @@ def _training(
     """One epoch of Adam in shuffled batches, on random numbers."""
 
     def point() -> Any:
-        return _point(model, example, n_out, rows, seed)
+        return model.draw_point(seed, rows)
 
     def prepare(loss_and_grad: Callable[..., Any]) -> Prepared:
         params, state, data, key = point()
@@ -135,7 +132,7 @@ def _training(
         return compiled(epoch, init_state(params, state, optimizer, key), *data)
 
     def batch() -> Any:
-        return _point(model, example, n_out, _BATCH, seed)
+        return model.draw_point(seed, _BATCH)
 
     return Subject(
         name=f"training {model.name} {model.settings}",
@@ -173,7 +170,7 @@ def _user_models(seed: int) -> list[Subject]:
     ours, theirs = (jax.value_and_grad(loss) for loss in user_cnn_losses())
 
     def point() -> Any:
-        params, _, batch, _ = _point(cnn, (28, 28, 1), 10, 64, seed)
+        params, _, batch, _ = cnn.draw_point(seed, 64)
         return params, batch
 
     def of_each(gradient: Callable[..., Any], params: Any, batch: Any) -> Any:
@@ -197,8 +194,6 @@ def _user_models(seed: int) -> list[Subject]:
 
 def _model(
     model: problems.Model,
-    example: tuple[int, ...],
-    n_out: int,
     batch: int,
     seed: int,
     others: dict[str, Foreign],
@@ -208,7 +203,7 @@ def _model(
     same_forward = jax.value_and_grad(lambda *args: model.manual(*args)[0], has_aux=True)
 
     def point() -> Any:
-        return _point(model, example, n_out, batch, seed)
+        return model.draw_point(seed, batch)
 
     return Subject(
         name=f"{model.name} {model.settings}",
@@ -229,21 +224,6 @@ def _foreign(
 ) -> dict[str, Callable[[], Prepared]]:
     """The engines that are not JAX, on this point."""
     return {name: lambda other=other: other(model, point(), seed) for name, other in others.items()}
-
-
-def _point(
-    model: problems.Model, example: tuple[int, ...], n_out: int, batch: int, seed: int
-) -> tuple[Any, ...]:
-    """Parameters, state, a batch and a key."""
-    rng = np.random.default_rng(seed)
-    x = jnp.asarray(rng.standard_normal((batch, *example)), jnp.float32)
-    if n_out == 1:
-        targets = jnp.asarray(rng.integers(0, 2, (batch, 1)), jnp.float32)
-    else:
-        targets = jnp.asarray(rng.integers(0, n_out, batch), jnp.int32)
-    key, mask_key = jax.random.split(jax.random.key(seed))
-    params, state = jax.jit(model.init)(key)
-    return params, state, (x, targets), mask_key
 
 
 def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: int) -> Prepared:

@@ -11,7 +11,7 @@ from compare.articles.runs import ARTICLES, Row, disagreements, run, totals
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
 from compare.datasets import mnist
-from compare.problems.registry import DatasetName
+from compare.problems import DatasetName
 from compare.report import json_file
 from compare.report.terminal import articles as article_table
 from compare.report.terminal import console as terminal

@@ -65,7 +65,7 @@ def gradients(
         loaded = [
             problems.load(name, model=chosen, **settings)
             for name in dict.fromkeys(problem)
-            for chosen in ([m.name for m in problems.PROBLEMS[name]] if model is None else [model])
+            for chosen in (problems.PROBLEMS[name].recipes if model is None else [model])
         ]
     except ValueError as error:
         raise UsageError(str(error)) from error

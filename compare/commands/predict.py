@@ -44,8 +44,7 @@ def predict(
     params, state = jax.jit(model.init)(jax.random.key(0))
     params, state = params_file.load(trained / f"params-{about['method']}.npz", params, state)
     x = np.stack([digit_image.read(path) for path in images])
-    if model.image is not None:
-        x = x.reshape(-1, *model.image)
+    x = x.reshape(-1, *model.example.x.shape)
     logits = model.predict(params, state, jnp.asarray(x, jax.tree.leaves(params)[0].dtype))
     probabilities = np.asarray(jax.nn.softmax(logits.astype(jnp.float32)))
     results = [

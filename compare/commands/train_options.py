@@ -11,7 +11,6 @@ from compare import problems
 from compare.commands import outputs
 from compare.commands.options import UsageError
 from compare.experiments.processes import Processes
-from compare.problems import recipes
 from compare.training.optimizers import OptimizerName, ScheduleName
 
 __all__ = ["Cluster", "Keeping", "Optimization", "settings"]
@@ -39,17 +38,17 @@ class Optimization:
     clip: float | None = None
     weight_decay: float | None = None
 
-    def recipe(self, problem: str, model: str) -> recipes.Recipe:
+    def recipe(self, problem: str, model: str) -> problems.Recipe:
         """The problem's own recipe with these changes.
 
         Raises:
             UsageError: there is none, or a number is not positive.
         """
-        if (problem, model) not in recipes.RECIPES:
-            names = ", ".join(m.name for m in problems.PROBLEMS[problem])
-            raise UsageError(f"{problem} has no model {model!r}; choose from {names}")
+        recipes = problems.PROBLEMS[problem].recipes
+        if model not in recipes:
+            raise UsageError(f"{problem} has no model {model!r}; choose from {', '.join(recipes)}")
         given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
-        recipe = recipes.RECIPES[problem, model]._replace(**given)
+        recipe = recipes[model]._replace(**given)
         if recipe.epochs < 1:
             raise UsageError(f"epochs must be a positive number, got {recipe.epochs}")
         return recipe
@@ -145,7 +144,7 @@ class Keeping:
             raise UsageError(f"--out {self.out}: needs matplotlib; pip install 'handgrad[report]'")
 
 
-def settings(problem: problems.Problem, recipe: recipes.Recipe, **further: Any) -> dict[str, Any]:
+def settings(problem: problems.Problem, recipe: problems.Recipe, **further: Any) -> dict[str, Any]:
     """What determines a training, and so must be the same where one is resumed.
 
     The number of epochs belongs to it only where the learning rate depends on it.

@@ -8,7 +8,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from compare import problems
-from compare.problems import recipes
 from compare.training import devices
 from compare.training import trainer as trainers
 from compare.training.loop import Trainer, steps_per_epoch
@@ -38,7 +37,7 @@ class Experiment(NamedTuple):
     """
 
     problem: problems.Problem
-    recipe: recipes.Recipe
+    recipe: problems.Recipe
     gradients: dict[str, LossAndGrad]
     optimizer: Optimizer
     trainer: Trainer
@@ -50,7 +49,7 @@ class Experiment(NamedTuple):
 
 def prepare(
     problem: problems.Problem,
-    recipe: recipes.Recipe,
+    recipe: problems.Recipe,
     method: str,
     *,
     dtype: str = "float32",
@@ -90,7 +89,9 @@ def prepare(
     state = trainers.first_state(
         gradients, problem.params, problem.state, chosen, problem.key, seed
     )
-    x_train, y_train, x_test, y_test = devices.replicate(data[1:5], mesh)
+    train_data, test_data = devices.replicate(
+        ((data.x_train, data.y_train), (data.x_test, data.y_test)), mesh
+    )
     return Experiment(
         problem=problem,
         recipe=recipe,
@@ -100,8 +101,8 @@ def prepare(
             gradients, model.predict, model.criterion, chosen, batch, mesh
         ),
         state=devices.replicate(state, mesh),
-        train_data=(x_train, y_train),
-        test_data=(x_test, y_test),
+        train_data=train_data,
+        test_data=test_data,
         mesh=mesh,
     )
 

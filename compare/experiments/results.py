@@ -111,8 +111,9 @@ def _by_class(experiment: Experiment, side: TrainState) -> dict[str, Any]:
     )
     count = max(2, int(truth.max()) + 1)
     pairs = []
-    if data.x_test[0].size == 784:
-        pairs = confused_pairs(truth, predicted, data.x_test.reshape(-1, 28, 28))
+    picture = experiment.problem.picture
+    if picture is not None:
+        pairs = confused_pairs(truth, predicted, data.x_test.reshape(-1, *picture))
     return {**scores(truth, predicted, count), "confused_pairs": pairs}
 
 

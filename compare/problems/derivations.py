@@ -1,9 +1,10 @@
 """Derivations, as the docstrings of hand-derived functions have them."""
 
 import inspect
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from manual.rules import Rule
 
 __all__ = ["Derivation", "each_once", "of_model", "of_rule"]
 
@@ -24,27 +25,21 @@ class Derivation(NamedTuple):
     bwd: str
 
 
-def of_rule(name: str, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> Derivation:
-    """The docstrings of a pair, which may have settings bound."""
-    fwd, bwd = _unbound(fwd), _unbound(bwd)
-    return Derivation(name, *map(_docstring, (inspect.getmodule(fwd), fwd, bwd)))
+def of_rule(rule: Rule) -> Derivation:
+    """Collects the docstrings of a rule: its module's, and those of its two halves."""
+    halves = inspect.getmodule(rule.fwd), rule.fwd, rule.bwd
+    return Derivation(rule.__name__, *map(_docstring, halves))
 
 
 def of_model(module: Any) -> Derivation:
-    """The docstrings of a model's module and of its `loss_and_grad`."""
+    """Collects the docstrings of a model's module and of its `loss_and_grad`."""
     return Derivation(module.__name__, "", _docstring(module), _docstring(module.loss_and_grad))
 
 
 def each_once(derivations: Iterable[Derivation]) -> list[dict[str, str]]:
-    """As JSON has them, in their order, none of them twice."""
+    """Turns derivations into what JSON holds, in their order, and leaves repeated ones out."""
     return [own._asdict() for own in dict.fromkeys(derivations)]
 
 
 def _docstring(documented: Any) -> str:
     return inspect.getdoc(documented) or ""
-
-
-def _unbound(function: Callable[..., Any]) -> Callable[..., Any]:
-    while isinstance(function, partial):
-        function = function.func
-    return function

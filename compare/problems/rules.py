@@ -1,9 +1,6 @@
-"""What is compared with what, rule by rule: a hand-derived pair beside the idiom of jax.nn.
+"""What is compared with what, rule by rule: a hand-derived rule beside the idiom of jax.nn."""
 
-With `compare.problems.registry` the only files that import both `manual` and `autodiff`.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,35 +10,35 @@ import numpy as np
 
 from autodiff import functions, layers
 from manual import rules
+from manual.rules import Rule
+from manual.rules.activations import ACTIVATIONS
 
 __all__ = ["RULES", "RuleProblem", "user_cnn_losses"]
 
 Shape = tuple[int, ...]
+Draw = Callable[[int], tuple[Any, ...]]
+Sizes = Sequence[tuple[str, Draw]]
 
 
 class RuleProblem(NamedTuple):
     """One rule at one size.
 
     Attributes:
-        rule: the name of the rule.
-        name: the same, with its settings.
+        rule: the rule, its settings bound.
+        name: its name, with its settings.
         size: of its inputs, in words.
-        fwd: `fwd(*inputs) -> (out, residuals)`.
-        bwd: `bwd(residuals, d_out) -> one cotangent per input`.
         reference: `reference(*inputs) -> out`, in the idiom of jax.nn and optax.
         draw: `draw(seed) -> inputs`, floating ones in float32.
     """
 
-    rule: str
+    rule: Rule
     name: str
     size: str
-    fwd: Callable[..., Any]
-    bwd: Callable[..., Any]
     reference: Callable[..., Any]
-    draw: Callable[[int], tuple[Any, ...]]
+    draw: Draw
 
 
-def _normal(*shapes: Shape) -> Callable[[int], tuple[Any, ...]]:
+def _normal(*shapes: Shape) -> Draw:
     """Standard normal entries: an input for each shape."""
 
     def draw(seed: int) -> tuple[Any, ...]:
@@ -51,32 +48,22 @@ def _normal(*shapes: Shape) -> Callable[[int], tuple[Any, ...]]:
     return draw
 
 
-def _named(
-    name: str,
-    sizes: Sequence[tuple[str, Callable[[int], tuple[Any, ...]]]],
+def _entry(
+    rule: Rule,
+    reference: Callable[..., Any],
+    sizes: Sizes,
     *,
     label: str = "",
-    reference: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> list[RuleProblem]:
-    """The rule called `name` at several sizes."""
-    fwd, bwd = (getattr(rules, f"{name}_{half}") for half in ("fwd", "bwd"))
-    other = getattr(layers, name) if reference is None else reference
-    return [
-        RuleProblem(
-            name,
-            f"{name} {label}".strip(),
-            size,
-            partial(fwd, **settings) if settings else fwd,
-            partial(bwd, **settings) if settings else bwd,
-            partial(other, **settings) if settings else other,
-            draw,
-        )
-        for size, draw in sizes
-    ]
+    """A rule beside its idiom, at several sizes."""
+    name = f"{rule.__name__} {label}".strip()
+    bound = rule.bind(**settings) if settings else rule
+    other = partial(reference, **settings) if settings else reference
+    return [RuleProblem(bound, name, size, other, draw) for size, draw in sizes]
 
 
-def _matrices(*extra: Callable[[Shape], Shape], rows: int = 1024) -> list[Any]:
+def _matrices(*extra: Callable[[Shape], Shape], rows: int = 1024) -> Sizes:
     """Sizes for a rule of a matrix and of arrays whose shapes follow from its own."""
     shapes = ((64, 128), (rows, 512))
     return [(f"{n}×{c}", _normal((n, c), *(follow((n, c)) for follow in extra))) for n, c in shapes]
@@ -89,7 +76,7 @@ def _columns(shape: Shape) -> Shape:
 _IMAGES = ((32, 14, 14, 32), (128, 28, 28, 16))
 
 
-def _images(*extra: Callable[[Shape], Shape]) -> list[Any]:
+def _images(*extra: Callable[[Shape], Shape]) -> Sizes:
     """Sizes for a rule of images."""
     return [
         ("×".join(map(str, shape)), _normal(shape, *(follow(shape) for follow in extra)))
@@ -97,7 +84,7 @@ def _images(*extra: Callable[[Shape], Shape]) -> list[Any]:
     ]
 
 
-def _positive_last(draw: Callable[[int], tuple[Any, ...]]) -> Callable[[int], tuple[Any, ...]]:
+def _positive_last(draw: Draw) -> Draw:
     def positive(seed: int) -> tuple[Any, ...]:
         *inputs, variance = draw(seed)
         return (*inputs, jnp.abs(variance) + 0.1)
@@ -105,7 +92,7 @@ def _positive_last(draw: Callable[[int], tuple[Any, ...]]) -> Callable[[int], tu
     return positive
 
 
-def _convolutions() -> list[Any]:
+def _convolutions() -> Sizes:
     """A first layer of few channels, a second one, and one as large as in ResNets."""
     shapes = [((32, 28, 28, 1), 16), ((32, 14, 14, 16), 32), ((8, 14, 14, 64), 64)]
     return [
@@ -113,7 +100,7 @@ def _convolutions() -> list[Any]:
     ]
 
 
-def _tokens(count: int, vocabulary: int, width: int) -> Callable[[int], tuple[Any, ...]]:
+def _tokens(count: int, vocabulary: int, width: int) -> Draw:
     def draw(seed: int) -> tuple[Any, ...]:
         rng = np.random.default_rng(seed)
         table = jnp.asarray(rng.standard_normal((vocabulary, width)), jnp.float32)
@@ -122,7 +109,7 @@ def _tokens(count: int, vocabulary: int, width: int) -> Callable[[int], tuple[An
     return draw
 
 
-def _with_targets(kind: str, n: int, classes: int) -> Callable[[int], tuple[Any, ...]]:
+def _with_targets(kind: str, n: int, classes: int) -> Draw:
     """Logits and the targets that a loss asks for: `labels`, `probabilities` or `values`."""
 
     def draw(seed: int) -> tuple[Any, ...]:
@@ -138,66 +125,84 @@ def _with_targets(kind: str, n: int, classes: int) -> Callable[[int], tuple[Any,
     return draw
 
 
-def _with_key(draw: Callable[[int], tuple[Any, ...]]) -> Callable[[int], tuple[Any, ...]]:
+def _with_key(draw: Draw) -> Draw:
     return lambda seed: (jax.random.key(seed), *draw(seed))
 
 
-_LOSS_TARGETS: Mapping[str, str] = {
-    "mean_squared_error": "values",
-    "sigmoid_binary_cross_entropy": "values",
-    "softmax_cross_entropy": "probabilities",
-    "softmax_cross_entropy_with_integer_labels": "labels",
-}
+def _losses(kind: str) -> Sizes:
+    """Sizes for a loss whose targets are of this kind."""
+    return [(f"{n}×{c}", _with_targets(kind, n, c)) for n, c in ((64, 10), (512, 1024))]
 
 
-def _all() -> list[RuleProblem]:
-    dense = [
+def _dense() -> Sizes:
+    return [
         (f"{n}×{a}→{b}", _normal((n, a), (a, b), (b,)))
         for n, a, b in ((32, 128, 64), (128, 784, 512))
     ]
-    problems = [
-        *_named("dense", dense),
-        *_named(
-            "batch_norm", [*_matrices(_columns, _columns, rows=4096), *_images(_columns, _columns)]
-        ),
-        *_named(
-            "batch_norm_inference",
-            [(size, _positive_last(draw)) for size, draw in _matrices(*[_columns] * 4)],
-        ),
-        *_named("layer_norm", _matrices(_columns, _columns, rows=4096)),
-        *_named("rms_norm", _matrices(_columns, rows=4096)),
-        *_named("group_norm", _images(_columns, _columns), label="8 groups", groups=8),
-        *_named(
-            "dropout",
-            [(size, _with_key(draw)) for size, draw in _matrices()],
-            label="0.3",
-            rate=0.3,
-        ),
-        *_named("conv2d", _convolutions(), label="3×3"),
-        *_named("max_pool", _images(), label="2×2"),
-        *_named("max_pool", _images(), label="3×3 stride 2", window=(3, 3), stride=(2, 2)),
-        *_named("avg_pool", _images(), label="2×2"),
-        *_named("avg_pool", _images(), label="3×3 stride 2", window=(3, 3), stride=(2, 2)),
-        *_named("global_average_pool", _images()),
-        *_named(
-            "embedding",
-            [
-                ("256 of 64×32", _tokens(256, 64, 32)),
-                ("4096 of 8192×128", _tokens(4096, 8192, 128)),
-            ],
-        ),
-        *_named("residual", _matrices(lambda shape: shape)),
-        *_named("flatten", _images()),
-    ]
-    for name, reference in functions.ACTIVATIONS.items():
-        problems += _named(name, _matrices(), reference=reference)
-    for name, kind in _LOSS_TARGETS.items():
-        sizes = [(f"{n}×{c}", _with_targets(kind, n, c)) for n, c in ((64, 10), (512, 1024))]
-        problems += _named(name, sizes, reference=functions.LOSSES[name])
-    return problems
 
 
-RULES: tuple[RuleProblem, ...] = tuple(_all())
+_POOLED = {"window": (3, 3), "stride": (2, 2)}
+_PER_CHANNEL = (_columns, _columns)
+
+RULES: tuple[RuleProblem, ...] = (
+    *_entry(rules.dense, layers.dense, _dense()),
+    *_entry(
+        rules.batch_norm,
+        layers.batch_norm,
+        [*_matrices(*_PER_CHANNEL, rows=4096), *_images(*_PER_CHANNEL)],
+    ),
+    *_entry(
+        rules.batch_norm_inference,
+        layers.batch_norm_inference,
+        [(size, _positive_last(draw)) for size, draw in _matrices(*[_columns] * 4)],
+    ),
+    *_entry(rules.layer_norm, layers.layer_norm, _matrices(*_PER_CHANNEL, rows=4096)),
+    *_entry(rules.rms_norm, layers.rms_norm, _matrices(_columns, rows=4096)),
+    *_entry(
+        rules.group_norm, layers.group_norm, _images(*_PER_CHANNEL), label="8 groups", groups=8
+    ),
+    *_entry(
+        rules.dropout,
+        layers.dropout,
+        [(size, _with_key(draw)) for size, draw in _matrices()],
+        label="0.3",
+        rate=0.3,
+    ),
+    *_entry(rules.conv2d, layers.conv2d, _convolutions(), label="3×3"),
+    *_entry(rules.max_pool, layers.max_pool, _images(), label="2×2"),
+    *_entry(rules.max_pool, layers.max_pool, _images(), label="3×3 stride 2", **_POOLED),
+    *_entry(rules.avg_pool, layers.avg_pool, _images(), label="2×2"),
+    *_entry(rules.avg_pool, layers.avg_pool, _images(), label="3×3 stride 2", **_POOLED),
+    *_entry(rules.global_average_pool, layers.global_average_pool, _images()),
+    *_entry(
+        rules.embedding,
+        layers.embedding,
+        [("256 of 64×32", _tokens(256, 64, 32)), ("4096 of 8192×128", _tokens(4096, 8192, 128))],
+    ),
+    *_entry(rules.residual, layers.residual, _matrices(lambda shape: shape)),
+    *_entry(rules.flatten, layers.flatten, _images()),
+    *(
+        problem
+        for name, rule in ACTIVATIONS.items()
+        for problem in _entry(rule, functions.ACTIVATIONS[name], _matrices())
+    ),
+    *_entry(rules.mean_squared_error, functions.LOSSES["mean_squared_error"], _losses("values")),
+    *_entry(
+        rules.sigmoid_binary_cross_entropy,
+        functions.LOSSES["sigmoid_binary_cross_entropy"],
+        _losses("values"),
+    ),
+    *_entry(
+        rules.softmax_cross_entropy,
+        functions.LOSSES["softmax_cross_entropy"],
+        _losses("probabilities"),
+    ),
+    *_entry(
+        rules.softmax_cross_entropy_with_integer_labels,
+        functions.LOSSES["softmax_cross_entropy_with_integer_labels"],
+        _losses("labels"),
+    ),
+)
 """Every rule at several sizes, the smallest of each first."""
 
 

@@ -1,206 +1,37 @@
-"""Hand-derived rules: each a pair NAME_fwd, NAME_bwd, and NAME, the two tied together.
+"""Hand-derived rules: functions that `jax.grad` differentiates by a backward pass written out.
 
-NAME is an ordinary function that `jax.grad` differentiates by NAME_bwd.
+`dense(x, w, b)` is one of them, a `Rule`; `dense.fwd` and `dense.bwd` are its halves.
 """
 
-from manual.rules.activations import (
-    elu,
-    elu_bwd,
-    elu_fwd,
-    gelu,
-    gelu_bwd,
-    gelu_erf,
-    gelu_erf_bwd,
-    gelu_erf_fwd,
-    gelu_fwd,
-    identity,
-    identity_bwd,
-    identity_fwd,
-    leaky_relu,
-    leaky_relu_bwd,
-    leaky_relu_fwd,
-    relu,
-    relu_bwd,
-    relu_fwd,
-    sigmoid,
-    sigmoid_bwd,
-    sigmoid_fwd,
-    silu,
-    silu_bwd,
-    silu_fwd,
-    softplus,
-    softplus_bwd,
-    softplus_fwd,
-    tanh,
-    tanh_bwd,
-    tanh_fwd,
-)
-from manual.rules.batch_norm import (
-    batch_norm,
-    batch_norm_bwd,
-    batch_norm_fwd,
-    batch_norm_inference,
-    batch_norm_inference_bwd,
-    batch_norm_inference_fwd,
-    update_running,
-)
-from manual.rules.conv2d import (
-    conv2d,
-    conv2d_bwd,
-    conv2d_fwd,
-)
-from manual.rules.dense import (
-    dense,
-    dense_bwd,
-    dense_fwd,
-)
-from manual.rules.dropout import (
-    dropout,
-    dropout_bwd,
-    dropout_fwd,
-)
-from manual.rules.embedding import (
-    embedding,
-    embedding_bwd,
-    embedding_fwd,
-)
-from manual.rules.group_norm import (
-    group_norm,
-    group_norm_bwd,
-    group_norm_fwd,
-)
-from manual.rules.layer_norm import (
-    layer_norm,
-    layer_norm_bwd,
-    layer_norm_fwd,
-    rms_norm,
-    rms_norm_bwd,
-    rms_norm_fwd,
-)
+from manual.rules.activations import elu as elu
+from manual.rules.activations import gelu as gelu
+from manual.rules.activations import gelu_erf as gelu_erf
+from manual.rules.activations import identity as identity
+from manual.rules.activations import leaky_relu as leaky_relu
+from manual.rules.activations import relu as relu
+from manual.rules.activations import sigmoid as sigmoid
+from manual.rules.activations import silu as silu
+from manual.rules.activations import softplus as softplus
+from manual.rules.activations import tanh as tanh
+from manual.rules.batch_norm import batch_norm as batch_norm
+from manual.rules.batch_norm import batch_norm_inference as batch_norm_inference
+from manual.rules.batch_norm import update_running as update_running
+from manual.rules.conv2d import conv2d as conv2d
+from manual.rules.dense import dense as dense
+from manual.rules.dropout import dropout as dropout
+from manual.rules.embedding import embedding as embedding
+from manual.rules.group_norm import group_norm as group_norm
+from manual.rules.layer_norm import layer_norm as layer_norm
+from manual.rules.layer_norm import rms_norm as rms_norm
+from manual.rules.losses import mean_squared_error as mean_squared_error
+from manual.rules.losses import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from manual.rules.losses import softmax_cross_entropy as softmax_cross_entropy
 from manual.rules.losses import (
-    mean_squared_error,
-    mean_squared_error_bwd,
-    mean_squared_error_fwd,
-    sigmoid_binary_cross_entropy,
-    sigmoid_binary_cross_entropy_bwd,
-    sigmoid_binary_cross_entropy_fwd,
-    softmax_cross_entropy,
-    softmax_cross_entropy_bwd,
-    softmax_cross_entropy_fwd,
-    softmax_cross_entropy_with_integer_labels,
-    softmax_cross_entropy_with_integer_labels_bwd,
-    softmax_cross_entropy_with_integer_labels_fwd,
+    softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
 )
-from manual.rules.pooling import (
-    avg_pool,
-    avg_pool_bwd,
-    avg_pool_fwd,
-    global_average_pool,
-    global_average_pool_bwd,
-    global_average_pool_fwd,
-    max_pool,
-    max_pool_bwd,
-    max_pool_fwd,
-)
-from manual.rules.shapes import (
-    flatten,
-    flatten_bwd,
-    flatten_fwd,
-    residual,
-    residual_bwd,
-    residual_fwd,
-)
-from manual.rules.tie import (
-    Pair,
-    tie,
-)
-
-__all__ = [
-    "Pair",
-    "avg_pool",
-    "avg_pool_bwd",
-    "avg_pool_fwd",
-    "batch_norm",
-    "batch_norm_bwd",
-    "batch_norm_fwd",
-    "batch_norm_inference",
-    "batch_norm_inference_bwd",
-    "batch_norm_inference_fwd",
-    "conv2d",
-    "conv2d_bwd",
-    "conv2d_fwd",
-    "dense",
-    "dense_bwd",
-    "dense_fwd",
-    "dropout",
-    "dropout_bwd",
-    "dropout_fwd",
-    "elu",
-    "elu_bwd",
-    "elu_fwd",
-    "embedding",
-    "embedding_bwd",
-    "embedding_fwd",
-    "flatten",
-    "flatten_bwd",
-    "flatten_fwd",
-    "gelu",
-    "gelu_bwd",
-    "gelu_erf",
-    "gelu_erf_bwd",
-    "gelu_erf_fwd",
-    "gelu_fwd",
-    "global_average_pool",
-    "global_average_pool_bwd",
-    "global_average_pool_fwd",
-    "group_norm",
-    "group_norm_bwd",
-    "group_norm_fwd",
-    "identity",
-    "identity_bwd",
-    "identity_fwd",
-    "layer_norm",
-    "layer_norm_bwd",
-    "layer_norm_fwd",
-    "leaky_relu",
-    "leaky_relu_bwd",
-    "leaky_relu_fwd",
-    "max_pool",
-    "max_pool_bwd",
-    "max_pool_fwd",
-    "mean_squared_error",
-    "mean_squared_error_bwd",
-    "mean_squared_error_fwd",
-    "relu",
-    "relu_bwd",
-    "relu_fwd",
-    "residual",
-    "residual_bwd",
-    "residual_fwd",
-    "rms_norm",
-    "rms_norm_bwd",
-    "rms_norm_fwd",
-    "sigmoid",
-    "sigmoid_binary_cross_entropy",
-    "sigmoid_binary_cross_entropy_bwd",
-    "sigmoid_binary_cross_entropy_fwd",
-    "sigmoid_bwd",
-    "sigmoid_fwd",
-    "silu",
-    "silu_bwd",
-    "silu_fwd",
-    "softmax_cross_entropy",
-    "softmax_cross_entropy_bwd",
-    "softmax_cross_entropy_fwd",
-    "softmax_cross_entropy_with_integer_labels",
-    "softmax_cross_entropy_with_integer_labels_bwd",
-    "softmax_cross_entropy_with_integer_labels_fwd",
-    "softplus",
-    "softplus_bwd",
-    "softplus_fwd",
-    "tanh",
-    "tanh_bwd",
-    "tanh_fwd",
-    "tie",
-    "update_running",
-]
+from manual.rules.pooling import avg_pool as avg_pool
+from manual.rules.pooling import global_average_pool as global_average_pool
+from manual.rules.pooling import max_pool as max_pool
+from manual.rules.rule import Rule as Rule
+from manual.rules.shapes import flatten as flatten
+from manual.rules.shapes import residual as residual

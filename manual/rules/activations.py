@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from manual.lookup import lookup
-from manual.rules.tie import Pair, tie
+from manual.rules.rule import Rule, chosen
 
 __all__ = [
     "ACTIVATIONS",
@@ -63,7 +62,7 @@ def identity_bwd(residuals: tuple[()], dy: jax.Array):
     return (dy,)
 
 
-identity = tie(identity_fwd, identity_bwd)
+identity = Rule(identity_fwd, identity_bwd)
 
 
 def sigmoid_fwd(x: jax.Array):
@@ -81,7 +80,7 @@ def sigmoid_bwd(residuals: Kept, dy: jax.Array):
     return (dy * (y * (1 - y)),)
 
 
-sigmoid = tie(sigmoid_fwd, sigmoid_bwd)
+sigmoid = Rule(sigmoid_fwd, sigmoid_bwd)
 
 
 def tanh_fwd(x: jax.Array):
@@ -100,7 +99,7 @@ def tanh_bwd(residuals: Kept, dy: jax.Array):
     return (dy * ((1 - y) * (1 + y)),)
 
 
-tanh = tie(tanh_fwd, tanh_bwd)
+tanh = Rule(tanh_fwd, tanh_bwd)
 
 
 def relu_fwd(x: jax.Array):
@@ -120,7 +119,7 @@ def relu_bwd(residuals: Kept, dy: jax.Array):
     return (jnp.where(y > 0, dy, y),)
 
 
-relu = tie(relu_fwd, relu_bwd)
+relu = Rule(relu_fwd, relu_bwd)
 
 
 def leaky_relu_fwd(x: jax.Array, *, negative_slope: float = 0.01):
@@ -141,7 +140,7 @@ def leaky_relu_bwd(residuals: Kept, dy: jax.Array, *, negative_slope: float = 0.
     return (jnp.where(same_sign >= 0, dy, below),)
 
 
-leaky_relu = tie(leaky_relu_fwd, leaky_relu_bwd)
+leaky_relu = Rule(leaky_relu_fwd, leaky_relu_bwd)
 
 
 def elu_fwd(x: jax.Array, *, alpha: float = 1.0):
@@ -167,7 +166,7 @@ def elu_bwd(residuals: Kept, dy: jax.Array, *, alpha: float = 1.0):
     return (jnp.where(y > 0, dy, dy * (y + alpha)),)
 
 
-elu = tie(elu_fwd, elu_bwd)
+elu = Rule(elu_fwd, elu_bwd)
 
 
 def softplus_fwd(x: jax.Array):
@@ -184,7 +183,7 @@ def softplus_bwd(residuals: Kept, dy: jax.Array):
     return (dy * lax.logistic(x),)
 
 
-softplus = tie(softplus_fwd, softplus_bwd)
+softplus = Rule(softplus_fwd, softplus_bwd)
 
 
 def _sigmoids(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -211,7 +210,7 @@ def silu_bwd(residuals: Kept, dy: jax.Array):
     return (dy * (gate * (1 + x * rest)),)
 
 
-silu = tie(silu_fwd, silu_bwd)
+silu = Rule(silu_fwd, silu_bwd)
 
 
 def _gelu_gate(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -246,7 +245,7 @@ def gelu_bwd(residuals: Kept, dy: jax.Array):
     return (dy * (gate + gate * rest * dv_dx * x),)
 
 
-gelu = tie(gelu_fwd, gelu_bwd)
+gelu = Rule(gelu_fwd, gelu_bwd)
 
 
 def _normal_cdf(x: jax.Array) -> jax.Array:
@@ -269,27 +268,31 @@ def gelu_erf_bwd(residuals: Kept, dy: jax.Array):
     return (dy * (_normal_cdf(x) + x * density),)
 
 
-gelu_erf = tie(gelu_erf_fwd, gelu_erf_bwd)
+gelu_erf = Rule(gelu_erf_fwd, gelu_erf_bwd)
 
 
-ACTIVATIONS: dict[str, Pair] = {
-    "elu": Pair(elu_fwd, elu_bwd),
-    "gelu": Pair(gelu_fwd, gelu_bwd),
-    "gelu_erf": Pair(gelu_erf_fwd, gelu_erf_bwd),
-    "identity": Pair(identity_fwd, identity_bwd),
-    "leaky_relu": Pair(leaky_relu_fwd, leaky_relu_bwd),
-    "relu": Pair(relu_fwd, relu_bwd),
-    "sigmoid": Pair(sigmoid_fwd, sigmoid_bwd),
-    "silu": Pair(silu_fwd, silu_bwd),
-    "softplus": Pair(softplus_fwd, softplus_bwd),
-    "tanh": Pair(tanh_fwd, tanh_bwd),
+ACTIVATIONS: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        elu,
+        gelu,
+        gelu_erf,
+        identity,
+        leaky_relu,
+        relu,
+        sigmoid,
+        silu,
+        softplus,
+        tanh,
+    )
 }
+"""By their names."""
 
 
-def by_name(name: str) -> Pair:
-    """The pair of the activation called `name`.
+def by_name(name: str | Rule) -> Rule:
+    """Returns the activation called `name`; a rule of one's own is returned as it is.
 
     Raises:
         ValueError: if there is none of that name.
     """
-    return lookup("activation", ACTIVATIONS, name)
+    return chosen("activation", ACTIVATIONS, name)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = [
     "batch_norm",
@@ -60,12 +60,7 @@ def batch_norm_fwd(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: 
     return (y.reshape(x.shape).astype(x.dtype), mean, var), (x, scale, mean, r)
 
 
-def batch_norm_bwd(
-    residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
-    d_out: Vectors,
-    *,
-    epsilon: float = 1e-5,
-):
+def batch_norm_bwd(residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array], d_out: Vectors):
     """dγ = Σ dy x̂,  dβ = Σ dy,  dx = γ r/n (n dy − Σ dy − x̂ Σ dy x̂)  + dμ/n + 2 (x − μ) dσ²/n.
 
     All sums are over the n examples of one channel. With dx̂ = γ dy, and since Σ (x − μ) = 0 makes
@@ -96,7 +91,7 @@ def batch_norm_bwd(
     )
 
 
-batch_norm = tie(batch_norm_fwd, batch_norm_bwd)
+batch_norm = Rule(batch_norm_fwd, batch_norm_bwd)
 
 
 def update_running(
@@ -147,10 +142,7 @@ def batch_norm_inference_fwd(
 
 
 def batch_norm_inference_bwd(
-    residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
-    dy: jax.Array,
-    *,
-    epsilon: float = 1e-5,
+    residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array], dy: jax.Array
 ):
     """dx = γ r dy,  dγ = Σ dy x̂,  dβ = Σ dy,  dμ = −γ r Σ dy,  dσ² = −½ γ r² Σ dy x̂.
 
@@ -170,4 +162,4 @@ def batch_norm_inference_bwd(
     )
 
 
-batch_norm_inference = tie(batch_norm_inference_fwd, batch_norm_inference_bwd)
+batch_norm_inference = Rule(batch_norm_inference_fwd, batch_norm_inference_bwd)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from manual.rules._conv import correlate, input_gradient, kernel_gradient
 from manual.rules._windows import Padding, windows
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = ["conv2d", "conv2d_bwd", "conv2d_fwd"]
 
@@ -98,4 +98,4 @@ def conv2d_bwd(
     return dx, dw, db
 
 
-conv2d = tie(conv2d_fwd, conv2d_bwd)
+conv2d = Rule(conv2d_fwd, conv2d_bwd)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = ["dense", "dense_bwd", "dense_fwd"]
 
@@ -55,4 +55,4 @@ def _by_small_copies(x: jax.Array, dy: jax.Array) -> jax.Array:
     return copy(copy(dy.T) @ x).T
 
 
-dense = tie(dense_fwd, dense_bwd)
+dense = Rule(dense_fwd, dense_bwd)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from manual.rules._threefry import bernoulli
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = ["dropout", "dropout_bwd", "dropout_fwd"]
 
@@ -42,7 +42,7 @@ def dropout_bwd(residuals: tuple[jax.Array | None], dy: jax.Array, *, rate: floa
     return None, _masked(dy, mask, rate)
 
 
-dropout = tie(dropout_fwd, dropout_bwd)
+dropout = Rule(dropout_fwd, dropout_bwd)
 
 
 def _masked(x: jax.Array, mask: jax.Array | None, rate: float) -> jax.Array:

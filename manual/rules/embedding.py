@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = ["embedding", "embedding_bwd", "embedding_fwd"]
 
@@ -41,4 +41,4 @@ def embedding_bwd(residuals: tuple[jax.Array, jax.Array], dy: jax.Array):
     return dtable.astype(dy.dtype), None
 
 
-embedding = tie(embedding_fwd, embedding_bwd)
+embedding = Rule(embedding_fwd, embedding_bwd)

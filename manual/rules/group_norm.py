@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = ["group_norm", "group_norm_bwd", "group_norm_fwd"]
 
@@ -60,7 +60,6 @@ def group_norm_bwd(
     dy: jax.Array,
     *,
     groups: int,
-    epsilon: float = 1e-6,
 ):
     """dγ = Σ_bs dy x̂,  dβ = Σ_bs dy,  dx = r (g − ⟨g⟩ − x̂ ⟨g x̂⟩),  g = γ dy.
 
@@ -85,4 +84,4 @@ def group_norm_bwd(
     )
 
 
-group_norm = tie(group_norm_fwd, group_norm_bwd)
+group_norm = Rule(group_norm_fwd, group_norm_bwd)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from manual.rules._blocks import in_blocks
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = [
     "layer_norm",
@@ -70,12 +70,7 @@ def layer_norm_fwd(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: 
     return y.reshape(x.shape).astype(x.dtype), (x, scale, mean, r)
 
 
-def layer_norm_bwd(
-    residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
-    dy: jax.Array,
-    *,
-    epsilon: float = 1e-5,
-):
+def layer_norm_bwd(residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array], dy: jax.Array):
     """dγ = Σ_rows dy x̂,  dβ = Σ_rows dy,  dx = r (g − ⟨g⟩ − x̂ ⟨g x̂⟩),  g = γ dy.
 
     ⟨·⟩ is the mean over a row. With g = ∂L/∂x̂, batch-norm's three steps, taken along a row
@@ -94,7 +89,7 @@ def layer_norm_bwd(
     return dx.reshape(x.shape), dscale.astype(scale.dtype), dbias.astype(scale.dtype)
 
 
-layer_norm = tie(layer_norm_fwd, layer_norm_bwd)
+layer_norm = Rule(layer_norm_fwd, layer_norm_bwd)
 
 
 @jax.jit
@@ -126,9 +121,7 @@ def rms_norm_fwd(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6):
     return y.reshape(x.shape).astype(x.dtype), (x, scale, r)
 
 
-def rms_norm_bwd(
-    residuals: tuple[jax.Array, jax.Array, jax.Array], dy: jax.Array, *, epsilon: float = 1e-6
-):
+def rms_norm_bwd(residuals: tuple[jax.Array, jax.Array, jax.Array], dy: jax.Array):
     """dγ = Σ_rows dy x̂,  dx = r (g − x̂ ⟨g x̂⟩),  g = γ dy   (Zhang & Sennrich 2019, §4).
 
     From r = (⟨x²⟩ + ε)^(−½): ∂r/∂x_k = −½ r³ · 2 x_k/c = −r² x̂_k/c. Hence, with ∂L/∂x̂ = g,
@@ -141,7 +134,7 @@ def rms_norm_bwd(
     return dx.reshape(x.shape), dscale.astype(scale.dtype)
 
 
-rms_norm = tie(rms_norm_fwd, rms_norm_bwd)
+rms_norm = Rule(rms_norm_fwd, rms_norm_bwd)
 
 
 @jax.jit

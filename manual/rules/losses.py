@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from manual.lookup import lookup
-from manual.rules.tie import Pair, tie
+from manual.rules.rule import Rule, chosen
 
 __all__ = [
     "LOSSES",
@@ -58,7 +57,7 @@ def mean_squared_error_bwd(residuals: tuple[jax.Array], d_loss: jax.Array):
     return dpredictions, -dpredictions
 
 
-mean_squared_error = tie(mean_squared_error_fwd, mean_squared_error_bwd)
+mean_squared_error = Rule(mean_squared_error_fwd, mean_squared_error_bwd)
 
 
 def sigmoid_binary_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
@@ -90,7 +89,7 @@ def sigmoid_binary_cross_entropy_bwd(residuals: tuple[jax.Array, jax.Array], d_l
     return slope * scale, -logits * scale
 
 
-sigmoid_binary_cross_entropy = tie(
+sigmoid_binary_cross_entropy = Rule(
     sigmoid_binary_cross_entropy_fwd, sigmoid_binary_cross_entropy_bwd
 )
 
@@ -137,7 +136,7 @@ def softmax_cross_entropy_bwd(residuals: tuple[jax.Array, Rows, jax.Array], d_lo
     return dlogits * scale, (jnp.log(total) - shifted) * scale
 
 
-softmax_cross_entropy = tie(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd)
+softmax_cross_entropy = Rule(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd)
 
 
 def softmax_cross_entropy_with_integer_labels_fwd(logits: jax.Array, labels: jax.Array):
@@ -177,28 +176,27 @@ def softmax_cross_entropy_with_integer_labels_bwd(
     return (p - one_hot) * (1 / m * d_loss), None
 
 
-softmax_cross_entropy_with_integer_labels = tie(
+softmax_cross_entropy_with_integer_labels = Rule(
     softmax_cross_entropy_with_integer_labels_fwd, softmax_cross_entropy_with_integer_labels_bwd
 )
 
 
-LOSSES: dict[str, Pair] = {
-    "mean_squared_error": Pair(mean_squared_error_fwd, mean_squared_error_bwd),
-    "sigmoid_binary_cross_entropy": Pair(
-        sigmoid_binary_cross_entropy_fwd, sigmoid_binary_cross_entropy_bwd
-    ),
-    "softmax_cross_entropy": Pair(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd),
-    "softmax_cross_entropy_with_integer_labels": Pair(
-        softmax_cross_entropy_with_integer_labels_fwd,
-        softmax_cross_entropy_with_integer_labels_bwd,
-    ),
+LOSSES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        mean_squared_error,
+        sigmoid_binary_cross_entropy,
+        softmax_cross_entropy,
+        softmax_cross_entropy_with_integer_labels,
+    )
 }
+"""By their names."""
 
 
-def by_name(name: str) -> Pair:
-    """The pair of the loss called `name`.
+def by_name(name: str | Rule) -> Rule:
+    """Returns the loss called `name`; a rule of one's own is returned as it is.
 
     Raises:
         ValueError: if there is none of that name.
     """
-    return lookup("loss", LOSSES, name)
+    return chosen("loss", LOSSES, name)

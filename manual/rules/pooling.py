@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 
 from manual.rules._windows import Padding, Windows, fold, unfold, windows
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = [
     "avg_pool",
@@ -106,7 +106,7 @@ def max_pool_bwd(
     return (_to_first_maximum(dy, where, w=w),)
 
 
-max_pool = tie(max_pool_fwd, max_pool_bwd)
+max_pool = Rule(max_pool_fwd, max_pool_bwd)
 
 
 @functools.partial(jax.jit, static_argnames="w")
@@ -199,7 +199,7 @@ def avg_pool_bwd(
     return (fold(lambda _: share, w).astype(dy.dtype),)
 
 
-avg_pool = tie(avg_pool_fwd, avg_pool_bwd)
+avg_pool = Rule(avg_pool_fwd, avg_pool_bwd)
 
 
 def global_average_pool_fwd(x: jax.Array):
@@ -224,4 +224,4 @@ def global_average_pool_bwd(residuals: tuple[jax.Array], dy: jax.Array):
     return (jnp.broadcast_to(share[:, None, None, :], (b, height, width, c)),)
 
 
-global_average_pool = tie(global_average_pool_fwd, global_average_pool_bwd)
+global_average_pool = Rule(global_average_pool_fwd, global_average_pool_bwd)

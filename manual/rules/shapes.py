@@ -5,7 +5,7 @@ import math
 import chex
 import jax
 
-from manual.rules.tie import tie
+from manual.rules.rule import Rule
 
 __all__ = [
     "flatten",
@@ -40,7 +40,7 @@ def residual_bwd(residuals: tuple[()], dy: jax.Array):
     return dy, dy
 
 
-residual = tie(residual_fwd, residual_bwd)
+residual = Rule(residual_fwd, residual_bwd)
 
 
 def flatten_fwd(x: jax.Array):
@@ -62,4 +62,4 @@ def flatten_bwd(residuals: tuple[jax.Array], dy: jax.Array):
     return (dy.reshape(dy.shape[0], *empty.shape[1:]),)
 
 
-flatten = tie(flatten_fwd, flatten_bwd)
+flatten = Rule(flatten_fwd, flatten_bwd)

@@ -134,7 +134,7 @@ def test_inference_with_the_batchs_own_statistics_is_training_without_dropout(as
     logits = jax.jit(functools.partial(regularised_mlp.predict, epsilon=SETTINGS["epsilon"]))(
         params, statistics, x
     )
-    per_batch = losses.by_name(SETTINGS["loss"])[0](logits, labels)[0]
+    per_batch = losses.by_name(SETTINGS["loss"])(logits, labels)
     # Each layer multiplies what it is given by ‖w‖ γ/σ at most, in n_in + 5 roundings.
     size = np.abs(np.asarray(x)).max()
     for layer, own in zip(params, statistics, strict=False):

@@ -7,7 +7,7 @@ from compare.articles import pitfalls
 from compare.articles.blocked import biases_summed_over_everything, in_blocks, scaled, train, turned
 from compare.articles.descent import METHODS
 from compare.articles.signals import drawn
-from compare.problems.registry import mlp
+from compare.problems import mlp
 
 SIZES = (5, 4, 3)
 MODEL = mlp(SIZES, "relu", pitfalls.CLASSES)

@@ -5,7 +5,7 @@ import pytest
 
 from compare.articles.descent import METHODS, layers
 from compare.articles.signals import dead_share, delta_norms, drawn
-from compare.problems.registry import mlp
+from compare.problems import mlp
 
 LOSS = "sigmoid_binary_cross_entropy"
 X = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)

@@ -8,7 +8,8 @@ import pytest
 from autodiff import mlp as autodiff_mlp
 from compare import assert_gradients_agree, check_gradients
 from manual import mlp as manual_mlp
-from manual.rules import activations, dense_bwd, dense_fwd
+from manual.rules import activations
+from manual.rules.dense import dense_bwd, dense_fwd
 from manual.rules.losses import softmax_cross_entropy_with_integer_labels_bwd as cross_entropy_bwd
 from manual.rules.losses import softmax_cross_entropy_with_integer_labels_fwd as cross_entropy_fwd
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from compare import check_rule
-from manual.rules import activations, dense_bwd, dense_fwd
+from manual.rules import activations
+from manual.rules.dense import dense_bwd, dense_fwd
 from manual.rules.losses import softmax_cross_entropy_with_integer_labels_bwd as cross_entropy_bwd
 from manual.rules.losses import softmax_cross_entropy_with_integer_labels_fwd as cross_entropy_fwd
 

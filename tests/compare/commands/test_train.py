@@ -60,9 +60,11 @@ def test_a_wrong_gradient_parts_like_a_defect(monkeypatch, capsys):
         value, grads = right(*args)
         return value, [{**grads[0], "w": -grads[0]["w"]}, *grads[1:]]
 
-    model = problems.PROBLEMS["xor"][0]
+    definition = problems.PROBLEMS["xor"]
+    [(model, recipe)] = definition.trained
     right = model.manual
-    monkeypatch.setitem(problems.PROBLEMS, "xor", (model._replace(manual=wrong),))
+    changed = definition._replace(trained=[(model._replace(manual=wrong), recipe)])
+    monkeypatch.setitem(problems.PROBLEMS, "xor", changed)
     code = run("train", "xor", "--method", "both", "--dtype", "float64", "--epochs", "20")
     assert code == options.DISAGREE
     assert "DEFECT: they part faster than rounding" in capsys.readouterr().out

@@ -1,5 +1,4 @@
 import inspect
-from functools import partial
 
 import pytest
 
@@ -9,14 +8,14 @@ import manual.regularised_mlp
 from compare import problems
 from compare.problems import derivations
 from compare.problems.rules import RULES
-from manual.rules import dropout_bwd, dropout_fwd
+from manual.rules import dropout
 
 MODULES = {
     "mlp": manual.mlp, "regularised-mlp": manual.regularised_mlp, "cnn": manual.cnn
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("model", problems.PROBLEMS["mnist"], ids=lambda model: model.name)
+@pytest.mark.parametrize("model", problems.PROBLEMS["mnist"].models, ids=lambda model: model.name)
 def test_a_model_has_every_rule_that_it_imports(model):
     names = [own.rule for own in model.derivations]
     assert names[0] == MODULES[model.name].__name__
@@ -32,14 +31,14 @@ def test_a_resized_model_keeps_them():
 
 def test_every_rule_that_is_timed_has_one():
     for rule in RULES:
-        own = derivations.of_rule(rule.rule, rule.fwd, rule.bwd)
+        own = derivations.of_rule(rule.rule)
         assert " = " in own.fwd.splitlines()[0], rule.name
         assert own.bwd.startswith("d"), rule.name
         assert own.about, rule.name
 
 
 def test_they_are_docstrings_whatever_is_bound():
-    bound = partial(partial(dropout_bwd, rate=0.3), rate=0.5)
-    own = derivations.of_rule("dropout", dropout_fwd, bound)
-    assert own.bwd == inspect.getdoc(dropout_bwd)
+    own = derivations.of_rule(dropout.bind(rate=0.3).bind(rate=0.5))
+    assert own.rule == "dropout"
+    assert own.bwd == inspect.getdoc(dropout.bwd)
     assert derivations.each_once([own, own]) == [own._asdict()]

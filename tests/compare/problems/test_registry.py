@@ -5,7 +5,7 @@ import pytest
 
 from compare import problems
 
-MODELS = [(name, model) for name, models in problems.PROBLEMS.items() for model in models]
+MODELS = [(name, m) for name, problem in problems.PROBLEMS.items() for m in problem.models]
 
 
 @pytest.mark.parametrize(("name", "model"), MODELS, ids=[f"{n}-{m.name}" for n, m in MODELS])

@@ -1,0 +1,97 @@
+"""A model on both sides, with one signature for all: what needs no state or key ignores it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.problems.derivations import Derivation
+from manual.rules import Rule
+
+__all__ = ["Batch", "Example", "Model", "idiom", "targets_of"]
+
+Batch = tuple[Any, Any]
+
+
+class Example(NamedTuple):
+    """One row of a model's data, without the axis of the batch.
+
+    Attributes:
+        x: shape and dtype of the inputs; an image is (height, width, channels), a sequence
+            (time, features).
+        target: shape and dtype of what the loss compares with: of an integer dtype class numbers,
+            else values from 0 to 1.
+        classes: how many classes there are; 2 where the target is no class number.
+    """
+
+    x: jax.ShapeDtypeStruct
+    target: jax.ShapeDtypeStruct
+    classes: int = 2
+
+    def draw(self, seed: int, rows: int) -> Batch:
+        """Draws a batch: inputs from the standard normal distribution, targets uniformly."""
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((rows, *self.x.shape))
+        targets = rng.integers(0, self.classes, (rows, *self.target.shape))
+        return jnp.asarray(x, self.x.dtype), jnp.asarray(targets, self.target.dtype)
+
+
+class Model(NamedTuple):
+    """One model on both sides.
+
+    Attributes:
+        name: `mlp`, `regularised-mlp` or `cnn`.
+        settings: the model in words: its sizes and what is in between.
+        example: one row of its data.
+        init: `init(key) -> (params, state)`, the same on both sides; state may be ().
+        manual: `manual(params, state, batch, key) -> ((loss, state), grads)`, derived by hand.
+        loss: `loss(params, state, batch, key) -> (loss, state)`, for `jax.grad`.
+        predict: `predict(params, state, x) -> logits`, in inference.
+        criterion: `criterion(logits, targets) -> loss`, the mean over the rows.
+        with_hidden: `with_hidden(widths) -> Model`, the same with hidden layers of these widths.
+        derivations: of the model and of each rule in it.
+    """
+
+    name: str
+    settings: str
+    example: Example
+    init: Callable[..., Any]
+    manual: Callable[..., Any]
+    loss: Callable[..., Any]
+    predict: Callable[..., Any]
+    criterion: Callable[..., Any]
+    with_hidden: "Callable[[Sequence[int]], Model]"
+    derivations: tuple[Derivation, ...] = ()
+
+    def draw(self, seed: int, rows: int) -> Batch:
+        """Draws a batch that the model takes; see `Example.draw`."""
+        return self.example.draw(seed, rows)
+
+    def draw_point(self, seed: int, rows: int) -> tuple[Any, Any, Batch, jax.Array]:
+        """Draws parameters, state, a batch and a key: what both sides take."""
+        key, mask_key = jax.random.split(jax.random.key(seed))
+        params, state = jax.jit(self.init)(key)
+        return params, state, self.draw(seed, rows), mask_key
+
+
+def targets_of(logits: int) -> tuple[jax.ShapeDtypeStruct, int]:
+    """Returns the target of a classifier with so many logits, and how many classes that is.
+
+    A single logit has zeros and ones for its target, several have class numbers.
+    """
+    if logits == 1:
+        return jax.ShapeDtypeStruct((1,), jnp.float32), 2
+    return jax.ShapeDtypeStruct((), jnp.int32), logits
+
+
+def idiom(loss: str | Rule) -> str | Callable[..., Any]:
+    """Returns the loss for the side that `jax.grad` differentiates.
+
+    A name stands for optax's loss. Of a rule it is the forward pass, without the rule's own
+    derivative.
+    """
+    if isinstance(loss, str):
+        return loss
+    return lambda *inputs: loss.fwd(*inputs)[0]
