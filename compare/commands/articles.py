@@ -12,9 +12,7 @@ from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
 from compare.datasets import mnist
 from compare.problems import DatasetName
-from compare.report import json_file
-from compare.report.terminal import articles as article_table
-from compare.report.terminal import console as terminal
+from compare.report import json_file, terminal
 
 __all__ = ["articles"]
 
@@ -65,10 +63,10 @@ def articles(
         for article in chosen:
             status.update(f"running {article}, {' and '.join(methods)}")
             own = run(article, options, methods)
-            console.print(article_table.article_table(_title(article, quick), own), "")
+            console.print(terminal.articles.article_table(_title(article, quick), own), "")
             rows += own
     apart = disagreements(rows)
-    console.print(article_table.last_line(*totals(rows), apart))
+    console.print(terminal.articles.last_line(*totals(rows), apart))
     outputs.save("articles", environment, rows, json=json, report=report)
     return DISAGREE if apart else AGREE
 

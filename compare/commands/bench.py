@@ -16,11 +16,9 @@ from compare.commands.options import (
     require_platform,
     require_writable,
 )
-from compare.report import json_file
-from compare.report.plots import benchmarks as bench_plot
+from compare.report import json_file, terminal
+from compare.report.plots import benchmarks as benchmark_plot
 from compare.report.plots.figures import INSTALL_REPORT
-from compare.report.terminal import benchmarks as bench_table
-from compare.report.terminal import console as terminal
 
 __all__ = ["bench"]
 
@@ -76,15 +74,15 @@ def bench(
                 console.print(str(error), markup=False)
                 return DISAGREE
     results = [row._asdict() for row in measured]
-    console.print(bench_table.ratio_table(results))
-    console.print(bench_table.absolute_table(results))
+    console.print(terminal.benchmarks.ratio_table(results))
+    console.print(terminal.benchmarks.absolute_table(results))
     if earlier is not None:
-        console.print(bench_table.changes_table(changes(earlier, measured)))
+        console.print(terminal.benchmarks.changes_table(changes(earlier, measured)))
     console.print(f"MEASURED: {len(chosen)} subjects, each after its gradients agreed")
     derivations = [d for subject in chosen for d in subject.derivations]
     outputs.save("bench", environment, results, json=json, report=report, derivations=derivations)
     if plot is not None:
-        bench_plot.save(results, plot)
+        benchmark_plot.save(results, plot)
     return AGREE
 
 

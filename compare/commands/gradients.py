@@ -22,8 +22,7 @@ from compare.commands.options import (
     UsageError,
     require_platform,
 )
-from compare.report import json_file
-from compare.report.terminal import console as terminal
+from compare.report import json_file, terminal
 
 __all__ = ["gradients"]
 
@@ -73,7 +72,7 @@ def gradients(
     console = terminal.console()
     datasets = {p.data.name: p.data.note for p in loaded}
     header = terminal.header(environment, list(datasets), list(datasets.values()))
-    console.print(header, terminal.LEGEND, sep="\n")
+    console.print(header, terminal.gradients.LEGEND, sep="\n")
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
     names = ", ".join(f"{p.name} {p.model.name}" for p in loaded)
     # Most of the time is XLA's compiler, which runs beside other threads.
@@ -106,13 +105,15 @@ def _show(
     for p, own in zip(loaded, reports, strict=True):
         rows = f"{len(p.batch[0])} rows of {p.data.name}"
         console.print(
-            terminal.gradient_table(f"{p.name}: {p.model.name} {p.model.settings}, {rows}", own)
+            terminal.gradients.gradient_table(
+                f"{p.name}: {p.model.name} {p.model.settings}, {rows}", own
+            )
         )
     everything = [report for own in reports for report in own]
     for report in everything:
         if not report.agree:
             console.print(f"{report}\n", markup=False)
-    console.print(terminal.verdict(everything))
+    console.print(terminal.gradients.verdict(everything))
 
 
 def _compare(

@@ -7,8 +7,7 @@ import tyro
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, UsageError
 from compare.mutants.runs import run_all
-from compare.report import json_file
-from compare.report.terminal import console as terminal
+from compare.report import json_file, terminal
 
 __all__ = ["mutants"]
 
@@ -41,6 +40,6 @@ def mutants(
     environment = json_file.environment("highest")
     console.print(terminal.header(environment, ["the gallery of mutants"], []))
     results = [run._asdict() for run in runs]
-    console.print(terminal.mutant_table(results))
+    console.print(terminal.mutants.mutant_table(results))
     outputs.save("mutants", environment, results, json=json, report=report)
     return AGREE if all(run.detected and run.right is not False for run in runs) else DISAGREE

@@ -15,9 +15,7 @@ from compare.commands.options import AGREE, UsageError
 from compare.datasets import digit_image
 from compare.experiments import params_file
 from compare.experiments.params_file import ParamsFileError
-from compare.report import json_file
-from compare.report.terminal import console as terminal
-from compare.report.terminal import training as training_table
+from compare.report import json_file, terminal
 
 __all__ = ["predict"]
 
@@ -52,9 +50,9 @@ def predict(
         for path, p in zip(images, probabilities, strict=True)
     ]
     console = terminal.console()
-    console.print(training_table.prediction_table(results))
+    console.print(terminal.training.prediction_table(results))
     for result in results:
-        console.print(training_table.prediction(result), soft_wrap=True)
+        console.print(terminal.training.prediction(result), soft_wrap=True)
     outputs.save("predict", json_file.environment("default"), results, json=json)
     return AGREE
 

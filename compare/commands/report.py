@@ -9,9 +9,8 @@ from compare import problems
 from compare.commands import outputs
 from compare.commands.gradients import gradients
 from compare.commands.options import AGREE, DISAGREE, UsageError
-from compare.report import json_file
+from compare.report import json_file, terminal
 from compare.report.html import page as html_report
-from compare.report.terminal import console as terminal
 
 __all__ = ["report"]
 

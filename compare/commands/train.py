@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,24 +23,15 @@ from compare.commands.options import (
     require_platform,
 )
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
-from compare.experiments import checkpoints, params_file, processes, resume
-from compare.experiments import results as training_results
+from compare.experiments import processes, results, run
+from compare.experiments.checkpoints import Checkpoints
 from compare.experiments.experiment import Experiment, prepare
-from compare.experiments.results import Run
-from compare.report import json_file, training_files
-from compare.report.terminal import console as terminal
-from compare.report.terminal import training as training_table
+from compare.report import json_file, terminal, training_files
 from compare.training import devices
-from compare.training import trainer as trainers
 from compare.training.loop import DivergenceError, Row
-from compare.training.loop import train as train_epochs
-from compare.training.trajectories import Gaps
 from compare.trees import on_host
 
 __all__ = ["train"]
-
-LOOKS = 100
-"""At most so many looks at a training, each a row of the history and a checkpoint."""
 
 
 def train(
@@ -120,133 +110,80 @@ def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precisi
     data = experiment.problem.data
     environment = json_file.environment(precision)
     console.print(terminal.header(environment, [data.name], [data.note]))
-    experiment, compile_seconds = _compiled(experiment)
+    with terminal.progress("compiling"):
+        experiment, compile_seconds = run.compiled(experiment)
     with contextlib.ExitStack() as stack:
         asked = keep.checkpoint is not None
         interrupted = stack.enter_context(noticing_interruption(active=asked))
         kept = None
         if keep.checkpoint is not None and first:
-            kept = stack.enter_context(
-                checkpoints.Checkpoints(keep.checkpoint, about, resume=keep.resume)
-            )
-        run = _resumed(experiment, kept) if keep.resume else Run(experiment.state, [], [])
+            kept = stack.enter_context(Checkpoints(keep.checkpoint, about, resume=keep.resume))
+        done = run.start(experiment, kept, resumed=keep.resume)
+        status = stack.enter_context(terminal.progress("training"))
         try:
-            run = _train_on(experiment, run, kept, interrupted)
+            done = run.train_on(
+                experiment, done, kept, interrupted=interrupted,
+                told=lambda row: status.update(_progress(row, experiment.recipe.epochs)),
+            )  # fmt: skip
         except DivergenceError as error:
+            status.stop()
             return _diverged(error, kept, keep)
     if interrupted():
         print(f"handgrad: interrupted; go on with --resume --checkpoint {keep.checkpoint}",
               file=sys.stderr)  # fmt: skip
         return INTERRUPTED
-    run = run._replace(state=on_host(run.state))
+    done = done._replace(state=on_host(done.state))
     if processes.several():
         processes.leave()
     if not first:
         return AGREE
-    results = training_results.results(experiment, run, about, compile_seconds)
-    _show(console, results)
-    _write(keep, environment, experiment, run, results)
-    parted = results[0]["parting"]
+    found = results.results(experiment, done, about, compile_seconds)
+    _show(console, found)
+    _write(keep, environment, experiment, done, found)
+    parted = found[0]["parting"]
     return DISAGREE if parted is not None and parted["verdict"] == "defect" else AGREE
 
 
-def _compiled(experiment: Experiment) -> tuple[Experiment, float]:
-    """The training with its epoch compiled, and how many seconds that took."""
-    start = time.perf_counter()
-    with terminal.progress("compiling"):
-        trainer = trainers.compiled(experiment.trainer, experiment.state, *experiment.train_data)
-    return experiment._replace(trainer=trainer), time.perf_counter() - start
-
-
-def _resumed(experiment: Experiment, kept: checkpoints.Checkpoints | None) -> Run:
-    """The run up to its last checkpoint, or its start where there is none."""
-    saved = resume.latest(kept, experiment.state)
-    if saved is None:
-        return Run(experiment.state, [], [])
-    gaps = [Gaps(**saved.arrays)] if saved.arrays else []
-    return Run(
-        devices.replicate(saved.state, experiment.mesh), [Row(**row) for row in saved.log], gaps
+def _progress(row: Row, epochs: int) -> str:
+    return (
+        f"epoch {row.epoch} of {epochs}: loss {row.train_loss:.4f}, test accuracy "
+        f"{row.test_accuracy:.2%}, {row.samples_per_second:,.0f} samples/s"
     )
 
 
-def _train_on(experiment: Experiment, run: Run, kept: Any, interrupted: Any) -> Run:
-    """Trains to the end, or to the first look after an interruption; a checkpoint at each look."""
-    recipe, history, gaps = experiment.recipe, list(run.history), list(run.gaps)
-    looks = train_epochs(
-        experiment.trainer,
-        run.state,
-        experiment.train_data,
-        experiment.test_data,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch,
-        every=max(1, recipe.epochs // LOOKS),
-        history=history,
-    )
-    state = run.state
-    with terminal.progress("training") as status:
-        for look in looks:
-            state = look.state
-            history += look.rows
-            gaps += [each for each in look.gaps if each]
-            row = look.rows[0]
-            status.update(
-                f"epoch {row.epoch} of {recipe.epochs}: loss {row.train_loss:.4f}, test accuracy "
-                f"{row.test_accuracy:.2%}, {row.samples_per_second:,.0f} samples/s"
-            )
-            if kept is not None:
-                kept.save(row.step, _saved(state, history, gaps))
-            if interrupted():
-                break
-    return Run(state, history, gaps)
-
-
-def _saved(state: Any, history: list[Row], gaps: list[Gaps]) -> checkpoints.Saved:
-    arrays = training_results.joined(gaps)._asdict() if gaps else {}
-    return checkpoints.Saved(state, [row._asdict() for row in history], arrays)
-
-
-def _diverged(error: DivergenceError, kept: checkpoints.Checkpoints | None, keep: Keeping) -> int:
+def _diverged(error: DivergenceError, kept: Checkpoints | None, keep: Keeping) -> int:
     """Keeps the last good state where a folder was named, and says what happened."""
     where = [] if kept is None else [str(kept.save_last_good(error.last_good))]
     if keep.out is not None and processes.is_first():
-        where.append(str(_save_params(keep.out, error.method, error.last_good)))
+        where.append(str(run.save_params(keep.out, error.method, error.last_good)))
     note = f"; the state before it is in {' and '.join(where)}" if where else ""
     print(f"handgrad: {error}{note}", file=sys.stderr)
     return NONFINITE
 
 
-def _show(console: Any, results: list[dict[str, Any]]) -> None:
-    for result in results:
-        console.print(training_table.history_table(result))
-        console.print(training_table.class_table(result))
-    if results[0]["parting"] is not None:
-        console.print(training_table.parting_text(results[0]["parting"]))
-    console.print(training_table.summary(results), soft_wrap=True)
+def _show(console: Any, found: list[dict[str, Any]]) -> None:
+    for result in found:
+        console.print(terminal.training.history_table(result))
+        console.print(terminal.training.class_table(result))
+    if found[0]["parting"] is not None:
+        console.print(terminal.training.parting_text(found[0]["parting"]))
+    console.print(terminal.training.summary(found), soft_wrap=True)
 
 
 def _write(
     keep: Keeping,
     environment: dict[str, Any],
     experiment: Experiment,
-    run: Run,
-    results: list[dict[str, Any]],
+    done: run.Run,
+    found: list[dict[str, Any]],
 ) -> None:
     derivations = experiment.problem.model.derivations
     outputs.save(
-        "train", environment, results, json=keep.json, report=keep.report, derivations=derivations
+        "train", environment, found, json=keep.json, report=keep.report, derivations=derivations
     )
     if keep.out is None:
         return
-    for method, side in experiment.trainer.sides(run.state).items():
-        _save_params(keep.out, method, side)
-    outputs.save(
-        "train", environment, results, json=keep.out / "train.json", derivations=derivations
-    )
-    training_files.write(keep.out, results)
-
-
-def _save_params(folder: Path, method: str, side: Any) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"params-{method}.npz"
-    params_file.save(path, side.params, side.model_state)
-    return path
+    for method, side in experiment.trainer.sides(done.state).items():
+        run.save_params(keep.out, method, side)
+    outputs.save("train", environment, found, json=keep.out / "train.json", derivations=derivations)
+    training_files.write(keep.out, found)

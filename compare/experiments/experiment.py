@@ -15,9 +15,9 @@ from compare.training.optimizers import Optimizer, optimizer
 from compare.training.steps import LossAndGrad
 from compare.trees import is_float
 
-__all__ = ["METHODS", "Experiment", "prepare"]
+__all__ = ["SIDES", "Experiment", "prepare"]
 
-METHODS = {"manual": ("manual",), "autodiff": ("autodiff",), "both": ("manual", "autodiff")}
+SIDES = {"manual": ("manual",), "autodiff": ("autodiff",), "both": ("manual", "autodiff")}
 """Which sides a method trains."""
 
 
@@ -61,7 +61,7 @@ def prepare(
     Args:
         problem: what is trained on what.
         recipe: how.
-        method: one of METHODS.
+        method: one of SIDES.
         dtype: of parameters and data; float64 needs `jax.enable_x64`.
         seed: of the moves by one unit in the last place, where both sides train.
         mesh: devices that share each batch; one device without.
@@ -85,7 +85,7 @@ def prepare(
     )
     model, data = problem.model, problem.data
     sides = {"manual": model.manual, "autodiff": jax.value_and_grad(model.loss, has_aux=True)}
-    gradients: dict[str, LossAndGrad] = {name: sides[name] for name in METHODS[method]}
+    gradients: dict[str, LossAndGrad] = {name: sides[name] for name in SIDES[method]}
     state = trainers.first_state(
         gradients, problem.params, problem.state, chosen, problem.key, seed
     )

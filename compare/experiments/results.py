@@ -1,7 +1,7 @@
 """What a training has led to: scores, confusions, gradients, the boundary, the parting."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +9,15 @@ import numpy as np
 
 from compare.experiments.experiment import Experiment
 from compare.experiments.parting import is_defect, state_before
+from compare.experiments.run import Run
 from compare.training import metrics
 from compare.training.loop import Row
 from compare.training.steps import LossAndGrad, TrainState, step_key
-from compare.training.trajectories import Gaps, Parting, judge
+from compare.training.trajectories import Gaps, Parting, joined, judge_parting
 from compare.trees import by_path, on_host
 
 __all__ = [
-    "Run", "confused_pairs", "decision_boundary", "gradient_norms", "history", "joined", "parting",
+    "confused_pairs", "decision_boundary", "gradient_norms", "history", "parting",
     "results", "scores", "seconds_to",
 ]  # fmt: skip
 
@@ -24,20 +25,6 @@ POINTS = 500
 """So many points of a curve are kept."""
 
 _PAIRS, _EXAMPLES = 6, 6
-
-
-class Run(NamedTuple):
-    """A training, done or under way.
-
-    Attributes:
-        state: the last one.
-        history: every look, at one or both sides.
-        gaps: between both sides, epoch by epoch.
-    """
-
-    state: Any
-    history: list[Row]
-    gaps: list[Gaps]
 
 
 def results(
@@ -70,7 +57,7 @@ def results(
     if run.gaps:
         gaps = joined(run.gaps)
         paths = list(by_path(experiment.problem.params))
-        found[0]["parting"] = parting(gaps, _checked(experiment, judge(gaps, paths)))
+        found[0]["parting"] = parting(gaps, _checked(experiment, judge_parting(gaps, paths)))
     return found
 
 
@@ -130,11 +117,6 @@ def _boundary(experiment: Experiment, side: TrainState) -> dict[str, Any] | None
     return decision_boundary(
         lambda x: predict(side.params, side.model_state, x), experiment.problem.data.x_train
     )
-
-
-def joined(gaps: Sequence[Gaps]) -> Gaps:
-    """The gaps of several epochs as those of one."""
-    return Gaps(*(np.concatenate(parts) for parts in zip(*gaps, strict=True)))
 
 
 def history(rows: Sequence[Row], method: str) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 
 def make(seed: int) -> tuple[Any, ...]:
@@ -110,7 +110,7 @@ def weight_bwd(a: jax.Array, dz: jax.Array) -> jax.Array:
     return jnp.einsum("bti,bto->io", a, dz)
 
 
-ATTENTION = Subject("attention", loss, correct, make)
+ATTENTION = Original("attention", loss, correct, make)
 
 
 @ATTENTION.mutant("scale_omitted", "embed", "wq", "wk")
@@ -197,4 +197,4 @@ def mask_forgotten_when_recomputed(params: Any, x: jax.Array, y: jax.Array) -> t
     return correct(params, x, y, softmax_bwd=lambda dp, p: softmax_bwd(dp, unmasked))
 
 
-SUBJECTS = (ATTENTION,)
+ORIGINALS = (ATTENTION,)

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 HIDDEN = ("hidden/w", "hidden/b")
 BIASES = ("hidden/b", "output/b")
@@ -79,7 +79,7 @@ def correct(
     }
 
 
-BINARY = Subject("mlp", loss, correct, make)
+BINARY = Original("mlp", loss, correct, make)
 
 
 @BINARY.mutant("activation_derivative_twice", *ALL)
@@ -173,7 +173,7 @@ def make_scaled_pixels(seed: int) -> tuple[Any, ...]:
     return {"w": params["w"] / 9, "b": params["b"]}, x / 255, labels
 
 
-SCALED = Subject("mlp", log_of_softmax_loss, log_of_softmax, make_scaled_pixels)
+SCALED = Original("mlp", log_of_softmax_loss, log_of_softmax, make_scaled_pixels)
 
 
 @SCALED.mutant(None, "w", "b", verdict="nonfinite", make=make_pixels)
@@ -185,4 +185,4 @@ def log_of_zero_on_both_sides(*inputs: Any) -> tuple[Any, Any]:
     return log_of_softmax(*inputs)
 
 
-SUBJECTS = (BINARY, SCALED)
+ORIGINALS = (BINARY, SCALED)

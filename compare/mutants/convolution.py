@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 KERNELS = ("0/w", "1/w")
 BIASES = ("0/b", "1/b")
@@ -116,7 +116,7 @@ def correct(
     ]
 
 
-CONVOLUTION = Subject("convolution", loss, correct, make)
+CONVOLUTION = Original("convolution", loss, correct, make)
 
 
 @CONVOLUTION.mutant("kernel_flipped", *FIRST)
@@ -193,4 +193,4 @@ def bias_summed_over_the_batch_only(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0))
 
 
-SUBJECTS = (CONVOLUTION,)
+ORIGINALS = (CONVOLUTION,)

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 KEEP = 0.7
 FIRST = ("0/w", "0/b")
@@ -80,8 +80,8 @@ def correct(
     ]
 
 
-DROPOUT = Subject("dropout", loss, correct, make)
-PRODUCT = Subject("dropout", product_loss, correct, make)
+DROPOUT = Original("dropout", loss, correct, make)
+PRODUCT = Original("dropout", product_loss, correct, make)
 
 
 @DROPOUT.mutant("mask_redrawn", *FIRST)
@@ -126,4 +126,4 @@ def mask_stored_as_booleans(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, dropout_bwd=lambda d, mask, key: d * (mask != 0))
 
 
-SUBJECTS = (DROPOUT, PRODUCT)
+ORIGINALS = (DROPOUT, PRODUCT)

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 VOCABULARY = 9
 PADDING = 2
@@ -77,7 +77,7 @@ def classifier(
     }
 
 
-CLASSIFIER = Subject("embedding", classifier_loss, classifier, make_classifier)
+CLASSIFIER = Original("embedding", classifier_loss, classifier, make_classifier)
 
 
 @CLASSIFIER.mutant("overwritten_not_accumulated", "table")
@@ -166,7 +166,7 @@ def tied(
     return -jnp.log(p[rows, labels]).mean(), grads
 
 
-TIED = Subject("embedding", tied_loss, tied, make_tied)
+TIED = Original("embedding", tied_loss, tied, make_tied)
 
 
 @TIED.mutant("overwritten_not_accumulated", "table", aliases=("path_cut",))
@@ -181,4 +181,4 @@ def tied_table_as_output_only(*inputs: Any) -> tuple[Any, Any]:
     return tied(*inputs, join=lambda dread, dpredict: dpredict)
 
 
-SUBJECTS = (CLASSIFIER, TIED)
+ORIGINALS = (CLASSIFIER, TIED)

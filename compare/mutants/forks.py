@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 
 def make(seed: int) -> tuple[Any, ...]:
@@ -49,7 +49,7 @@ def residual(params: Any, x: jax.Array, y: jax.Array, *, join: Any = both_ways) 
     return (error**2).mean(), grads | {"v": (h + a).T @ dprediction}
 
 
-RESIDUAL = Subject("mlp", residual_loss, residual, make)
+RESIDUAL = Original("mlp", residual_loss, residual, make)
 
 
 @RESIDUAL.mutant("path_cut", "embed", aliases=("overwritten_not_accumulated",))
@@ -102,7 +102,7 @@ def gated(params: Any, x: jax.Array, y: jax.Array, *, product_bwd: Any = product
     }
 
 
-GATED = Subject("mlp", gated_loss, gated, make_gate)
+GATED = Original("mlp", gated_loss, gated, make_gate)
 
 
 @GATED.mutant("missing_factor", "value/w", "value/b")
@@ -117,4 +117,4 @@ def value_left_out_of_its_gate(*inputs: Any) -> tuple[Any, Any]:
     return gated(*inputs, product_bwd=lambda dh, u, g: (dh * g, dh))
 
 
-SUBJECTS = (RESIDUAL, GATED)
+ORIGINALS = (RESIDUAL, GATED)

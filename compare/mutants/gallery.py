@@ -13,9 +13,9 @@ from compare.mutants import (
     regression_mlp,
     rnn,
 )
-from compare.mutants.mutant import Mutant, Subject
+from compare.mutants.mutant import Mutant, Original
 
-__all__ = ["Mutant", "mutants", "subjects"]
+__all__ = ["Mutant", "mutants", "originals"]
 
 _FILES = (
     mlp,
@@ -32,11 +32,11 @@ _FILES = (
 )
 
 
-def subjects() -> tuple[Subject, ...]:
+def originals() -> tuple[Original, ...]:
     """Every model of the gallery, with its right gradient."""
-    return tuple(subject for file in _FILES for subject in file.SUBJECTS)
+    return tuple(original for file in _FILES for original in file.ORIGINALS)
 
 
 def mutants() -> tuple[Mutant, ...]:
     """Every wrong gradient of the gallery."""
-    return tuple(mutant for subject in subjects() for mutant in subject.mutants)
+    return tuple(mutant for original in originals() for mutant in original.mutants)

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 BATCH = 7
 WEIGHTS = ("0/w", "1/w", "2/w")
@@ -109,7 +109,7 @@ def correct(
     return value, grads[::-1]
 
 
-CLASSIFIER = Subject("mlp", loss, correct, make)
+CLASSIFIER = Original("mlp", loss, correct, make)
 
 
 @CLASSIFIER.mutant("missing_batch_mean", *ALL)
@@ -263,4 +263,4 @@ def weight_gradient_transposed(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, weight_bwd=outer)
 
 
-SUBJECTS = (CLASSIFIER,)
+ORIGINALS = (CLASSIFIER,)

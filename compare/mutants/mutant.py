@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Mutant", "Subject", "normal"]
+__all__ = ["Mutant", "Original", "normal"]
 
 Candidate = Callable[..., tuple[Any, Any]]
 Loss = Callable[..., Any]
@@ -21,7 +21,7 @@ class Mutant(NamedTuple):
     Attributes:
         name: such as `mlp-sign-flipped`.
         slug: the name of the bug that a diagnosis should find; None if no slug fits.
-        subject: the kind of model.
+        original: the kind of model.
         candidate: `candidate(params, *args) -> (loss, grads)`, whose docstring tells the mistake.
         loss: `loss(params, *args)`, which `jax.grad` differentiates.
         make: `make(seed) -> (params, *args)`.
@@ -32,7 +32,7 @@ class Mutant(NamedTuple):
 
     name: str
     slug: str | None
-    subject: str
+    original: str
     candidate: Candidate
     loss: Loss
     make: Make
@@ -42,7 +42,7 @@ class Mutant(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Subject:
+class Original:
     """One model, its right gradient, and the wrong ones.
 
     Attributes:
@@ -74,7 +74,7 @@ class Subject:
             *path: as in `Mutant`.
             verdict: as in `Mutant`.
             aliases: as in `Mutant`.
-            make: inputs of its own, where the mistake does not fit or show in the subject's.
+            make: inputs of its own, where the mistake does not fit or show in the original's.
         """
 
         def declare(candidate: Candidate) -> Candidate:

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 EPS = 1e-5
 
@@ -75,7 +75,7 @@ def batch_norm(
     return (error**2).mean(), grads | {"v": h.T @ dprediction}
 
 
-BATCH_NORM = Subject("batch_norm", batch_norm_loss, batch_norm, make_batch_norm)
+BATCH_NORM = Original("batch_norm", batch_norm_loss, batch_norm, make_batch_norm)
 
 
 @BATCH_NORM.mutant("normalisation_terms_missing", "w")
@@ -197,7 +197,7 @@ def layer_norm(
     }
 
 
-LAYER_NORM = Subject("layer_norm", layer_norm_loss, layer_norm, make_layer_norm)
+LAYER_NORM = Original("layer_norm", layer_norm_loss, layer_norm, make_layer_norm)
 
 
 @LAYER_NORM.mutant("normalisation_terms_missing", "dense/w", "dense/b")
@@ -232,4 +232,4 @@ def terms_averaged_over_the_batch(*inputs: Any) -> tuple[Any, Any]:
     return layer_norm(*inputs, normalise_bwd=normalise)
 
 
-SUBJECTS = (BATCH_NORM, LAYER_NORM)
+ORIGINALS = (BATCH_NORM, LAYER_NORM)

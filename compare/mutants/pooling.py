@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 PROJECTION = ("w", "b")
 
@@ -123,9 +123,9 @@ def average(params: Any, x: jax.Array, y: jax.Array, pool_bwd: Any = average_bwd
     return network(params, x, y, 2, 2, jnp.mean, pool_bwd)
 
 
-OVERLAPPING = Subject("pooling", overlapping_max_loss, overlapping_max, make)
-DISJOINT = Subject("pooling", disjoint_max_loss, disjoint_max, make_disjoint)
-AVERAGE = Subject("pooling", average_loss, average, make_disjoint)
+OVERLAPPING = Original("pooling", overlapping_max_loss, overlapping_max, make)
+DISJOINT = Original("pooling", disjoint_max_loss, disjoint_max, make_disjoint)
+AVERAGE = Original("pooling", average_loss, average, make_disjoint)
 
 
 @OVERLAPPING.mutant("overwritten_not_accumulated", *PROJECTION)
@@ -181,4 +181,4 @@ def window_size_forgotten(*inputs: Any) -> tuple[Any, Any]:
     return average(*inputs, pool_bwd=undivided)
 
 
-SUBJECTS = (OVERLAPPING, DISJOINT, AVERAGE)
+ORIGINALS = (OVERLAPPING, DISJOINT, AVERAGE)

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 SLOPE = 0.1
 DECAY = 0.03
@@ -87,8 +87,8 @@ def penalised(params: Any, x: jax.Array, y: jax.Array, *, decay_bwd: Any = decay
     return value, grads
 
 
-REGRESSION = Subject("mlp", loss, correct, make)
-PENALISED = Subject("mlp", penalised_loss, penalised, make)
+REGRESSION = Original("mlp", loss, correct, make)
+PENALISED = Original("mlp", penalised_loss, penalised, make)
 
 
 @REGRESSION.mutant("constant_factor", *ALL)
@@ -154,7 +154,7 @@ def brier(params: Any, x: jax.Array, y: jax.Array, *, softmax_bwd: Any = softmax
     return ((p - y) ** 2).sum() / len(x), {"w": x.T @ dz, "b": dz.sum(axis=0)}
 
 
-BRIER = Subject("mlp", brier_loss, brier, make_distribution)
+BRIER = Original("mlp", brier_loss, brier, make_distribution)
 
 
 @BRIER.mutant("diagonal_softmax_jacobian", "w", "b")
@@ -166,4 +166,4 @@ def softmax_as_if_elementwise(*inputs: Any) -> tuple[Any, Any]:
     return brier(*inputs, softmax_bwd=lambda dp, p: dp * p * (1 - p))
 
 
-SUBJECTS = (REGRESSION, PENALISED, BRIER)
+ORIGINALS = (REGRESSION, PENALISED, BRIER)

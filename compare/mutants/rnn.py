@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.mutants.mutant import Subject, normal
+from compare.mutants.mutant import Original, normal
 
-__all__ = ["SUBJECTS"]
+__all__ = ["ORIGINALS"]
 
 RECURRENT = ("wx", "wh", "b")
 
@@ -134,8 +134,8 @@ def correct_last(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array, **mist
     return (error**2).mean(), grads | {"v": hs[-1].T @ dout, "c": dout.sum(axis=0)}
 
 
-EVERY_STEP = Subject("rnn", loss, correct, make)
-LAST_STEP = Subject("rnn", last_loss, correct_last, make_last)
+EVERY_STEP = Original("rnn", loss, correct, make)
+LAST_STEP = Original("rnn", last_loss, correct_last, make_last)
 
 
 @EVERY_STEP.mutant("time_steps_truncated", *RECURRENT)
@@ -250,7 +250,7 @@ def gated(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array, *, mix_bwd: A
     return (error**2).mean(), grads
 
 
-GATED = Subject("rnn", gated_loss, gated, make_gated)
+GATED = Original("rnn", gated_loss, gated, make_gated)
 GATE = ("gate/w", "gate/u", "gate/b")
 NEW = ("new/w", "new/u", "new/b")
 
@@ -267,4 +267,4 @@ def gate_learns_from_the_new_only(*inputs: Any) -> tuple[Any, Any]:
     return gated(*inputs, mix_bwd=lambda dh, h, z, n: (dh * (1 - z), dh * n, dh * z))
 
 
-SUBJECTS = (EVERY_STEP, LAST_STEP, GATED)
+ORIGINALS = (EVERY_STEP, LAST_STEP, GATED)

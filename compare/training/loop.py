@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from compare.training.metrics import labels
 from compare.training.nonfinite import NonFinite, all_finite
 from compare.training.steps import TrainState
 
-__all__ = ["DivergenceError", "Look", "Row", "Trainer", "steps_per_epoch", "train"]
+__all__ = ["DivergenceError", "Look", "Row", "Trainer", "steps_per_epoch", "train_epochs"]
 
 Data = tuple[Any, Any]
 
@@ -103,7 +104,7 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     return math.ceil(rows / batch_size)
 
 
-def train(
+def train_epochs(
     trainer: Trainer,
     state: Any,
     train_data: Data,
@@ -169,8 +170,9 @@ def train(
 def _scores(trainer: Trainer, side: TrainState, data: Data) -> tuple[float, float]:
     """Loss and accuracy on a data set."""
     loss, accuracy = trainer.evaluate(side.params, side.model_state, *data)
-    # A whole number of rows: 9,800 of 10,000 are not 0.97999996.
-    return float(loss), round(float(accuracy) * len(data[0])) / len(data[0])
+    # A whole number are right: 9,800 of 10,000 are not 0.97999996.
+    count = jax.eval_shape(labels, data[1]).size
+    return float(loss), round(float(accuracy) * count) / count
 
 
 def _diverged(trainer: Trainer, began: Any, data: Data, count: int) -> DivergenceError:

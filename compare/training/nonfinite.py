@@ -73,7 +73,8 @@ def make_replay(
         )
         faults += _faults("the loss", loss, "loss")
         rate = float(learning_rate(state.opt_state, state.step))
-        return NonFinite(int(state.step) + 1, faults[0].split(":")[0], tuple(faults), rate)
+        leaf, lines = faults[0][0], tuple(line for _, line in faults)
+        return NonFinite(int(state.step) + 1, leaf, lines, rate)
 
     def replay(state: TrainState, x: Any, y: Any) -> tuple[TrainState, NonFinite | None]:
         order = epoch_order(state, len(x))
@@ -89,9 +90,10 @@ def make_replay(
     return replay
 
 
-def _faults(what: str, tree: Any, root: str = "") -> list[str]:
+def _faults(what: str, tree: Any, root: str = "") -> list[tuple[str, str]]:
+    """The path of each leaf with a number that is not finite, and a line about it."""
     return [
-        line
+        (path, line)
         for path, leaf in by_path(tree, root).items()
         if jnp.issubdtype(leaf.dtype, jnp.floating)
         for line in nonfinite_faults(what, path, np.asarray(leaf))

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from compare.training.devices import replicated, share_rows
-from compare.training.metrics import correct
+from compare.training.metrics import correct, labels
 
 __all__ = [
     "Batch", "LossAndGrad", "TrainState", "epoch_order", "init_state", "make_epoch",
@@ -167,7 +167,8 @@ def make_evaluate(
         mesh: devices that share them; one device without.
 
     Returns:
-        `evaluate(params, model_state, x, y) -> (loss, accuracy)`, means over all rows.
+        `evaluate(params, model_state, x, y) -> (loss, accuracy)`, the loss as a mean over all rows
+        and the accuracy over all that is classified: rows, or every step of every sequence.
     """
     mean_loss = _mean_of(loss) if isinstance(loss, str) else loss
 
@@ -186,7 +187,7 @@ def make_evaluate(
         if full < len(x):
             last = sums((x[full:], y[full:]))
             loss_sum, hits = loss_sum + last[0], hits + last[1]
-        return loss_sum / len(x), hits / len(x)
+        return loss_sum / len(x), hits / labels(y).size
 
     return evaluate
 

@@ -25,7 +25,7 @@ from compare.training.steps import (
     scan_batches,
 )
 
-__all__ = ["Gaps", "Pair", "Parting", "init_pair", "judge", "make_pair_epoch"]
+__all__ = ["Gaps", "Pair", "Parting", "init_pair", "joined", "judge_parting", "make_pair_epoch"]
 
 DRAWS = 4
 LIMIT = student_factor(DRAWS)
@@ -144,7 +144,7 @@ def make_pair_epoch(
     return epoch
 
 
-def judge(gaps: Gaps, paths: Sequence[str]) -> Parting:
+def judge_parting(gaps: Gaps, paths: Sequence[str]) -> Parting:
     """Whether manual parts from autodiff faster than autodiff parts from itself.
 
     A leaf may be LIMIT times as far away as those that were moved have been so far, and as one unit
@@ -172,6 +172,11 @@ def judge(gaps: Gaps, paths: Sequence[str]) -> Parting:
         leaf=paths[leaf],
         excess=float(excess.max()),
     )
+
+
+def joined(gaps: Sequence[Gaps]) -> Gaps:
+    """Joins the gaps of several epochs as if they were one."""
+    return Gaps(*(np.concatenate(parts) for parts in zip(*gaps, strict=True)))
 
 
 def _perturbed(params: Any, key: jax.Array) -> Any:

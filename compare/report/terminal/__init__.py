@@ -1,1 +1,15 @@
 """Renders results for a terminal: tables and last lines."""
+
+from compare.report.terminal import articles, benchmarks, gradients, mutants, training
+from compare.report.terminal.screen import console, header, progress
+
+__all__ = [
+    "articles",
+    "benchmarks",
+    "console",
+    "gradients",
+    "header",
+    "mutants",
+    "progress",
+    "training",
+]

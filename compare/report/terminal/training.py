@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from compare.report.terminal.console import titled_table
+from compare.report.terminal.screen import titled_table
 
 __all__ = [
     "class_table", "history_table", "leap_text", "parting_text", "prediction", "prediction_table",

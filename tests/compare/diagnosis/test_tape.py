@@ -6,7 +6,7 @@ from jax import lax
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.tape import record
-from compare.mutants.gallery import subjects
+from compare.mutants.gallery import originals
 from compare.trees import Layout, by_path, cast
 
 
@@ -29,7 +29,7 @@ def tape_of(loss, params, *args):
     return record(of_leaves, leaves, arrays[len(leaves) :]), layout.rebuild(arrays)
 
 
-@pytest.mark.parametrize("subject", subjects(), ids=lambda s: s.loss.__name__)
+@pytest.mark.parametrize("subject", originals(), ids=lambda s: s.loss.__name__)
 def test_the_unchanged_backward_pass_is_jax_grad(subject):
     tape, (params, args) = tape_of(subject.loss, *subject.make(0))
     assert np.isclose(tape.values[tape.loss], subject.loss(params, *args), rtol=1e-14)

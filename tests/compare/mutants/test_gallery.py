@@ -4,7 +4,7 @@ import pytest
 
 from compare import check_gradients
 from compare.diagnosis.catalogue import CATALOGUE
-from compare.mutants.gallery import mutants, subjects
+from compare.mutants.gallery import mutants, originals
 
 MUTANTS = mutants()
 
@@ -40,9 +40,9 @@ def test_every_slug_has_a_mutant_and_every_mutant_a_docstring():
     assert all(m.candidate.__doc__ for m in MUTANTS)
 
 
-@pytest.mark.parametrize("subject", subjects(), ids=lambda s: s.loss.__name__)
-def test_the_right_gradient_of_each_model_agrees(subject):
-    report = check_gradients(subject.correct, subject.loss, *subject.make(0), dtype=np.float64)
+@pytest.mark.parametrize("original", originals(), ids=lambda s: s.loss.__name__)
+def test_the_right_gradient_of_each_model_agrees(original):
+    report = check_gradients(original.correct, original.loss, *original.make(0), dtype=np.float64)
     assert report.agree, report
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from compare.training import optimizers
 from compare.training import trainer as trainers
-from compare.training.loop import DivergenceError, steps_per_epoch, train
+from compare.training.loop import DivergenceError, steps_per_epoch, train_epochs
 
 X, Y = np.linspace(-1, 1, 10, dtype=np.float32)[:, None], np.zeros((10, 1), np.float32)
 BATCH = 4
@@ -39,7 +39,7 @@ def prepared(gradients, rate=0.1, params=None):
 
 
 def looks(trainer, state, **settings):
-    return list(train(trainer, state, (X, Y), (X, Y), batch_size=BATCH, **settings))
+    return list(train_epochs(trainer, state, (X, Y), (X, Y), batch_size=BATCH, **settings))
 
 
 def test_a_row_after_every_few_epochs_and_at_the_end():

@@ -13,8 +13,20 @@ LOGITS = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [0.0, 2.0, 1.0]])
         (LOGITS, jnp.array([0, 1, 1]), [True, False, True]),
         (LOGITS, jnp.eye(3)[jnp.array([0, 1, 1])], [True, False, True]),
         (jnp.array([[0.3], [-0.3], [0.0]]), jnp.array([[1.0], [1.0], [0.0]]), [True, False, True]),
+        (jnp.array([[0.3], [-0.3], [0.0]]), jnp.array([[1], [1], [0]]), [True, False, True]),
+        (LOGITS[None], jnp.array([[0, 1, 1]]), [[True, False, True]]),
+        (LOGITS[:, None], jnp.array([[0], [1], [1]]), [[True], [False], [True]]),
+        (LOGITS[None], jnp.eye(3)[jnp.array([[0, 1, 1]])], [[True, False, True]]),
     ],
-    ids=["class numbers", "one-hot", "binary"],
+    ids=[
+        "class numbers",
+        "one-hot",
+        "binary",
+        "binary integers",
+        "a sequence",
+        "of one step each",
+        "a sequence, one-hot",
+    ],
 )
 def test_which_rows_are_right(logits, targets, expected):
     assert metrics.correct(logits, targets).tolist() == expected
@@ -27,6 +39,12 @@ def test_scores_of_the_classes():
     assert scores.precision[:2] == pytest.approx([1, 2 / 3])
     assert scores.recall[:2] == pytest.approx([2 / 3, 1])
     assert np.isnan([scores.precision[2], scores.recall[2]]).all()
+
+
+def test_scores_of_sequences_count_every_step():
+    truth = np.array([[0, 1], [1, 1]])
+    scores = metrics.class_scores(truth, np.array([[0, 1], [0, 1]]), 2)
+    assert scores.confusion == [[1, 0], [1, 2]]
 
 
 def test_predictions_of_all_batches_in_order():

@@ -6,7 +6,7 @@ import pytest
 from compare import problems
 from compare.training.optimizers import optimizer
 from compare.training.steps import init_state
-from compare.training.trajectories import LIMIT, Gaps, init_pair, judge, make_pair_epoch
+from compare.training.trajectories import LIMIT, Gaps, init_pair, judge_parting, make_pair_epoch
 from compare.trees import by_path, is_float
 
 EPSILON = 1e-7
@@ -21,7 +21,7 @@ def run(
     wrong=lambda grads: grads,
     optimizer_name="adam",
 ):
-    """So many epochs of both sides, and what the judge says."""
+    """So many epochs of both sides, and what the judge_parting says."""
     problem = problems.load(name)
     model, data = problem.model, problem.data
     chosen = optimizer(optimizer_name, 1e-2).transformation
@@ -43,7 +43,7 @@ def run(
             pair, _, more = epoch(pair, x, y)
             gaps.append(jax.tree.map(np.asarray, more))
     gaps = Gaps(*(np.concatenate(parts) for parts in zip(*gaps, strict=True)))
-    return gaps, judge(gaps, list(by_path(params)))
+    return gaps, judge_parting(gaps, list(by_path(params)))
 
 
 @pytest.mark.parametrize(("name", "epochs", "batch"), [("xor", 1000, 4), ("classification", 10, 8)])
@@ -123,7 +123,7 @@ def gaps_of(manual, moved, size=1.0):
     ],
 )
 def test_the_judge(manual, moved, verdict, step):
-    parting = judge(gaps_of(manual, moved), ["w"])
+    parting = judge_parting(gaps_of(manual, moved), ["w"])
     assert (parting.verdict, parting.step) == (verdict, step)
     assert parting.leaf == "w"
     assert (parting.onset is not None) == (verdict == "defect")

@@ -1,0 +1,126 @@
+"""One training from its start, or from its last checkpoint, to its end."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compare.experiments import params_file, resume
+from compare.experiments.checkpoints import Checkpoints, Saved
+from compare.experiments.experiment import Experiment
+from compare.training import devices, loop
+from compare.training.steps import TrainState
+from compare.training.trainer import compiled as compiled_trainer
+from compare.training.trajectories import Gaps, joined
+
+__all__ = ["Run", "compiled", "save_params", "start", "train_on"]
+
+LOOKS = 100
+"""At most so many looks at a training, each a row of the history and a checkpoint."""
+
+
+class Run(NamedTuple):
+    """A training, done or under way.
+
+    Attributes:
+        state: the last one.
+        history: every look, at one or both sides.
+        gaps: between both sides, epoch by epoch.
+    """
+
+    state: Any
+    history: list[loop.Row]
+    gaps: list[Gaps]
+
+
+def compiled(experiment: Experiment) -> tuple[Experiment, float]:
+    """Compiles the epoch of a training.
+
+    Returns:
+        The training with its epoch compiled, and how many seconds that took.
+    """
+    began = time.perf_counter()
+    trainer = compiled_trainer(experiment.trainer, experiment.state, *experiment.train_data)
+    return experiment._replace(trainer=trainer), time.perf_counter() - began
+
+
+def start(experiment: Experiment, checkpoints: Checkpoints | None, *, resumed: bool) -> Run:
+    """Starts a run, or goes on from its last checkpoint where it is resumed and has one.
+
+    Args:
+        experiment: what is trained.
+        checkpoints: of this run; None where none are kept, and in all processes but the first.
+        resumed: whether to look for a checkpoint.
+
+    Raises:
+        CheckpointError: the last one is damaged or of another run.
+    """
+    saved = resume.latest(checkpoints, experiment.state) if resumed else None
+    if saved is None:
+        return Run(experiment.state, [], [])
+    gaps = [Gaps(**saved.arrays)] if saved.arrays else []
+    state = devices.replicate(saved.state, experiment.mesh)
+    return Run(state, [loop.Row(**row) for row in saved.log], gaps)
+
+
+def train_on(
+    experiment: Experiment,
+    run: Run,
+    checkpoints: Checkpoints | None = None,
+    *,
+    interrupted: Callable[[], bool] = lambda: False,
+    told: Callable[[loop.Row], None] = lambda row: None,
+) -> Run:
+    """Trains to the end, or to the first look after an interruption.
+
+    Args:
+        experiment: what is trained, compiled.
+        run: where it is.
+        checkpoints: where one is written at each look; None for nowhere.
+        interrupted: whether to stop at the next look.
+        told: is given the first row of each look.
+
+    Raises:
+        DivergenceError: a number is not finite any more.
+        CheckpointError: a checkpoint cannot be written.
+    """
+    recipe, state = experiment.recipe, run.state
+    history, gaps = list(run.history), list(run.gaps)
+    for look in loop.train_epochs(
+        experiment.trainer,
+        run.state,
+        experiment.train_data,
+        experiment.test_data,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch,
+        every=max(1, recipe.epochs // LOOKS),
+        history=history,
+    ):
+        state = look.state
+        history += look.rows
+        gaps += [each for each in look.gaps if each]
+        told(look.rows[0])
+        if checkpoints is not None:
+            checkpoints.save(look.rows[0].step, _to_save(state, history, gaps))
+        if interrupted():
+            break
+    return Run(state, history, gaps)
+
+
+def save_params(folder: Path, method: str, side: TrainState) -> Path:
+    """Writes the parameters of one side to `params-METHOD.npz` in a folder, made where it is not.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"params-{method}.npz"
+    params_file.save(path, side.params, side.model_state)
+    return path
+
+
+def _to_save(state: Any, history: list[loop.Row], gaps: list[Gaps]) -> Saved:
+    arrays: dict[str, np.ndarray] = joined(gaps)._asdict() if gaps else {}
+    return Saved(state, [row._asdict() for row in history], arrays)

@@ -1,0 +1,82 @@
+"""The table of a comparison, and the verdict below it."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from compare.checker.gradient_report import GradientReport
+from compare.checker.leaf import Leaf
+from compare.report.terminal.screen import titled_table
+
+__all__ = ["LEGEND", "gradient_table", "verdict"]
+
+LEGEND = Text(
+    "A cell: the largest error of any entry, and its share of what rounding explains.\n"
+    "▸ marks the worst leaf. Any dtype is held against the float64 gradient.\n",
+    style="dim",
+)
+"""How to read `gradient_table`."""
+
+
+def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
+    """One row for each leaf, one column for each report; the worst leaf of each is marked.
+
+    A cell is the largest error of any entry, and what share of the tolerance it uses.
+    """
+    table = titled_table(title)
+    table.add_column("leaf", no_wrap=True)
+    table.add_column("shape", no_wrap=True)
+    for report in reports:
+        mode = "jit" if report.jit else "no jit"
+        table.add_column(f"{report.dtype}\n{mode}", justify="right", no_wrap=True)
+    table.add_row("loss", "", *(f"{report.loss.manual:.6g}" for report in reports))
+    for i, leaf in enumerate(_longest(reports)):
+        cells = [_cell(report, i) for report in reports]
+        table.add_row(escape(leaf.path), "×".join(map(str, leaf.shape)) or "scalar", *cells)
+    table.add_section()
+    table.add_row("verdict", "", *(_verdict_text(report) for report in reports))
+    return table
+
+
+def verdict(reports: Sequence[GradientReport]) -> RenderableType:
+    """The last line: agree or not, and for how many."""
+    wrong = [report for report in reports if not report.agree]
+    if wrong:
+        text = f"DISAGREE: {len(wrong)} of {len(reports)} comparisons"
+        return Text(text, style="bold white on red")
+    least = max(report.detectable for report in reports)
+    return Group(
+        Text(
+            f"In each comparison an error of {least:.0e} in any one entry would have been caught."
+        ),
+        Text(f"AGREE: {len(reports)} of {len(reports)} comparisons", style="bold green"),
+    )
+
+
+def _longest(reports: Sequence[GradientReport]) -> tuple[Leaf, ...]:
+    return max((report.leaves for report in reports), key=len)
+
+
+def _cell(report: GradientReport, i: int) -> Text:
+    """Error, share of the tolerance, and a mark at the worst leaf."""
+    if i >= len(report.leaves):
+        return Text("–")
+    leaf = report.leaves[i]
+    mark = "▸" if leaf is report.worst else " "
+    style = "bold red" if not leaf.agrees else "bold" if leaf is report.worst else ""
+    return Text(f"{mark}{leaf.max_abs:.1e} {_share(leaf.excess):>4}", style=style)
+
+
+def _share(excess: float) -> str:
+    if math.isnan(excess) or excess >= 10:
+        return ">10×"
+    return "<1%" if excess < 0.005 else f"{100 * excess:.0f}%"
+
+
+def _verdict_text(report: GradientReport) -> Text:
+    style = "bold green" if report.agree else "bold red"
+    return Text(report.verdict, style=style)

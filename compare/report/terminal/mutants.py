@@ -1,0 +1,46 @@
+"""The table of the gallery of wrong gradients, and its totals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["mutant_table"]
+
+
+def mutant_table(runs: Sequence[dict[str, Any]]) -> Group:
+    """One row for each wrong gradient, and the totals."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("mutant", "detected", "named"):
+        table.add_column(name, overflow="fold")
+    table.add_column("s", justify="right")
+    for run in runs:
+        named = run["named"] or ("–" if run["right"] is None else "not named")
+        wrong = run["right"] is False
+        table.add_row(
+            escape(run["mutant"]),
+            "yes" if run["detected"] else Text("NO", style="bold red"),
+            Text(named, style="bold red" if run["named"] and wrong else "yellow" if wrong else ""),
+            f"{run['seconds']:.1f}",
+        )
+    return Group(table, *_totals(runs))
+
+
+def _totals(runs: Sequence[dict[str, Any]]) -> list[Text]:
+    detected = sum(run["detected"] for run in runs)
+    nameable = [run for run in runs if run["expected"]]
+    named = sum(bool(run["right"]) for run in nameable)
+    wrong = sum(run["right"] is False and run["named"] is not None for run in runs)
+    confirmed = sum(run["confirmed"] for run in runs if run["named"])
+    total = sum(bool(run["named"]) for run in runs)
+    done = detected == len(runs) and not wrong
+    return [
+        Text(f"named {named} of {len(nameable)} whose bug has a name; {wrong} wrong names; "
+             f"{confirmed} of {total} names confirmed"),
+        Text(f"DETECTED: {detected} of {len(runs)} wrong gradients",
+             style="bold green" if done else "bold white on red"),
+    ]  # fmt: skip

@@ -1,0 +1,48 @@
+"""What all commands print with: the console, its head, and the look of a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["console", "header", "progress", "titled_table"]
+
+
+def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence[str]) -> Group:
+    """What was compared, where, and on which data."""
+    e = environment
+    device = e["platform"] if e["platform"] == e["device_kind"] else (
+        f"{e['platform']} ({e['device_kind']})"
+    )  # fmt: skip
+    lines = [
+        Text("handgrad: gradients derived by hand, against jax.grad", style="bold"),
+        Text(
+            f"{device} · jax {e['jax']} · matmul precision {e['matmul_precision']} · "
+            f"data {', '.join(datasets)}"
+        ),
+        *(Text(note, style="yellow") for note in notes if note),
+    ]
+    return Group(*lines)
+
+
+def titled_table(title: str) -> Table:
+    """An empty table as all of ours look, the title on its left."""
+    return Table(
+        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
+
+
+def console(*, quiet: bool = False) -> Console:
+    """Standard output: colour only in a terminal and without NO_COLOR; nothing if quiet."""
+    return Console(highlight=False, quiet=quiet)
+
+
+def progress(message: str) -> Status:
+    """A spinner on standard error while something runs; nothing where that is no terminal."""
+    return Console(stderr=True).status(message)
