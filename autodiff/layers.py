@@ -28,7 +28,7 @@ __all__ = [
     "rms_norm",
 ]
 
-Pair = tuple[int, int]
+Extent = tuple[int, int]
 
 
 def dense(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
@@ -109,7 +109,7 @@ def group_norm(
 
 
 def conv2d(
-    x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Pair = (1, 1), padding: Any = "SAME"
+    x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Extent = (1, 1), padding: Any = "SAME"
 ) -> jax.Array:
     """x (batch, height, width, n_in), w (h, w, n_in, n_out), b (n_out,) -> (batch, p, q, n_out)."""
     y = lax.conv_general_dilated(x, w, stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -117,14 +117,14 @@ def conv2d(
 
 
 def max_pool(
-    x: jax.Array, *, window: Pair = (2, 2), stride: Pair | None = None, padding: Any = "VALID"
+    x: jax.Array, *, window: Extent = (2, 2), stride: Extent | None = None, padding: Any = "VALID"
 ) -> jax.Array:
     """x (batch, height, width, c) -> (batch, p, q, c)."""
     return _pool(x, -jnp.inf, lax.max, window, stride, padding)
 
 
 def avg_pool(
-    x: jax.Array, *, window: Pair = (2, 2), stride: Pair | None = None, padding: Any = "VALID"
+    x: jax.Array, *, window: Extent = (2, 2), stride: Extent | None = None, padding: Any = "VALID"
 ) -> jax.Array:
     """x (batch, height, width, c) -> (batch, p, q, c), padding counting as entries."""
     return _pool(x, 0.0, lax.add, window, stride, padding) / math.prod(window)
@@ -136,7 +136,7 @@ def global_average_pool(x: jax.Array) -> jax.Array:
 
 
 def _pool(
-    x: jax.Array, initial: float, reduce: Any, window: Pair, stride: Pair | None, padding: Any
+    x: jax.Array, initial: float, reduce: Any, window: Extent, stride: Extent | None, padding: Any
 ) -> jax.Array:
     strides = (1, *(stride or window), 1)
     return lax.reduce_window(x, initial, reduce, (1, *window, 1), strides, padding)

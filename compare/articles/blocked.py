@@ -11,7 +11,9 @@ from compare.articles.descent import descend
 from compare.training.metrics import correct
 from compare.training.steps import LossAndGrad, TrainState
 
-__all__ = ["WHITE", "biases_summed_over_everything", "in_blocks", "scaled", "train", "turned"]
+__all__ = [
+    "WHITE", "biases_summed_over_everything", "in_blocks", "scaled", "train_in_blocks", "turned"
+]  # fmt: skip
 
 WHITE = 255.0
 """The brightest pixel."""
@@ -70,15 +72,15 @@ def biases_summed_over_everything(gradient: LossAndGrad) -> LossAndGrad:
     return published
 
 
-def train(
+def train_in_blocks(
     gradient: LossAndGrad, params: Any, blocks: Any, rate: float, iterations: int
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """The last parameters, and the loss and the accuracy before each step, by `in_blocks`."""
     params, (loss, accuracy) = descend(
-        gradient, params, blocks, rate, iterations, state=jnp.zeros(()), watch=_accuracy
+        gradient, params, blocks, rate, iterations, state=jnp.zeros(()), watch=_model_state
     )
     return params, np.asarray(loss), np.asarray(accuracy)
 
 
-def _accuracy(state: TrainState) -> jax.Array:
+def _model_state(state: TrainState) -> jax.Array:
     return state.model_state

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare.articles import losses
-from compare.articles.blocked import biases_summed_over_everything, in_blocks, train
+from compare.articles.blocked import biases_summed_over_everything, in_blocks, train_in_blocks
 from compare.articles.claim import Claim, percent
 from compare.articles.descent import Method
 from compare.problems import mlp
@@ -24,7 +24,7 @@ def unnormalised(params: Any, blocks: Any, method: Method) -> Claim:
     model = mlp(SIZES, "relu", losses.unguarded_cross_entropy)
     few = jax.tree.map(lambda a: a[:1], blocks)
     wrong = biases_summed_over_everything(method(model))
-    _, loss, _ = train(in_blocks(wrong, model.predict, scale=1), params, few, RATE, 5)
+    _, loss, _ = train_in_blocks(in_blocks(wrong, model.predict, scale=1), params, few, RATE, 5)
     bad = np.flatnonzero(~np.isfinite(loss))
     first = int(bad[0]) if len(bad) else None
     return Claim(
@@ -46,9 +46,9 @@ def wrong_axis_and_missing_mean(params: Any, blocks: Any, method: Method) -> Ite
     predict = wrong_axis.predict
     right = in_blocks(method(mlp(SIZES, "relu", CLASSES)), predict)
     wrong = in_blocks(method(wrong_axis), predict)
-    *_, good = train(right, params, few, RATE, 101)
-    *_, stuck = train(wrong, params, few, RATE, 101)
-    *_, too_long = train(right, params, few, RATE * rows, 101)
+    *_, good = train_in_blocks(right, params, few, RATE, 101)
+    *_, stuck = train_in_blocks(wrong, params, few, RATE, 101)
+    *_, too_long = train_in_blocks(right, params, few, RATE * rows, 101)
     for claim, claimed, accuracy, note in (
         ("softmax over the wrong axis is stuck", "at 10%", stuck,
          "the slope stays (q − y)/m, q the softmax over the examples"),

@@ -19,7 +19,7 @@ from compare.articles.blocked import (
     biases_summed_over_everything,
     in_blocks,
     scaled,
-    train,
+    train_in_blocks,
     turned,
 )
 from compare.articles.claim import Claim, Options, percent, reaches, within
@@ -119,9 +119,9 @@ def claims(setup: Setup, method: Method) -> Iterator[Claim]:
     start_from = setup.params, setup.blocks, RATE, setup.iterations
     start = time.perf_counter()
     wrong = in_blocks(biases_summed_over_everything(gradient), model.predict)
-    published, _, curve = train(wrong, *start_from)
+    published, _, curve = train_in_blocks(wrong, *start_from)
     seconds = time.perf_counter() - start
-    mended, _, mended_curve = train(in_blocks(gradient, model.predict), *start_from)
+    mended, _, mended_curve = train_in_blocks(in_blocks(gradient, model.predict), *start_from)
     yield from _learns(setup, model, published, curve, seconds)
     yield from _bias_bug(setup, model, gradient, curve, mended_curve, mended)
     yield pitfalls.unnormalised(setup.params, setup.blocks, method)

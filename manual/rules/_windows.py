@@ -14,7 +14,8 @@ from jax import lax
 
 __all__ = ["Padding", "Windows", "fold", "unfold", "windows"]
 
-Pair = tuple[int, int]
+Extent = tuple[int, int]
+"""Height and width, or their strides."""
 Padding = str | Sequence[Sequence[int]]
 
 
@@ -30,14 +31,14 @@ class Windows(NamedTuple):
         out: how many windows there are.
     """
 
-    image: Pair
-    window: Pair
-    stride: Pair
-    dilation: Pair
-    padding: tuple[Pair, Pair]
-    out: Pair
+    image: Extent
+    window: Extent
+    stride: Extent
+    dilation: Extent
+    padding: tuple[Extent, Extent]
+    out: Extent
 
-    def offsets(self) -> Iterator[Pair]:
+    def offsets(self) -> Iterator[Extent]:
         """The pixels of a window, dilated, in row-major order."""
         for i in range(self.window[0]):
             for j in range(self.window[1]):
@@ -81,14 +82,14 @@ def windows(
     )
 
 
-def _pair(values: Sequence[int]) -> Pair:
+def _pair(values: Sequence[int]) -> Extent:
     first, second = values
     return int(first), int(second)
 
 
 def _resolve(
     padding: Padding, image: Sequence[int], extent: Sequence[int], stride: Sequence[int]
-) -> list[Pair]:
+) -> list[Extent]:
     if padding == "VALID":
         return [(0, 0), (0, 0)]
     if padding == "SAME":

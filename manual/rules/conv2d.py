@@ -10,12 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from manual.rules._conv import correlate, input_gradient, kernel_gradient
-from manual.rules._windows import Padding, windows
+from manual.rules._windows import Extent, Padding, windows
 from manual.rules.rule import Rule
 
 __all__ = ["conv2d", "conv2d_bwd", "conv2d_fwd"]
-
-Pair = tuple[int, int]
 
 
 def conv2d_fwd(
@@ -23,9 +21,9 @@ def conv2d_fwd(
     w: jax.Array,
     b: jax.Array,
     *,
-    stride: Pair = (1, 1),
+    stride: Extent = (1, 1),
     padding: Padding = "SAME",
-    dilation: Pair = (1, 1),
+    dilation: Extent = (1, 1),
     groups: int = 1,
 ):
     """y_bpqo = Σ_ijc x_b,(ps+id−t),(qs′+jd′−l),c w_ijco + b_o,  x being 0 outside the image.
@@ -55,9 +53,9 @@ def conv2d_bwd(
     residuals: tuple[jax.Array, jax.Array],
     dy: jax.Array,
     *,
-    stride: Pair = (1, 1),
+    stride: Extent = (1, 1),
     padding: Padding = "SAME",
-    dilation: Pair = (1, 1),
+    dilation: Extent = (1, 1),
     groups: int = 1,
 ):
     """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ_bpq dy.

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from manual.rules._windows import Padding, Windows, fold, unfold, windows
+from manual.rules._windows import Extent, Padding, Windows, fold, unfold, windows
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -33,10 +33,10 @@ __all__ = [
     "max_pool_fwd",
 ]
 
-Pair = tuple[int, int]
 
-
-def _windows(image: Sequence[int], window: Pair, stride: Pair | None, padding: Padding) -> Windows:
+def _windows(
+    image: Sequence[int], window: Extent, stride: Extent | None, padding: Padding
+) -> Windows:
     return windows(image, window, window if stride is None else stride, padding)
 
 
@@ -56,8 +56,8 @@ def _first_maximum(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
 def max_pool_fwd(
     x: jax.Array,
     *,
-    window: Pair = (2, 2),
-    stride: Pair | None = None,
+    window: Extent = (2, 2),
+    stride: Extent | None = None,
     padding: Padding = "VALID",
 ):
     """y = the maximum of each window.
@@ -82,8 +82,8 @@ def max_pool_bwd(
     residuals: tuple[jax.Array, jax.Array],
     dy: jax.Array,
     *,
-    window: Pair = (2, 2),
-    stride: Pair | None = None,
+    window: Extent = (2, 2),
+    stride: Extent | None = None,
     padding: Padding = "VALID",
 ):
     """dx = Σ dy over the windows whose maximum that entry of x is.
@@ -151,8 +151,8 @@ def _counts(w: Windows, count_include_pad: bool) -> np.ndarray:
 def avg_pool_fwd(
     x: jax.Array,
     *,
-    window: Pair = (2, 2),
-    stride: Pair | None = None,
+    window: Extent = (2, 2),
+    stride: Extent | None = None,
     padding: Padding = "VALID",
     count_include_pad: bool = True,
 ):
@@ -179,8 +179,8 @@ def avg_pool_bwd(
     residuals: tuple[jax.Array],
     dy: jax.Array,
     *,
-    window: Pair = (2, 2),
-    stride: Pair | None = None,
+    window: Extent = (2, 2),
+    stride: Extent | None = None,
     padding: Padding = "VALID",
     count_include_pad: bool = True,
 ):

@@ -62,8 +62,7 @@ class Rule:
         if unknown:
             raise TypeError(f"{self.__name__} has no setting {min(unknown)!r}")
         own = {name: settings[name] for name in _settings(self.bwd) & settings.keys()}
-        bound = functools.wraps(self.fwd)(functools.partial(self.fwd, **settings))
-        return Rule(bound, functools.wraps(self.bwd)(functools.partial(self.bwd, **own)))
+        return Rule(_bound(self.fwd, settings), _bound(self.bwd, own))
 
     def __repr__(self) -> str:
         return f"<rule {self.__name__}{self._signature}>"
@@ -82,3 +81,11 @@ def _settings(bwd: Callable[..., Any]) -> set[str]:
     """The names of the keyword-only parameters."""
     parameters = inspect.signature(bwd).parameters.values()
     return {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _bound(half: Callable[..., Any], settings: dict[str, Any]) -> Callable[..., Any]:
+    """The half with these settings, under its own name and docstring."""
+    bound = functools.partial(half, **settings)
+    functools.update_wrapper(bound, half)
+    del bound.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]  # Its signature is another.
+    return bound

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from compare.articles import pitfalls
-from compare.articles.blocked import biases_summed_over_everything, in_blocks, scaled, train, turned
+from compare.articles.blocked import (
+    biases_summed_over_everything,
+    in_blocks,
+    scaled,
+    train_in_blocks,
+    turned,
+)
 from compare.articles.descent import METHODS
 from compare.articles.signals import drawn
 from compare.problems import mlp
@@ -50,7 +56,9 @@ def test_the_published_bug_is_in_the_biases_alone():
 
 def test_training_keeps_the_accuracy_of_every_step():
     params = turned(drawn(1, SIZES, 2.0))
-    _, loss, accuracy = train(in_blocks(MODEL.manual, MODEL.predict), params, BLOCKS, 0.1, 20)
+    _, loss, accuracy = train_in_blocks(
+        in_blocks(MODEL.manual, MODEL.predict), params, BLOCKS, 0.1, 20
+    )
     assert loss.shape == accuracy.shape == (20,)
     assert loss[-1] < loss[0]
 
