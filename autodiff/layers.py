@@ -21,6 +21,7 @@ __all__ = [
     "embedding",
     "flatten",
     "global_average_pool",
+    "glu",
     "group_norm",
     "layer_norm",
     "max_pool",
@@ -44,6 +45,11 @@ def residual(x: jax.Array, branch: jax.Array) -> jax.Array:
 def flatten(x: jax.Array) -> jax.Array:
     """x (batch, ...) -> (batch, the product of the rest)."""
     return x.reshape(len(x), -1)
+
+
+def glu(x: jax.Array) -> jax.Array:
+    """Gates one half of the last axis by the other: x (..., 2 c) -> (..., c)."""
+    return jax.nn.glu(x)
 
 
 def embedding(table: jax.Array, tokens: jax.Array) -> jax.Array:

@@ -20,6 +20,7 @@ from manual.rules.conv2d import conv2d as conv2d
 from manual.rules.dense import dense as dense
 from manual.rules.dropout import dropout as dropout
 from manual.rules.embedding import embedding as embedding
+from manual.rules.glu import glu as glu
 from manual.rules.group_norm import group_norm as group_norm
 from manual.rules.layer_norm import layer_norm as layer_norm
 from manual.rules.layer_norm import rms_norm as rms_norm
