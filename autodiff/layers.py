@@ -25,6 +25,7 @@ __all__ = [
     "group_norm",
     "layer_norm",
     "max_pool",
+    "prelu",
     "residual",
     "rms_norm",
 ]
@@ -50,6 +51,11 @@ def flatten(x: jax.Array) -> jax.Array:
 def glu(x: jax.Array) -> jax.Array:
     """Gates one half of the last axis by the other: x (..., 2 c) -> (..., c)."""
     return jax.nn.glu(x)
+
+
+def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
+    """Multiplies negative entries by their channel's slope: x (..., c), slope (c,) -> (..., c)."""
+    return jnp.where(x >= 0, x, slope * x)
 
 
 def embedding(table: jax.Array, tokens: jax.Array) -> jax.Array:

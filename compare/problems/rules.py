@@ -180,6 +180,7 @@ RULES: tuple[RuleProblem, ...] = (
         [("256 of 64×32", _tokens(256, 64, 32)), ("4096 of 8192×128", _tokens(4096, 8192, 128))],
     ),
     *_entry(rules.glu, layers.glu, _matrices()),
+    *_entry(rules.prelu, layers.prelu, _matrices(_columns)),
     *_entry(rules.residual, layers.residual, _matrices(lambda shape: shape)),
     *_entry(rules.flatten, layers.flatten, _images()),
     *(

@@ -33,6 +33,7 @@ from manual.rules.losses import (
 from manual.rules.pooling import avg_pool as avg_pool
 from manual.rules.pooling import global_average_pool as global_average_pool
 from manual.rules.pooling import max_pool as max_pool
+from manual.rules.prelu import prelu as prelu
 from manual.rules.rule import Rule as Rule
 from manual.rules.shapes import flatten as flatten
 from manual.rules.shapes import residual as residual
