@@ -1,4 +1,4 @@
-"""`python -m compare`."""
+"""Runs the command line as `python -m compare`."""
 
 from compare.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line: which command, and with which code it ends."""
+"""The command line: finds the command, runs it, and turns its errors into exit codes."""
 
 import shlex
 import sys

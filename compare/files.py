@@ -12,13 +12,13 @@ __all__ = ["replacing"]
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the place of `path` when all of it is written.
+    """Opens a new file, which takes the place of `path` once all of it has been written.
 
     Yields:
-        The file, open for bytes.
+        The new file, open for writing bytes.
 
     Raises:
-        OSError: the file cannot be written; what was there before is untouched.
+        OSError: the file cannot be written; what `path` held before is untouched.
     """
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:

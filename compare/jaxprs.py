@@ -1,4 +1,4 @@
-"""Walking a jaxpr equation by equation."""
+"""Jaxprs: evaluated equation by equation, by a function that may change what an equation does."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,9 +20,17 @@ def evaluate(
     equation: Callable[[core.JaxprEqn, list[Any]], Sequence[Any]],
     constant: Callable[[Any], Any] = lambda value: value,
 ) -> list[Any]:
-    """The outputs of a jaxpr, each equation done by `equation(eqn, inputs) -> outputs`.
+    """Evaluates a jaxpr, with a function of the caller's in place of each equation.
 
-    Values may be anything that `equation` understands; `constant` makes one of a constant.
+    Args:
+        jaxpr: what is evaluated.
+        consts: the values of its constant variables.
+        inputs: the values of its inputs: anything that `equation` understands.
+        equation: `equation(eqn, inputs) -> outputs`.
+        constant: `constant(value)` turns a constant into such a value.
+
+    Returns:
+        The values of the outputs.
     """
     env: dict[core.Var, Any] = dict(zip(jaxpr.invars, inputs, strict=True))
     env.update(zip(jaxpr.constvars, map(constant, consts), strict=True))
@@ -37,13 +45,13 @@ def evaluate(
 
 
 def bind(eqn: core.JaxprEqn, *inputs: Any) -> list[Any]:
-    """The outputs of one equation, as it is."""
+    """Computes the outputs of one equation, unchanged."""
     out = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
     return list(out) if eqn.primitive.multiple_results else [out]
 
 
 def called_jaxpr(eqn: core.JaxprEqn) -> core.ClosedJaxpr | None:
-    """The jaxpr that an equation merely calls (by `jit`, `remat`, ...); None if it is no call."""
+    """Returns the jaxpr that an equation calls (by `jit`, `remat`, ...); None if it is no call."""
     if eqn.primitive.name not in _CALLS:
         return None
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
@@ -54,6 +62,6 @@ def called_jaxpr(eqn: core.JaxprEqn) -> core.ClosedJaxpr | None:
 
 
 def primitives(jaxpr: core.Jaxpr) -> set[str]:
-    """The names of the primitives of all equations, those inside of loops and calls included."""
+    """Collects the names of all primitives, those inside loops and calls included."""
     own = {eqn.primitive.name for eqn in jaxpr.eqns}
     return own.union(*map(primitives, core.subjaxprs(jaxpr)))

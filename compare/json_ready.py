@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Values turned into the types that JSON has."""
 
 import math
 from typing import Any
@@ -10,18 +10,18 @@ __all__ = ["json_ready"]
 
 
 def json_ready(value: Any) -> Any:
-    """Turns `value` into JSON's types: arrays and tuples into lists, dataclasses stay the caller's.
+    """Turns `value` into types that JSON has: arrays and tuples become lists.
 
-    NaN and infinities become null; of an entry `name` of a dict, the entry `name_nonfinite` beside
-    it says which: "nan", "inf" or "-inf".
+    NaN and infinities become null. Where that happens to the entry `name` of a dict, a new entry
+    `name_nonfinite` says which it was: "nan", "inf" or "-inf". Dataclasses are not converted.
     """
     if isinstance(value, np.generic | np.ndarray | jax.Array):
         value = np.asarray(value).tolist()
     if isinstance(value, dict):
         ready = {}
         for name, entry in value.items():
-            ready[str(name)] = own = json_ready(entry)
-            if own is None and entry is not None:
+            ready[str(name)] = converted = json_ready(entry)
+            if converted is None and entry is not None:
                 ready[f"{name}_nonfinite"] = str(float(entry))
         return ready
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The names of `compare.training.metrics`, for programs that import them from here."""
+"""The names of `compare.training.metrics`, for programs that import them from this module."""
 
 from compare.training.metrics import (
     ClassScores,

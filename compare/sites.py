@@ -1,4 +1,4 @@
-"""Where in a person's own source an equation comes from."""
+"""Sites: the lines of the user's source that the equations of a jaxpr come from."""
 
 import contextlib
 import linecache
@@ -14,17 +14,17 @@ __all__ = ["inner_site", "is_users", "library_call", "shown", "site_of", "source
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
 _OWN = os.path.join(Path(__file__).parent, "")
 _GALLERY = os.path.join(_OWN, "mutants", "")
-"""Ours too, but written as a person writes: its lines are what a diagnosis of a mutant shows."""
+"""The mutants stand in for a user's code: the diagnosis of a mutant shows its lines."""
 
 
 def is_users(file: str) -> bool:
-    """Tells whether a file is a person's own: no library's, and none of the checker's."""
+    """Tells whether a file is the user's: not a library's, and none of compare's own."""
     own = file.startswith(_OWN) and not file.startswith(_GALLERY)
     return not own and not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
 
 
 def site_of(eqn: core.JaxprEqn) -> str:
-    """Finds the innermost line of the person's own code that led to an equation.
+    """Finds the innermost line of the user's code that led to an equation.
 
     Returns:
         `file:line`, or "" where there is none.
@@ -33,7 +33,11 @@ def site_of(eqn: core.JaxprEqn) -> str:
 
 
 def library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
-    """Finds the person's line, and the library function it calls, that an equation comes from."""
+    """Finds the user's line that an equation comes from, and the library function called there.
+
+    Returns:
+        `file:line` and the function's name, each "" where there is none.
+    """
     called = ""
     for frame in _frames(eqn):
         if is_users(frame.file_name):
@@ -45,10 +49,15 @@ def library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
 
 
 def inner_site(inner: core.ClosedJaxpr, site: str) -> str:
-    """Finds where to locate the equations of a call: at `site`, the call, if it is a library's.
+    """Finds where to locate the equations inside a call.
+
+    Args:
+        inner: what is called.
+        site: of the call.
 
     Returns:
-        `site`, or "" where each equation has a line of its own in the person's code.
+        `site` if a library's function is called; "" if each equation has its own line in the
+        user's code.
     """
     source = inner.jaxpr.debug_info.func_src_info or ""
     file = source.rsplit(" at ", 1)[-1].rsplit(":", 1)[0]
@@ -56,14 +65,14 @@ def inner_site(inner: core.ClosedJaxpr, site: str) -> str:
 
 
 def shown(site: str) -> str:
-    """Writes a site as a person finds it: relative to the current folder where it lies below."""
+    """Shortens a site for display: relative to the current folder if the file lies in it."""
     with contextlib.suppress(ValueError):
         return str(Path(site).relative_to(Path.cwd()))
     return site
 
 
 def source(site: str) -> str:
-    """Reads the line of source at `file:line`; "" if it cannot be read."""
+    """Reads the line of source at the site `file:line`; "" if it cannot be read."""
     file, _, number = site.rpartition(":")
     return linecache.getline(file, int(number)).strip() if file else ""
 

@@ -1,4 +1,4 @@
-"""How far apart two results may be, by a spread that is itself measured from a few draws."""
+"""How far apart two results may be, where their spread is known from a few draws only."""
 
 import math
 

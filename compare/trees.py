@@ -1,4 +1,4 @@
-"""Pytrees as the comparison sees them: arrays by path, and what is wrong with their structure."""
+"""Pytrees: their arrays by path, faults in their structure, their random keys as numbers."""
 
 from typing import Any
 
@@ -23,20 +23,21 @@ __all__ = [
 
 
 def by_path(tree: Any, root: str = "") -> dict[str, np.ndarray]:
-    """The leaves of `tree` as NumPy arrays, by path: `0/w`, with `root` in front where given.
+    """Returns the leaves of `tree` as NumPy arrays, each under its path.
 
-    A tree that is one array has the path `params`, where no root is given.
+    A path is written `0/w`, or `root/0/w` where a root is given. The only leaf of a tree that is a
+    single array has the path `root`, or `params` without a root.
     """
     return {_path(path, root): np.asarray(leaf) for path, leaf in tree_leaves_with_path(tree)}
 
 
 def _path(path: Any, root: str) -> str:
-    own = keystr(path, simple=True, separator="/")
-    return "/".join(part for part in (root, own) if part) or "params"
+    below_root = keystr(path, simple=True, separator="/")
+    return "/".join(part for part in (root, below_root) if part) or "params"
 
 
 def is_float(leaf: Any) -> bool:
-    """Whether `leaf` is an array (or NumPy scalar) of a floating type."""
+    """Tells whether `leaf` is an array (or NumPy scalar) of a floating type."""
     return _is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
@@ -63,9 +64,10 @@ def require_floating(params: Any) -> None:
 
 
 class Layout:
-    """Where the arrays of a tree belong; what is no array (numbers, strings, functions) stays.
+    """A tree without its arrays: its structure, and the leaves that are no arrays.
 
-    Layouts are hashable, and equal where a traced function may be used again.
+    Such leaves are numbers, strings or functions. Layouts are hashable, and two of them are equal
+    if a function that was traced for one may be used for the other.
     """
 
     def __init__(self, tree: Any):
@@ -73,11 +75,11 @@ class Layout:
         self._fixed = tuple(None if _is_array(leaf) else _Fixed(leaf) for leaf in leaves)
 
     def arrays(self, tree: Any) -> list[Any]:
-        """The leaves of `tree` that are arrays."""
+        """Returns the leaves of `tree` that are arrays, in the order of the leaves."""
         return [leaf for leaf in jax.tree.leaves(tree) if _is_array(leaf)]
 
     def rebuild(self, arrays: list[Any]) -> Any:
-        """The tree, with these arrays in their places."""
+        """Returns the tree with these arrays in the places of its own."""
         rest = iter(arrays)
         leaves = [next(rest) if fixed is None else fixed.leaf for fixed in self._fixed]
         return jax.tree.unflatten(self._structure, leaves)
@@ -93,7 +95,7 @@ class Layout:
 
 
 class _Fixed:
-    """A leaf that is no array; equal to the same object, or to an equal one of the same type."""
+    """A leaf that is no array; equal to itself, and to an equal leaf of the same type."""
 
     def __init__(self, leaf: Any):
         self.leaf = leaf
@@ -108,7 +110,11 @@ class _Fixed:
 
 
 def cast(leaf: Any, dtype: Any) -> Any:
-    """A floating array as `dtype` on the host; None and other arrays: what jax makes of it."""
+    """Casts an array to `dtype`, as a NumPy array; a random key is returned unchanged.
+
+    With `dtype` None, and for integers and booleans, the dtype is the one that jax gives such an
+    array: float64 becomes float32 unless x64 is enabled.
+    """
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return leaf
     if dtype is None or not is_float(leaf):
@@ -117,9 +123,15 @@ def cast(leaf: Any, dtype: Any) -> Any:
 
 
 def structure_faults(expected: Any, found: Any, names: tuple[str, str]) -> list[str]:
-    """How the tree `found` differs from `expected` in paths, shapes and dtypes, a line each.
+    """Lists how the tree `found` differs from `expected` in paths, shapes and dtypes.
 
-    `names` says what the two trees are called.
+    Args:
+        expected: the tree that sets the structure.
+        found: the tree that should have it.
+        names: what the messages call `expected` and `found`.
+
+    Returns:
+        One line for each path that differs; none where the trees match.
     """
     try:
         chex.assert_trees_all_equal_shapes_and_dtypes(expected, found)
@@ -147,7 +159,16 @@ def _fault(
 
 
 def nonfinite_faults(side: str, path: str, leaf: np.ndarray) -> list[str]:
-    """How many entries of one leaf are NaN or infinite, and the first; no line if none is."""
+    """Counts the entries of one leaf that are NaN or infinite.
+
+    Args:
+        side: what the message calls the owner of the leaf.
+        path: of the leaf.
+        leaf: the array.
+
+    Returns:
+        One line with the count and the first such entry; none where all entries are finite.
+    """
     try:
         chex.assert_tree_all_finite(leaf)
     except AssertionError:
@@ -160,19 +181,19 @@ def nonfinite_faults(side: str, path: str, leaf: np.ndarray) -> list[str]:
 
 
 def without_keys(tree: Any) -> Any:
-    """The tree with random keys as the numbers in them, which can be written and sent."""
+    """Replaces each random key of a tree by its numbers, which can be written and sent."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
 
 
 def with_keys(tree: Any, like: Any) -> Any:
-    """The tree with random keys where `like` has some."""
+    """Undoes `without_keys`: a leaf becomes a random key again where `like` has one."""
     return jax.tree.map(
-        lambda leaf, own: jax.random.wrap_key_data(leaf) if _is_key(own) else leaf, tree, like
+        lambda leaf, there: jax.random.wrap_key_data(leaf) if _is_key(there) else leaf, tree, like
     )
 
 
 def on_host(tree: Any) -> Any:
-    """The tree's arrays as NumPy's, random keys aside."""
+    """Copies the arrays of a tree to the host, as NumPy arrays; random keys stay keys."""
     return with_keys(jax.device_get(without_keys(tree)), tree)
 
 
