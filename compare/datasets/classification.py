@@ -1,4 +1,4 @@
-"""A synthetic two-class task: scikit-learn's `make_classification`, 1,000 rows of 10 features."""
+"""A synthetic two-class task, scikit-learn's `make_classification`: 1,000 rows of 10 features."""
 
 import numpy as np
 

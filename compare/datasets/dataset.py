@@ -1,4 +1,4 @@
-"""What every loader returns, and the one error that every loader raises."""
+"""The data set that every loader returns, and the error that every loader raises."""
 
 import os
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 __all__ = ["INSTALL_DATA", "DataError", "Dataset"]
 
 INSTALL_DATA = "pip install 'handgrad[data]'"
-"""What to type where an optional data library is missing (quoted: zsh expands the brackets)."""
+"""Installs the optional data libraries. The quotes are there because zsh expands brackets."""
 
 _REMEDY = "point --data-dir DIR (or HANDGRAD_DATA) at intact IDX files, or use --dataset mnist5k"
 
@@ -25,7 +25,7 @@ class Dataset(NamedTuple):
         y_train: Training labels.
         x_test: Test inputs.
         y_test: Test labels.
-        note: One line that a person must see beside any result on this data, or "".
+        note: One line that must be shown beside any result on this data, or "".
     """
 
     name: str
@@ -37,7 +37,7 @@ class Dataset(NamedTuple):
 
 
 class DataError(Exception):
-    """Data is missing or invalid; the message is one line and says what to do."""
+    """Data is missing or invalid; the message is one line that says what to do."""
 
     def __init__(self, message: str):
         # A file name may contain a line break; the message may not.
@@ -47,5 +47,12 @@ class DataError(Exception):
     def at(
         cls, path: str | os.PathLike[str], expected: str, found: str, remedy: str = _REMEDY
     ) -> "DataError":
-        """The error about the file at `path`: what was expected, what was found, what to do."""
+        """Builds the error about a file.
+
+        Args:
+            path: The file.
+            expected: What should have been in it.
+            found: What was in it.
+            remedy: What to do.
+        """
         return cls(f"{os.fspath(path)}: expected {expected}, found {found}; {remedy}")

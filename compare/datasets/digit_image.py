@@ -1,7 +1,8 @@
-"""A picture of a digit, as MNIST would have it: white on black, 20 pixels tall, centred in 28×28.
+"""Reads a picture of a digit and prepares it as MNIST's images were prepared.
 
-MNIST's own pictures were scaled to fit a 20×20 box and placed so that the centre of their mass is
-in the middle (LeCun et al. 1998, §III-A); a network has seen no others.
+Those are white on black, scaled to fit a box of 20×20 pixels, and placed in 28×28 so that their
+centre of mass is in the middle (LeCun et al. 1998, §III-A). A network trained on them knows no
+others.
 """
 
 from pathlib import Path
@@ -9,22 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from compare.datasets import DataError
+from compare.datasets.dataset import DataError
 
 __all__ = ["read"]
 
 _SIDE, _BOX = 28, 20
 _INK = 0.1
-"""What is brighter than this belongs to the digit."""
+"""A pixel that is brighter than this belongs to the digit."""
 
 
 def read(path: Path) -> np.ndarray:
-    """The picture in the file, (784,) float32 from 0 to 1.
+    """Reads the picture in a file.
 
-    Dark ink on light paper is inverted. One of 28×28 pixels is otherwise taken as it is.
+    Dark ink on light paper is inverted. A picture of 28×28 pixels is not scaled or moved.
+
+    Returns:
+        (784,) float32 from 0, the paper, to 1, the ink.
 
     Raises:
-        DataError: Pillow is not installed, the file is no picture, or there is nothing on it.
+        DataError: Pillow is not installed, the file is no picture, or all of it has one colour.
     """
     try:
         from PIL import Image
@@ -52,14 +56,14 @@ def read(path: Path) -> np.ndarray:
 
 
 def _scaled(image: Any, pixels: np.ndarray) -> np.ndarray:
-    """The digit, its longer side as long as the box."""
+    """Scales the digit so that its longer side is as long as the box."""
     height, width = (max(1, round(_BOX * n / max(pixels.shape))) for n in pixels.shape)
     small = image.fromarray(np.rint(255 * pixels).astype(np.uint8)).resize((width, height))
     return np.asarray(small, np.float32) / 255
 
 
 def _centred(digit: np.ndarray) -> np.ndarray:
-    """The digit on black, its centre of mass in the middle, as far as it fits."""
+    """Places the digit on black, with its centre of mass in the middle as far as it fits."""
     height, width = digit.shape
     rows, columns = digit.sum(axis=1), digit.sum(axis=0)
     middle = (_SIDE - 1) / 2

@@ -1,4 +1,4 @@
-"""Opens a data file, plain or gzip, so that whatever is wrong with it becomes a `DataError`."""
+"""Opens data files, plain or gzip; whatever is wrong with one becomes a `DataError`."""
 
 import gzip
 import os
@@ -17,17 +17,17 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @contextmanager
 def open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Opens `path` for reading and unpacks gzip, which its first two bytes tell, not its name.
+    """Opens `path` for reading; gzip, recognised by its first two bytes, is unpacked.
 
-    The stream unpacks as it is read, so a caller that asks for a bounded number of bytes holds no
-    more than that, whatever the file would inflate to. Reading up to the end checks gzip's CRC.
+    The stream unpacks as it is read: a caller that asks for so many bytes gets no more, whatever
+    the whole file would inflate to. Reading up to the end checks gzip's CRC.
 
     Yields:
         The stream of unpacked bytes.
 
     Raises:
-        DataError: Missing, no regular file, unreadable, or (also later, while the body of the
-            `with` reads) truncated or corrupt gzip.
+        DataError: The file is missing, not a regular file, or unreadable; or it is truncated or
+            corrupt gzip, which may show only while the body of the `with` reads.
     """
     try:
         _require_regular_file(path)

