@@ -1,7 +1,7 @@
-"""Several devices at the same batch: its rows are shared out, everything else is on all of them.
+"""Shares the rows of a batch among several devices, and keeps everything else on all of them.
 
-The code of a step is the same for one device and for many. XLA reads the sharding of the batch and
-puts the sum over devices where the mean over the batch is, in either gradient.
+The code of a step is the same for one device and for many. XLA reads how the batch is sharded, and
+inserts a sum over devices where either gradient takes the mean over the batch.
 """
 
 from typing import Any
@@ -14,14 +14,14 @@ from compare.trees import with_keys, without_keys
 __all__ = ["BATCH", "make_mesh", "replicate", "replicated", "share_rows"]
 
 BATCH = "batch"
-"""The mesh's one axis."""
+"""The name of the only axis of a mesh."""
 
 
 def make_mesh(count: int) -> Mesh:
-    """The first `count` devices of all processes, in a row.
+    """Builds a mesh of one axis from the first `count` devices of all processes.
 
     Raises:
-        ValueError: there are not so many.
+        ValueError: `count` is not positive, or jax has fewer devices.
     """
     devices = jax.devices()
     if not 1 <= count <= len(devices):
@@ -30,9 +30,13 @@ def make_mesh(count: int) -> Mesh:
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
-    """The arrays of a tree on every device of the mesh; on jax's own choice without one.
+    """Copies the arrays of a tree to every device of the mesh, or to jax's default device.
 
-    Every process has the same numbers; jax checks that.
+    Every process must give the same numbers; jax checks that.
+
+    Args:
+        tree: arrays on the host or on a device, and random keys.
+        mesh: None for the default device.
     """
     if mesh is None:
         return jax.device_put(tree)
@@ -41,17 +45,26 @@ def replicate(tree: Any, mesh: Mesh | None) -> Any:
 
 
 def replicated(tree: Any, mesh: Mesh | None) -> Any:
-    """The same for what is computed under `jit`."""
+    """Keeps arrays that are computed under `jit` on every device of the mesh.
+
+    Args:
+        tree: traced arrays.
+        mesh: None leaves them as they are.
+    """
     if mesh is None:
         return tree
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def share_rows(batch: Any, mesh: Mesh | None) -> Any:
-    """The rows of a batch shared out evenly, for use under `jit`.
+    """Shares the rows of a batch out evenly among the devices, for use under `jit`.
 
-    What the devices do not divide is computed whole by each of them, so that a mean is always that
-    of the batch's own rows.
+    If the number of rows is no multiple of the number of devices, each device computes the whole
+    batch. No row is padded or dropped, so that a mean is always over the rows of the batch.
+
+    Args:
+        batch: arrays whose first axis is the rows.
+        mesh: None leaves the batch as it is.
     """
     if mesh is None or len(jax.tree.leaves(batch)[0]) % mesh.size:
         return replicated(batch, mesh)

@@ -1,7 +1,7 @@
-"""A whole training: epoch after epoch, with a look at it after every few of them.
+"""Trains epoch after epoch, and takes a look at the training after every few epochs.
 
-A look is one row of the history, a chance to save the state, and the question whether all numbers
-are finite. Between two looks nothing waits for the device.
+A look adds a row to the history, checks that all numbers are finite, and hands the state to the
+caller, who may save it. Between two looks the host does not wait for the device.
 """
 
 import math
@@ -25,12 +25,12 @@ class Trainer(NamedTuple):
     """What one or both sides train with.
 
     Attributes:
-        epoch: `epoch(state, x, y) -> (state, losses, gaps)`; losses by method, (steps,) each; gaps
-            between two sides, or ().
-        sides: `sides(state)`: the state of each method.
+        epoch: `epoch(state, x, y) -> (state, losses, gaps)`: the losses by method, (steps,) each,
+            and the `Gaps` between the two sides, or () where one side trains.
+        sides: `sides(state) -> {method: state of that side}`.
         evaluate: `evaluate(params, model_state, x, y) -> (loss, accuracy)`.
-        replays: of each method, as `nonfinite.make_replay` makes them.
-        learning_rate: `learning_rate(opt_state, step)`.
+        replays: the replay of each method, see `nonfinite.make_replay`.
+        learning_rate: `learning_rate(opt_state, step) -> rate` of the step that starts there.
     """
 
     epoch: Callable[[Any, Any, Any], tuple[Any, Any, Any]]
@@ -45,15 +45,16 @@ class Row(NamedTuple):
 
     Attributes:
         method: `manual` or `autodiff`.
-        epoch: how many are done.
-        step: how many are done.
-        train_loss: over all of the training data, in inference.
-        train_accuracy: the same.
-        test_loss: over all of the test data.
-        test_accuracy: the same.
+        epoch: the number of epochs done.
+        step: the number of steps done.
+        train_loss: the mean over all of the training data, in inference.
+        train_accuracy: the share of the training data that is classified right.
+        test_loss: the mean over all of the test data.
+        test_accuracy: the share of the test data that is classified right.
         learning_rate: of the next step.
-        seconds: of training since the start, without compiling and looking.
-        samples_per_second: since the last look; both sides together where both train.
+        seconds: spent on training since the start, compiling and looks left out.
+        samples_per_second: since the last look. Where both sides train, a sample counts once, and
+            the time is that of both.
     """
 
     method: str
@@ -69,12 +70,12 @@ class Row(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What there is after a few more epochs.
+    """The training after a few more epochs.
 
     Attributes:
-        state: to go on from.
-        rows: one a method; they also stand at the end of the history.
-        gaps: of the epochs since the last look, one an epoch, on the host.
+        state: the state to go on from.
+        rows: the new rows of the history, one for each method.
+        gaps: the gaps of each epoch since the last look, on the host; () where one side trains.
     """
 
     state: Any
@@ -86,7 +87,7 @@ class DivergenceError(Exception):
     """A number is not finite; the message is one line.
 
     Attributes:
-        method: whose.
+        method: the side that has the number: `manual` or `autodiff`.
         fault: the step, the leaf and the learning rate.
         last_good: the state before that step.
     """
@@ -100,7 +101,7 @@ class DivergenceError(Exception):
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """How many steps an epoch has, the smaller last one included."""
+    """Counts the steps of an epoch, the last and smaller batch included."""
     return math.ceil(rows / batch_size)
 
 
@@ -115,75 +116,95 @@ def train_epochs(
     every: int = 1,
     history: Sequence[Row] = (),
 ) -> Iterator[Look]:
-    """Trains up to so many epochs in all, and yields a look after every few of them.
-
-    A state that is not at its first step goes on where it is.
+    """Trains until `epochs` epochs are done, and takes a look after every few of them.
 
     Args:
         trainer: the functions, `epoch` compiled.
-        state: the first, or one to go on from.
+        state: where to start; the epochs that its step counter shows are not repeated.
         train_data: x and targets, on the device.
-        test_data: the same.
-        epochs: how many in all.
+        test_data: x and targets, on the device.
+        epochs: the number of epochs in all, those before `state` included.
         batch_size: rows of a step.
-        every: how many epochs between two looks.
-        history: the rows up to this state.
+        every: the number of epochs between two looks.
+        history: the rows of the looks before `state`.
+
+    Yields:
+        The looks.
 
     Raises:
         DivergenceError: a loss, a gradient or the state is not finite any more.
     """
     rows = len(train_data[0])
-    steps = steps_per_epoch(rows, batch_size)
     first = next(iter(trainer.sides(state).values()))
-    done = int(first.step) // steps
+    done = int(first.step) // steps_per_epoch(rows, batch_size)
     seconds = history[-1].seconds if history else 0.0
     while done < epochs:
         count = min(every - done % every, epochs - done)
-        began, start = state, time.perf_counter()
-        losses, gaps = [], []
-        for _ in range(count):
-            state, epoch_losses, epoch_gaps = trainer.epoch(state, *train_data)
-            losses.append(epoch_losses)
-            gaps.append(epoch_gaps)
-        jax.block_until_ready(state)
-        took = time.perf_counter() - start
+        began = state
+        state, losses, gaps, took = _timed_epochs(trainer, state, train_data, count)
         seconds, done = seconds + took, done + count
         if not all_finite((losses, dict(trainer.sides(state)))):
             raise _diverged(trainer, began, train_data, count)
-        speed = rows * count / took
-        looked_at = tuple(
-            Row(
-                method,
-                done,
-                int(side.step),
-                *_scores(trainer, side, train_data),
-                *_scores(trainer, side, test_data),
-                float(trainer.learning_rate(side.opt_state, side.step)),
-                seconds,
-                speed,
-            )
+        progress = {"epoch": done, "seconds": seconds, "samples_per_second": rows * count / took}
+        new_rows = tuple(
+            _row(trainer, method, side, train_data, test_data, **progress)
             for method, side in trainer.sides(state).items()
         )
-        yield Look(state, looked_at, tuple(jax.tree.map(np.asarray, gaps)))
+        yield Look(state, new_rows, tuple(jax.tree.map(np.asarray, gaps)))
 
 
-def _scores(trainer: Trainer, side: TrainState, data: Data) -> tuple[float, float]:
-    """Loss and accuracy on a data set."""
+def _timed_epochs(
+    trainer: Trainer, state: Any, data: Data, count: int
+) -> tuple[Any, list[Any], list[Any], float]:
+    """Trains `count` epochs; returns the state, losses and gaps by epoch, and the seconds."""
+    start = time.perf_counter()
+    losses, gaps = [], []
+    for _ in range(count):
+        state, epoch_losses, epoch_gaps = trainer.epoch(state, *data)
+        losses.append(epoch_losses)
+        gaps.append(epoch_gaps)
+    jax.block_until_ready(state)
+    return state, losses, gaps, time.perf_counter() - start
+
+
+def _row(
+    trainer: Trainer,
+    method: str,
+    side: TrainState,
+    train_data: Data,
+    test_data: Data,
+    **progress: Any,
+) -> Row:
+    train_loss, train_accuracy = _loss_and_accuracy(trainer, side, train_data)
+    test_loss, test_accuracy = _loss_and_accuracy(trainer, side, test_data)
+    return Row(
+        method=method,
+        step=int(side.step),
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        learning_rate=float(trainer.learning_rate(side.opt_state, side.step)),
+        **progress,
+    )
+
+
+def _loss_and_accuracy(trainer: Trainer, side: TrainState, data: Data) -> tuple[float, float]:
     loss, accuracy = trainer.evaluate(side.params, side.model_state, *data)
-    # A whole number are right: 9,800 of 10,000 are not 0.97999996.
+    # The accuracy is a count over a count: 9,800 of 10,000 is 0.98, and float32 has 0.97999996.
     count = jax.eval_shape(labels, data[1]).size
     return float(loss), round(float(accuracy) * count) / count
 
 
 def _diverged(trainer: Trainer, began: Any, data: Data, count: int) -> DivergenceError:
-    """Takes the last epochs again, step by step, up to the first that is not finite."""
+    """Repeats the last `count` epochs step by step, up to the first step that is not finite."""
     sides = trainer.sides(began)
     for method, side in sides.items():
         for _ in range(count):
             side, fault = trainer.replays[method](side, *data)
             if fault is not None:
                 return DivergenceError(method, fault, side)
-    # Step by step XLA may round in other places, and stay finite by a hair.
+    # Compiled step by step, XLA may round in other places, and every number may stay finite.
     method, side = next(iter(sides.items()))
     rate = float(trainer.learning_rate(side.opt_state, side.step))
     note = "loss: is not finite in the compiled epoch, and is when its steps are taken one by one"

@@ -1,4 +1,4 @@
-"""How good a classifier is: which rows are right, the confusion matrix, precision and recall."""
+"""Measures a classifier: which rows are right, the confusion matrix, precision and recall."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,9 +14,10 @@ class ClassScores(NamedTuple):
     """How good a classifier is on each class.
 
     Attributes:
-        confusion: how many rows of each class (rows) were taken for each class (columns).
-        precision: the share of right rows among those taken for the class; NaN where none was.
-        recall: the share of the class's rows that were taken for it; NaN where it has none.
+        confusion: counts, the true class down and the predicted class across.
+        precision: of each class, the share of the rows predicted as it that are right; NaN if no
+            row is predicted as it.
+        recall: of each class, the share of its rows that are predicted right; NaN if it has none.
     """
 
     confusion: list[list[int]]
@@ -25,7 +26,7 @@ class ClassScores(NamedTuple):
 
 
 def classes(logits: jax.Array) -> jax.Array:
-    """Returns the class that the logits choose: the largest, or whether a single one is > 0.
+    """Returns the predicted class: that of the largest logit. A single logit above 0 is class 1.
 
     Shapes: logits (rows, classes) -> (rows,), of sequences (rows, time, classes) -> (rows, time).
     """
@@ -35,8 +36,10 @@ def classes(logits: jax.Array) -> jax.Array:
 def labels(targets: Any) -> Any:
     """Returns the true class of each row, or of each step of a sequence.
 
-    Targets (rows,), and integers, are its number. Of floating ones the last axis is the class:
-    of length 1 it is a zero or a one, else it holds probabilities.
+    Targets of an integer dtype, or of shape (rows,), are class numbers already. The last axis of
+    other targets is the class: of length 1 it holds a zero or a one, else probabilities.
+
+    Shapes: targets (rows,), (rows, classes) or (rows, time, classes) -> (rows,) or (rows, time).
     """
     if targets.ndim == 1 or jnp.issubdtype(targets.dtype, jnp.integer):
         return targets
@@ -46,7 +49,10 @@ def labels(targets: Any) -> Any:
 
 
 def correct(logits: jax.Array, targets: Any) -> jax.Array:
-    """Tells of each row, or each step of a sequence, whether it is classified right: bool."""
+    """Tells for each row, or each step of a sequence, whether it is classified right.
+
+    Shapes: logits (rows, classes) -> bool (rows,), (rows, time, classes) -> bool (rows, time).
+    """
     truth = labels(targets)
     if truth.ndim == logits.ndim:  # Zeros and ones of an integer dtype.
         truth = truth[..., 0]
@@ -56,7 +62,13 @@ def correct(logits: jax.Array, targets: Any) -> jax.Array:
 def predicted_classes(
     predict: Callable[[Any], jax.Array], x: Any, batch_size: int = 1000
 ) -> np.ndarray:
-    """Computes the class of each row of `x`, by `predict(x) -> logits`, a batch at a time."""
+    """Computes the predicted class of each row, a batch at a time.
+
+    Args:
+        predict: `predict(x) -> logits`.
+        x: the rows.
+        batch_size: rows at a time.
+    """
     choose = jax.jit(lambda rows: classes(predict(rows)))
     batches = range(0, len(x), batch_size)
     return np.concatenate([choose(x[start : start + batch_size]) for start in batches])
@@ -67,8 +79,8 @@ def class_scores(truth: Any, predicted: Any, count: int) -> ClassScores:
 
     Args:
         truth: the true class of each row, or of each step of each sequence.
-        predicted: the class it was taken for.
-        count: how many classes there are.
+        predicted: the predicted classes, of the same shape.
+        count: the number of classes.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 

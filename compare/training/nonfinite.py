@@ -1,8 +1,8 @@
-"""Where a training went non-finite: found by taking its last epoch once more, step by step.
+"""Finds the step at which a training went non-finite, by repeating its last epoch step by step.
 
-An epoch under `lax.scan` has no time to look at every number. NaN and infinity stay once they are
-in the parameters or in the optimizer's state, so a look at the losses and at the last state shows
-whether there was any.
+To check every number at every step would slow an epoch under `lax.scan` down. A NaN or an infinity
+stays once it is in the parameters or in the optimizer's state, so that the losses and the last
+state show whether there was one; only then is the epoch repeated.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ class NonFinite(NamedTuple):
     Attributes:
         step: its number, from 1.
         leaf: the path of the first leaf with a fault, or `loss`.
-        faults: a line for each leaf that is not finite, of the gradient or else of the state that
-            it led to, and for the loss.
+        faults: one line for each leaf of the gradient that is not finite, or, if there is none,
+            for each such leaf of the state after the step; then one for the loss.
         learning_rate: of that step.
     """
 
@@ -38,7 +38,7 @@ class NonFinite(NamedTuple):
 
 @jax.jit
 def all_finite(tree: Any) -> jax.Array:
-    """Whether every floating number of a tree is finite."""
+    """Tells whether every floating number of a tree is finite."""
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
 
@@ -49,7 +49,7 @@ def make_replay(
     learning_rate: Callable[[Any, Any], Any],
     batch_size: int,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, NonFinite | None]]:
-    """An epoch that looks at every step.
+    """Makes an epoch that checks every step.
 
     Args:
         loss_and_grad: the gradient.
@@ -59,22 +59,20 @@ def make_replay(
 
     Returns:
         `replay(state, x, y) -> (state, fault)`: the state before the first step that is not finite
-        and that step, or the state after the epoch and None.
+        and its `NonFinite`, or the state after the epoch and None.
     """
     step = jax.jit(make_step(loss_and_grad, optimizer))
     gradient = jax.jit(loss_and_grad)
 
     def fault_at(state: TrainState, new: TrainState, loss: jax.Array, batch: Batch) -> NonFinite:
         _, grads = gradient(state.params, state.model_state, batch, step_key(state))
-        faults = _faults("the gradient", grads) or (
-            _faults("the update", new.params)
-            + _faults("the new statistics", new.model_state)
-            + _faults("the optimizer", new.opt_state)
+        faults = _faults_of_step(grads, new, loss)
+        return NonFinite(
+            step=int(state.step) + 1,
+            leaf=faults[0].leaf,
+            faults=tuple(fault.line for fault in faults),
+            learning_rate=float(learning_rate(state.opt_state, state.step)),
         )
-        faults += _faults("the loss", loss, "loss")
-        rate = float(learning_rate(state.opt_state, state.step))
-        leaf, lines = faults[0][0], tuple(line for _, line in faults)
-        return NonFinite(int(state.step) + 1, leaf, lines, rate)
 
     def replay(state: TrainState, x: Any, y: Any) -> tuple[TrainState, NonFinite | None]:
         order = epoch_order(state, len(x))
@@ -90,10 +88,26 @@ def make_replay(
     return replay
 
 
-def _faults(what: str, tree: Any, root: str = "") -> list[tuple[str, str]]:
-    """The path of each leaf with a number that is not finite, and a line about it."""
+class _Fault(NamedTuple):
+    """The path of a leaf that is not finite, and the line about it."""
+
+    leaf: str
+    line: str
+
+
+def _faults_of_step(grads: Any, new: TrainState, loss: jax.Array) -> list[_Fault]:
+    """Lists what is not finite: in the gradient or else in the new state, and then the loss."""
+    faults = _faults("the gradient", grads) or (
+        _faults("the update", new.params)
+        + _faults("the new statistics", new.model_state)
+        + _faults("the optimizer", new.opt_state)
+    )
+    return faults + _faults("the loss", loss, "loss")
+
+
+def _faults(what: str, tree: Any, root: str = "") -> list[_Fault]:
     return [
-        (path, line)
+        _Fault(path, line)
         for path, leaf in by_path(tree, root).items()
         if jnp.issubdtype(leaf.dtype, jnp.floating)
         for line in nonfinite_faults(what, path, np.asarray(leaf))

@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules, clipping and weight decay by name, all of them optax's."""
+"""Builds optimizers by name, with a schedule, clipping and weight decay, from optax's parts."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -16,11 +16,11 @@ _WARM_UP = 0.1
 
 
 class Optimizer(NamedTuple):
-    """One of optax's, and its learning rate.
+    """An optimizer of optax, and its learning rate.
 
     Attributes:
-        transformation: what optax makes of it.
-        learning_rate: `learning_rate(opt_state, step)`, of the step that starts there.
+        transformation: the gradient transformation, whose updates `optax.apply_updates` adds.
+        learning_rate: `learning_rate(opt_state, step) -> rate` of the step that starts there.
     """
 
     transformation: optax.GradientTransformationExtraArgs
@@ -37,18 +37,19 @@ def optimizer(
     clip: float | None = None,
     weight_decay: float | None = None,
 ) -> Optimizer:
-    """The optimizer called `name`.
+    """Builds the optimizer called `name`.
 
     Args:
         name: `adam`, `adamw`, `sgd` or `momentum` (0.9).
-        learning_rate: the largest.
-        schedule: `constant`; `cosine`, down to 0; `warmup-cosine`, up from 0 in the first tenth of
-            the steps; or `plateau`, a tenth after ten epochs without a smaller mean loss.
-        epochs: of the whole run.
-        steps_per_epoch: steps of an epoch.
-        clip: the largest global norm of a gradient; None leaves it as it is.
-        weight_decay: decoupled from the gradient in `adamw`, where it is 1e-4 if not given, and
-            added to the gradient in the others.
+        learning_rate: the highest rate of the schedule.
+        schedule: `constant`; `cosine`, which falls to 0; `warmup-cosine`, which first rises from 0
+            during a tenth of the steps; or `plateau`, which divides the rate by ten after ten
+            epochs without a smaller mean loss.
+        epochs: the number of epochs of the whole run.
+        steps_per_epoch: the number of steps of an epoch.
+        clip: the largest global norm of a gradient; None does not clip.
+        weight_decay: decoupled from the gradient in `adamw`, where it is 1e-4 if not given; added
+            to the gradient in the others.
 
     Raises:
         ValueError: there is no optimizer or schedule of that name, or a number is not positive.

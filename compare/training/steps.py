@@ -1,4 +1,4 @@
-"""Training under `jit` with any gradient and any optax optimizer.
+"""Steps, epochs and evaluations under `jit`, with any gradient and any optax optimizer.
 
 A gradient is `loss_and_grad(params, model_state, batch, key) -> ((loss, model_state), grads)`:
 derived by hand, or `jax.value_and_grad(loss, has_aux=True)`.
@@ -25,14 +25,14 @@ LossAndGrad = Callable[[Any, Any, Batch, jax.Array], tuple[tuple[jax.Array, Any]
 
 
 class TrainState(NamedTuple):
-    """All that a run changes or draws from, one pytree: with the data it determines what follows.
+    """Everything that a training changes or draws from; with the data it determines the rest.
 
     Attributes:
         params: the parameters.
-        opt_state: of the optimizer.
+        opt_state: the state of the optimizer.
         model_state: running statistics, or ().
-        key: of the whole run; every step and every epoch folds its number in.
-        step: how many steps have been taken, int32.
+        key: the random key of the whole run; every step and every epoch folds its number in.
+        step: the number of steps taken, int32.
     """
 
     params: Any
@@ -45,13 +45,13 @@ class TrainState(NamedTuple):
 def init_state(
     params: Any, model_state: Any, optimizer: optax.GradientTransformation, key: jax.Array
 ) -> TrainState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
         params: the parameters.
         model_state: running statistics, or ().
         optimizer: any of optax's.
-        key: of the whole run.
+        key: the random key of the whole run.
     """
     return TrainState(params, optimizer.init(params), model_state, key, jnp.zeros((), jnp.int32))
 
@@ -59,7 +59,7 @@ def init_state(
 def make_step(
     loss_and_grad: LossAndGrad, optimizer: optax.GradientTransformation
 ) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
-    """One step, not compiled: `step(state, batch) -> (state, loss)`."""
+    """Makes one step, not compiled: `step(state, batch) -> (state, loss)`."""
     optimizer = optax.with_extra_args_support(optimizer)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
@@ -79,15 +79,15 @@ def make_epoch(
     batch_size: int,
     mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, jax.Array]]:
-    """One pass over the data in shuffled mini-batches, compiled as one program.
+    """Makes one pass over the data in shuffled mini-batches, compiled as one program.
 
-    The state it is given is not donated: it is the last good one if this epoch goes non-finite.
+    The epoch does not donate its state, which is the last good one if the epoch goes non-finite.
 
     Args:
         loss_and_grad: the gradient.
         optimizer: any of optax's.
-        batch_size: rows of a mini-batch; what is left over is a last, smaller one.
-        mesh: devices that share each batch; one device without.
+        batch_size: rows of a mini-batch; the last one may have fewer.
+        mesh: devices that share each batch; None for one device.
 
     Returns:
         `epoch(state, x, y) -> (state, losses)`, losses (steps,).
@@ -110,18 +110,19 @@ def scan_batches(
     batch_size: int,
     mesh: Mesh | None = None,
 ) -> tuple[Any, Any]:
-    """Takes `step` through the rows in this order, for use under `jit`.
+    """Takes a step on each mini-batch of the rows in this order, for use under `jit`.
 
-    What does not fill a batch is a last, smaller one, so that a mean is that of its own rows.
+    Rows that do not fill a batch make a last, smaller one. It is not padded, so that its mean is
+    over its rows alone.
 
     Args:
         step: `step(carry, batch) -> (carry, outputs)`.
-        carry: a state.
+        carry: the first carry, such as a `TrainState`.
         order: the numbers of the rows, (rows,).
-        x: inputs.
-        y: targets.
+        x: inputs, (all rows, ...).
+        y: targets, (all rows, ...).
         batch_size: rows of a mini-batch.
-        mesh: devices that share each batch; one device without.
+        mesh: devices that share each batch; None for one device.
 
     Returns:
         The last carry, and the outputs of all steps, stacked.
@@ -129,7 +130,7 @@ def scan_batches(
     size = min(batch_size, len(order))
     full = len(order) // size * size
 
-    # Gathering batch by batch is faster than gathering the epoch at once, and needs no second copy.
+    # Gathering batch by batch is faster than the whole epoch at once, and copies no data set.
     def body(carry: Any, rows: jax.Array) -> tuple[Any, Any]:
         return replicated(step(carry, share_rows((x[rows], y[rows]), mesh)), mesh)
 
@@ -141,13 +142,13 @@ def scan_batches(
 
 
 def epoch_order(state: TrainState, rows: int) -> jax.Array:
-    """The order of the rows in the epoch that starts at this state."""
+    """Draws the order of the rows in the epoch that starts at this state, (rows,)."""
     order_key, _ = jax.random.split(state.key)
     return jax.random.permutation(jax.random.fold_in(order_key, state.step), rows)
 
 
 def step_key(state: TrainState) -> jax.Array:
-    """The key of the model's random masks in the step that starts at this state."""
+    """Derives the key of the model's random masks in the step that starts at this state."""
     _, mask_key = jax.random.split(state.key)
     return jax.random.fold_in(mask_key, state.step)
 
@@ -158,17 +159,17 @@ def make_evaluate(
     batch_size: int,
     mesh: Mesh | None = None,
 ) -> Callable[[Any, Any, Any, Any], tuple[jax.Array, jax.Array]]:
-    """Loss and accuracy over a whole data set, compiled, `batch_size` rows at a time.
+    """Makes the evaluation of a whole data set: loss and accuracy, compiled.
 
     Args:
         predict: `predict(params, model_state, x) -> logits`.
         loss: the mean loss of (logits, targets), or the name of one of `optax.losses`.
-        batch_size: rows at a time.
-        mesh: devices that share them; one device without.
+        batch_size: rows that are evaluated together.
+        mesh: devices that share them; None for one device.
 
     Returns:
-        `evaluate(params, model_state, x, y) -> (loss, accuracy)`, the loss as a mean over all rows
-        and the accuracy over all that is classified: rows, or every step of every sequence.
+        `evaluate(params, model_state, x, y) -> (loss, accuracy)`: the mean loss over all rows, and
+        the share of rows, or of steps of sequences, that are classified right.
     """
     mean_loss = _mean_of(loss) if isinstance(loss, str) else loss
 

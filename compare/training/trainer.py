@@ -1,4 +1,4 @@
-"""The functions that one training needs, for one gradient or for both in step."""
+"""Puts together the functions that a training needs, for one gradient or for both in step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _Epoch = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
 _Sides = Callable[[Any], Mapping[str, TrainState]]
 
 EVALUATED_AT_ONCE = 1000
-"""Rows of a data set that are evaluated together."""
+"""The number of rows of a data set that are evaluated together."""
 
 
 def make_trainer(
@@ -29,7 +29,7 @@ def make_trainer(
     batch_size: int,
     mesh: Mesh | None = None,
 ) -> Trainer:
-    """The functions of a training.
+    """Makes the functions of a training.
 
     Args:
         gradients: by method: `manual`, `autodiff`, or both, which are then trained in step.
@@ -37,7 +37,7 @@ def make_trainer(
         criterion: `criterion(logits, targets) -> loss`.
         optimizer: with its learning rate.
         batch_size: rows of a step.
-        mesh: devices that share each batch; one device without.
+        mesh: devices that share each batch; None for one device.
     """
     transformation = optimizer.transformation
     settings = transformation, batch_size, mesh
@@ -88,21 +88,24 @@ def first_state(
     key: jax.Array,
     seed: int = 0,
 ) -> Any:
-    """What the trainer of these gradients starts from.
+    """Returns the state from which the trainer of these gradients starts.
 
     Args:
         gradients: as for `make_trainer`.
         params: the parameters.
         model_state: running statistics, or ().
         optimizer: with its learning rate.
-        key: of the whole run.
-        seed: of the moves by one unit in the last place, where both train.
+        key: the random key of the whole run.
+        seed: of the perturbations by one unit in the last place, where both sides train.
+
+    Returns:
+        A `TrainState`, or a `Pair` where both sides train.
     """
     state = init_state(params, model_state, optimizer.transformation, key)
     return state if len(gradients) == 1 else init_pair(state, seed)
 
 
 def compiled(trainer: Trainer, state: Any, *data: Any) -> Trainer:
-    """The trainer with its epoch compiled ahead of time, for this state and these x and targets."""
+    """Compiles the epoch of a trainer ahead of time, for this state and these x and targets."""
     epoch: Any = trainer.epoch
     return trainer._replace(epoch=epoch.lower(state, *data).compile())

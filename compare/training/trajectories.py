@@ -1,9 +1,10 @@
-"""Two trainings in step, by hand and by `jax.grad`: do they part like chaos, or like a mistake?
+"""Trains with both gradients in step, and judges whether they part by rounding or by a mistake.
 
-The same start, the same batches, and still two trajectories: every step rounds, and training
-magnifies what was rounded. The yardstick is what `jax.grad` does to itself: a few more of its own
-trajectories, each from parameters moved by one unit in the last place. Rounding alone makes manual
-part from autodiff no faster than those part from it; a wrong gradient does.
+From the same start and on the same batches, the two trajectories still differ: every step rounds,
+and training magnifies rounding errors. The yardstick is how `jax.grad` parts from itself: a few
+more of its trajectories start from parameters that are perturbed by one unit in the last place.
+By rounding alone, manual parts from autodiff no faster than the perturbed trajectories do; by a
+wrong gradient it parts faster.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,15 +30,16 @@ __all__ = ["Gaps", "Pair", "Parting", "init_pair", "joined", "judge_parting", "m
 
 DRAWS = 4
 LIMIT = student_factor(DRAWS)
-"""How much faster than its yardstick a leaf may part, the spread of DRAWS trajectories."""
+"""How far a leaf may be from autodiff's, over the spread of DRAWS perturbed trajectories."""
 
 
 class Pair(NamedTuple):
-    """Both trainings.
+    """The states of both trainings.
 
     Attributes:
-        manual: by hand.
-        autodiff: by `jax.grad`, stacked: the trajectory itself and those that were moved.
+        manual: the training by hand.
+        autodiff: the training by `jax.grad`, stacked on a new first axis: its own trajectory, then
+            the perturbed ones.
     """
 
     manual: TrainState
@@ -45,18 +47,18 @@ class Pair(NamedTuple):
 
     @property
     def sides(self) -> tuple[TrainState, TrainState]:
-        """The states of manual and of autodiff, without those that were moved."""
+        """Returns the states of manual and of autodiff, the perturbed ones left out."""
         return self.manual, jax.tree.map(lambda leaf: leaf[0], self.autodiff)
 
 
 class Gaps(NamedTuple):
-    """Distances of parameters from those of autodiff, one row a step, one column a leaf.
+    """How far parameters are from those of autodiff, at each step and in each leaf.
 
     Attributes:
-        manual: of manual's, the Euclidean norm over the leaf, (steps, leaves).
-        moved: of those that were moved, (steps, draws, leaves).
-        size: the norm of autodiff's leaf itself, (steps, leaves).
-        unit: of one unit in the last place, relative to the size, (steps,).
+        manual: the distance of manual's parameters, a Euclidean norm, (steps, leaves).
+        moved: the distance of the perturbed parameters, (steps, draws, leaves).
+        size: the norm of autodiff's parameters, (steps, leaves).
+        unit: one unit in the last place, relative to the size, (steps,).
     """
 
     manual: Any
@@ -66,26 +68,26 @@ class Gaps(NamedTuple):
 
     @property
     def total(self) -> np.ndarray:
-        """Manual's distance over all leaves, relative to the size of the parameters, (steps,)."""
+        """Returns manual's distance over all leaves, relative to the parameters' size, (steps,)."""
         return _norms(self.manual) / _norms(self.size)
 
     @property
     def spread(self) -> np.ndarray:
-        """The same for those that were moved, root mean square over the draws, (steps,)."""
+        """Returns the same of the perturbed parameters, root mean square over draws, (steps,)."""
         draws = _norms(self.moved)
         return np.sqrt((draws**2).mean(axis=1)) / _norms(self.size)
 
 
 class Parting(NamedTuple):
-    """What the distances say.
+    """The judgement on the distances between the two trainings.
 
     Attributes:
         verdict: `identical` to the last bit, `chaos` or `defect`.
-        identical_steps: how many steps both were the same to the last bit.
-        onset: the first step at which the distance is more than is allowed, from 1; None if none.
-        step: the one where the distance is largest against what is allowed, from 1.
-        leaf: the path of the leaf in which it is.
-        excess: the distance there over what is allowed; above 1 is a defect.
+        identical_steps: the number of steps after which both were the same to the last bit.
+        onset: the first step, from 1, at which a distance exceeds the limit; None if none does.
+        step: the step, from 1, at which a distance is largest relative to its limit.
+        leaf: the path of the leaf with that distance.
+        excess: that distance over its limit; above 1 is a defect.
     """
 
     verdict: Literal["identical", "chaos", "defect"]
@@ -97,11 +99,11 @@ class Parting(NamedTuple):
 
 
 def init_pair(state: TrainState, seed: int = 0) -> Pair:
-    """Both trainings before their first step.
+    """Returns both trainings before their first step.
 
     Args:
         state: where both start.
-        seed: of the moves.
+        seed: of the perturbations.
     """
     keys = jax.random.split(jax.random.key(seed), DRAWS)
     moved = [state._replace(params=_perturbed(state.params, key)) for key in keys]
@@ -115,14 +117,14 @@ def make_pair_epoch(
     batch_size: int,
     mesh: Mesh | None = None,
 ) -> Callable[[Pair, Any, Any], tuple[Pair, tuple[jax.Array, jax.Array], Gaps]]:
-    """One epoch of both on the same batches, compiled.
+    """Makes one epoch of both trainings on the same batches, compiled.
 
     Args:
         manual: the gradient by hand.
         autodiff: the gradient by `jax.grad`.
         optimizer: any of optax's.
-        batch_size: rows of a mini-batch; what is left over is a last, smaller one.
-        mesh: devices that share each batch; one device without.
+        batch_size: rows of a mini-batch; the last one may have fewer.
+        mesh: devices that share each batch; None for one device.
 
     Returns:
         `epoch(pair, x, y) -> (pair, (manual's losses, autodiff's losses), gaps)`.
@@ -131,7 +133,7 @@ def make_pair_epoch(
 
     def step(pair: Pair, batch: Batch) -> tuple[Pair, Any]:
         by_hand, loss = manual_step(pair.manual, batch)
-        # One after the other and not under vmap, which would round in other places.
+        # One trajectory after the other: vmap would round in other places than manual's step.
         machine, losses = jax.lax.map(lambda state: autodiff_step(state, batch), pair.autodiff)
         return Pair(by_hand, machine), ((loss, losses[0]), _gaps(by_hand.params, machine.params))
 
@@ -145,17 +147,18 @@ def make_pair_epoch(
 
 
 def judge_parting(gaps: Gaps, paths: Sequence[str]) -> Parting:
-    """Whether manual parts from autodiff faster than autodiff parts from itself.
+    """Judges whether manual parts from autodiff faster than autodiff parts from itself.
 
-    A leaf may be LIMIT times as far away as those that were moved have been so far, and as one unit
-    in the last place. One that is further may have leapt by chance: `parting_check` tells.
+    The limit of a leaf's distance is LIMIT times the spread of the perturbed trajectories so far,
+    or LIMIT units in the last place if that is more. A leaf beyond its limit may have leapt there
+    by chance, which `compare.experiments.parting` tells.
 
     Args:
         gaps: of all steps.
         paths: of the leaves.
     """
-    manual, moved, size = (np.asarray(a, np.float64) for a in gaps[:3])
-    moved = np.nan_to_num(moved, nan=np.inf)
+    manual, size = np.asarray(gaps.manual, np.float64), np.asarray(gaps.size, np.float64)
+    moved = np.nan_to_num(np.asarray(gaps.moved, np.float64), nan=np.inf)
     spread = np.maximum.accumulate(np.sqrt((moved**2).mean(axis=1)), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = manual / (LIMIT * np.maximum(spread, np.asarray(gaps.unit)[:, None] * size))
@@ -175,12 +178,12 @@ def judge_parting(gaps: Gaps, paths: Sequence[str]) -> Parting:
 
 
 def joined(gaps: Sequence[Gaps]) -> Gaps:
-    """Joins the gaps of several epochs as if they were one."""
+    """Joins the gaps of several epochs, as if those were one epoch."""
     return Gaps(*(np.concatenate(parts) for parts in zip(*gaps, strict=True)))
 
 
 def _perturbed(params: Any, key: jax.Array) -> Any:
-    """Each number one unit in its last place up or down, at random."""
+    """Moves each number by one unit in its last place, up or down at random."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
     return jax.tree.unflatten(
@@ -193,13 +196,14 @@ def _perturbed(params: Any, key: jax.Array) -> Any:
 
 
 def _gaps(manual: Any, autodiff: Any) -> Gaps:
-    own = [leaf[0] for leaf in jax.tree.leaves(autodiff)]
-    by_hand, moved = jax.tree.leaves(manual), [leaf[1:] for leaf in jax.tree.leaves(autodiff)]
+    stacked = jax.tree.leaves(autodiff)
+    ours, theirs, moved = jax.tree.leaves(manual), [s[0] for s in stacked], [s[1:] for s in stacked]
+    distances = [jax.vmap(_norm)(m - p) for m, p in zip(moved, theirs, strict=True)]
     return Gaps(
-        manual=jnp.stack([_norm(m - p) for m, p in zip(by_hand, own, strict=True)]),
-        moved=jnp.stack([jax.vmap(_norm)(q - p) for q, p in zip(moved, own, strict=True)], axis=-1),
-        size=jnp.stack([_norm(p) for p in own]),
-        unit=jnp.asarray(max(jnp.finfo(p.dtype).eps for p in own), float),
+        manual=jnp.stack([_norm(m - p) for m, p in zip(ours, theirs, strict=True)]),
+        moved=jnp.stack(distances, axis=-1),
+        size=jnp.stack([_norm(p) for p in theirs]),
+        unit=jnp.asarray(max(jnp.finfo(p.dtype).eps for p in theirs), float),
     )
 
 
