@@ -1,4 +1,4 @@
-"""Derivations, as the docstrings of hand-derived functions have them."""
+"""Collects derivations from the docstrings of hand-derived functions."""
 
 import inspect
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ class Derivation(NamedTuple):
 
     Attributes:
         rule: its name.
-        about: the docstring of the rule's module, with its legend; "" of a model.
-        fwd: the docstring of the forward pass; of a model that of its module.
-        bwd: the docstring of the backward pass; of a model that of `loss_and_grad`.
+        about: for a rule, the docstring of its module, with the legend; for a model, "".
+        fwd: for a rule, the docstring of its forward pass; for a model, that of its module.
+        bwd: for a rule, the docstring of its backward pass; for a model, that of `loss_and_grad`.
     """
 
     rule: str
@@ -37,8 +37,8 @@ def of_model(module: Any) -> Derivation:
 
 
 def each_once(derivations: Iterable[Derivation]) -> list[dict[str, str]]:
-    """Turns derivations into what JSON holds, in their order, and leaves repeated ones out."""
-    return [own._asdict() for own in dict.fromkeys(derivations)]
+    """Turns derivations into dictionaries for JSON, in the order given, each of them once."""
+    return [derivation._asdict() for derivation in dict.fromkeys(derivations)]
 
 
 def _docstring(documented: Any) -> str:

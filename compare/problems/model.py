@@ -1,4 +1,4 @@
-"""A model on both sides, with one signature for all: what needs no state or key ignores it."""
+"""Models on both sides, all with the same signatures: one without state or masks ignores them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,9 +21,9 @@ class Example(NamedTuple):
     Attributes:
         x: shape and dtype of the inputs; an image is (height, width, channels), a sequence
             (time, features).
-        target: shape and dtype of what the loss compares with: of an integer dtype class numbers,
-            else values from 0 to 1.
-        classes: how many classes there are; 2 where the target is no class number.
+        target: shape and dtype of the target: class numbers if the dtype is an integer, else values
+            from 0 to 1.
+        classes: the number of classes; 2 if the target is not a class number.
     """
 
     x: jax.ShapeDtypeStruct
@@ -31,7 +31,7 @@ class Example(NamedTuple):
     classes: int = 2
 
     def draw(self, seed: int, rows: int) -> Batch:
-        """Draws a batch: inputs from the standard normal distribution, targets uniformly."""
+        """Draws a batch: normal inputs (rows, *x.shape), uniform targets (rows, *target.shape)."""
         rng = np.random.default_rng(seed)
         x = rng.standard_normal((rows, *self.x.shape))
         targets = rng.integers(0, self.classes, (rows, *self.target.shape))
@@ -43,15 +43,15 @@ class Model(NamedTuple):
 
     Attributes:
         name: `mlp`, `regularised-mlp` or `cnn`.
-        settings: the model in words: its sizes and what is in between.
+        settings: the model in words: its sizes, activation and other layers.
         example: one row of its data.
         init: `init(key) -> (params, state)`, the same on both sides; state may be ().
         manual: `manual(params, state, batch, key) -> ((loss, state), grads)`, derived by hand.
         loss: `loss(params, state, batch, key) -> (loss, state)`, for `jax.grad`.
         predict: `predict(params, state, x) -> logits`, in inference.
         criterion: `criterion(logits, targets) -> loss`, the mean over the rows.
-        with_hidden: `with_hidden(widths) -> Model`, the same with hidden layers of these widths.
-        derivations: of the model and of each rule in it.
+        with_hidden: `with_hidden(widths) -> Model`: this model with hidden layers of these widths.
+        derivations: those of the model and of each rule in it.
     """
 
     name: str
@@ -66,20 +66,20 @@ class Model(NamedTuple):
     derivations: tuple[Derivation, ...] = ()
 
     def draw(self, seed: int, rows: int) -> Batch:
-        """Draws a batch that the model takes; see `Example.draw`."""
+        """Draws a batch for the model; see `Example.draw`."""
         return self.example.draw(seed, rows)
 
     def draw_point(self, seed: int, rows: int) -> tuple[Any, Any, Batch, jax.Array]:
-        """Draws parameters, state, a batch and a key: what both sides take."""
+        """Draws parameters, state, a batch and a key: the arguments of `manual` and of `loss`."""
         key, mask_key = jax.random.split(jax.random.key(seed))
         params, state = jax.jit(self.init)(key)
         return params, state, self.draw(seed, rows), mask_key
 
 
 def targets_of(logits: int) -> tuple[jax.ShapeDtypeStruct, int]:
-    """Returns the target of a classifier with so many logits, and how many classes that is.
+    """Returns the target of a classifier with so many logits, and its number of classes.
 
-    A single logit has zeros and ones for its target, several have class numbers.
+    A single logit has targets of zeros and ones, shape (1,); several have class numbers, shape ().
     """
     if logits == 1:
         return jax.ShapeDtypeStruct((1,), jnp.float32), 2
@@ -89,8 +89,8 @@ def targets_of(logits: int) -> tuple[jax.ShapeDtypeStruct, int]:
 def idiom(loss: str | Rule) -> str | Callable[..., Any]:
     """Returns the loss for the side that `jax.grad` differentiates.
 
-    A name stands for optax's loss. Of a rule it is the forward pass, without the rule's own
-    derivative.
+    The name of a loss is returned as it is, and means optax's. A rule is replaced by its forward
+    pass, so that `jax.grad` does not use the rule's own backward pass.
     """
     if isinstance(loss, str):
         return loss

@@ -1,4 +1,4 @@
-"""One model on one batch of data."""
+"""Problems: one model on one batch of data, and how a model is trained."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +22,10 @@ class Recipe(NamedTuple):
         epochs: passes over the data.
         batch: rows of a step.
         optimizer: its name.
-        learning_rate: the largest.
+        learning_rate: the highest rate of the schedule.
         schedule: its name.
-        clip: the largest global norm of a gradient; None leaves it as it is.
-        weight_decay: None for the optimizer's own.
+        clip: the largest global norm of a gradient; None does not clip.
+        weight_decay: None for the optimizer's default.
     """
 
     epochs: int
@@ -38,12 +38,12 @@ class Recipe(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """All that a problem is: its data, its models, and how each is trained.
+    """The definition of a problem: its data, its models, and how each is trained.
 
     Attributes:
         data: `data(seed, data_dir, dataset) -> Dataset`.
         trained: each model with its recipe, the plainest first.
-        picture: (height, width) of a row that is a picture; None where rows are none.
+        picture: (height, width) of a row that is a picture; None if rows are not pictures.
     """
 
     data: Callable[[int, str | os.PathLike[str] | None, DatasetName | None], Dataset]
@@ -52,12 +52,12 @@ class Definition(NamedTuple):
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The models, the plainest first."""
+        """Returns the models, the plainest first."""
         return tuple(model for model, _ in self.trained)
 
     @property
     def recipes(self) -> Mapping[str, Recipe]:
-        """How each model is trained where nobody says otherwise, by the model's name."""
+        """Returns the default recipe of each model, by the model's name."""
         return {model.name: recipe for model, recipe in self.trained}
 
 
@@ -67,12 +67,13 @@ class Problem(NamedTuple):
     Attributes:
         name: `xor`, `mnist` or `classification`.
         model: the model on both sides.
-        data: all of the data, as the model takes it; `data.name` is `mnist5k` where it is that.
+        data: all of the data, its rows in the shape that the model takes. `data.name` is `mnist5k`
+            if the problem `mnist` got only the subset.
         params: the parameters, float32.
-        state: of the model: running statistics, or ().
+        state: the state of the model: running statistics, or ().
         batch: (x, targets), rows are examples.
         key: of the model's random masks.
-        picture: (height, width) of a row that is a picture; None where rows are none.
+        picture: (height, width) of a row that is a picture; None if rows are not pictures.
     """
 
     name: str

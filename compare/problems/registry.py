@@ -1,4 +1,4 @@
-"""Every problem: one entry has its data, its models and how each is trained."""
+"""Lists every problem, one entry each, and loads it by its name."""
 
 import os
 from collections.abc import Sequence
@@ -23,7 +23,10 @@ PROBLEMS: dict[str, Definition] = {
     "xor": Definition(
         data=lambda seed, data_dir, dataset: xor.load(),
         trained=[
-            (mlp((2, 4, 1), "leaky_relu", _BINARY), Recipe(1000, batch=4, learning_rate=1e-2)),
+            (
+                mlp((2, 4, 1), "leaky_relu", _BINARY),
+                Recipe(epochs=1000, batch=4, learning_rate=1e-2),
+            ),
         ],
     ),
     "mnist": Definition(
@@ -31,15 +34,29 @@ PROBLEMS: dict[str, Definition] = {
         trained=[
             (
                 mlp((784, 128, 64, 10), "relu", _CLASSES),
-                Recipe(8, 128, "adamw", 4e-3, "warmup-cosine", weight_decay=0.2),
+                Recipe(
+                    epochs=8,
+                    batch=128,
+                    optimizer="adamw",
+                    learning_rate=4e-3,
+                    schedule="warmup-cosine",
+                    weight_decay=0.2,
+                ),
             ),
             (
                 regularised_mlp((784, 256, 128, 64, 10), _CLASSES),
-                Recipe(8, 128, schedule="cosine"),
+                Recipe(epochs=8, batch=128, schedule="cosine"),
             ),
             (
                 cnn((28, 28, 1), (16, 32), 10, _CLASSES),
-                Recipe(5, 64, "adamw", 4e-3, "warmup-cosine", weight_decay=0.05),
+                Recipe(
+                    epochs=5,
+                    batch=64,
+                    optimizer="adamw",
+                    learning_rate=4e-3,
+                    schedule="warmup-cosine",
+                    weight_decay=0.05,
+                ),
             ),
         ],
         picture=(28, 28),
@@ -47,20 +64,30 @@ PROBLEMS: dict[str, Definition] = {
     "classification": Definition(
         data=lambda seed, data_dir, dataset: classification.load(seed),
         trained=[
-            (mlp((10, 8, 4, 1), "sigmoid", _BINARY), Recipe(100, 32, learning_rate=1e-2)),
+            (
+                mlp((10, 8, 4, 1), "sigmoid", _BINARY),
+                Recipe(epochs=100, batch=32, learning_rate=1e-2),
+            ),
             (
                 regularised_mlp((10, 8, 4, 1), _BINARY),
-                Recipe(100, 64, "adamw", schedule="cosine", clip=1.0, weight_decay=1e-4),
+                Recipe(
+                    epochs=100,
+                    batch=64,
+                    optimizer="adamw",
+                    schedule="cosine",
+                    clip=1.0,
+                    weight_decay=1e-4,
+                ),
             ),
         ],
     ),
 }
-"""Every problem, by the name that the command line knows it by."""
+"""Every problem, by its name on the command line."""
 
 if TYPE_CHECKING:
     ProblemName = str
     ModelName = str
-else:  # The choices of the command line are the names of the entries.
+else:  # The command line offers the names of the entries as choices.
     ProblemName = Literal[tuple(PROBLEMS)]
     ModelName = Literal[tuple(dict.fromkeys(m.name for p in PROBLEMS.values() for m in p.models))]
 
@@ -80,11 +107,11 @@ def load(
     Args:
         name: one of PROBLEMS.
         model: the name of one of its models.
-        hidden: the widths of its hidden layers, where not its own.
-        batch: how many rows; a data set with fewer gives all it has.
-        seed: of the parameters, of the choice and of random masks.
-        data_dir: where MNIST's IDX files are.
-        dataset: forces MNIST or its subset.
+        hidden: the widths of its hidden layers; None for the model's own.
+        batch: the number of rows; if the data set has fewer, all of them.
+        seed: of the parameters, of the choice of rows and of random masks.
+        data_dir: the folder with MNIST's IDX files.
+        dataset: forces MNIST or its subset; None for the first that can be had.
 
     Raises:
         DataError: the data are missing or invalid.
@@ -98,7 +125,16 @@ def load(
     params, state = jax.jit(chosen.init)(key)
     order = np.random.default_rng(seed).permutation(len(data.x_train))[:batch]
     rows = data.x_train[order], data.y_train[order]
-    return Problem(name, chosen, data, params, state, rows, mask_key, PROBLEMS[name].picture)
+    return Problem(
+        name=name,
+        model=chosen,
+        data=data,
+        params=params,
+        state=state,
+        batch=rows,
+        key=mask_key,
+        picture=PROBLEMS[name].picture,
+    )
 
 
 def choose(name: str, model: str = "mlp", hidden: Sequence[int] | None = None) -> Model:
@@ -107,7 +143,7 @@ def choose(name: str, model: str = "mlp", hidden: Sequence[int] | None = None) -
     Args:
         name: one of PROBLEMS.
         model: the name of one of its models.
-        hidden: the widths of its hidden layers, where not its own.
+        hidden: the widths of its hidden layers; None for the model's own.
 
     Raises:
         ValueError: there is no such problem or model, or a width is not positive.
@@ -125,7 +161,7 @@ def choose(name: str, model: str = "mlp", hidden: Sequence[int] | None = None) -
 
 
 def _shaped(data: Dataset, model: Model) -> Dataset:
-    """The data with each row as the model takes it."""
+    """Gives each row of the data the shape that the model takes."""
     shape = model.example.x.shape
     return data._replace(
         x_train=data.x_train.reshape(-1, *shape), x_test=data.x_test.reshape(-1, *shape)

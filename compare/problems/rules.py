@@ -1,4 +1,4 @@
-"""What is compared with what, rule by rule: a hand-derived rule beside the idiom of jax.nn."""
+"""Lists every hand-derived rule with its reference in the idiom of jax.nn, at several sizes."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,9 +26,9 @@ class RuleProblem(NamedTuple):
     Attributes:
         rule: the rule, its settings bound.
         name: its name, with its settings.
-        size: of its inputs, in words.
+        size: the size of its inputs, in words.
         reference: `reference(*inputs) -> out`, in the idiom of jax.nn and optax.
-        draw: `draw(seed) -> inputs`, floating ones in float32.
+        draw: `draw(seed) -> inputs`; floating inputs are float32.
     """
 
     rule: Rule
@@ -39,7 +39,7 @@ class RuleProblem(NamedTuple):
 
 
 def _normal(*shapes: Shape) -> Draw:
-    """Standard normal entries: an input for each shape."""
+    """Draws standard normal inputs, one of each shape."""
 
     def draw(seed: int) -> tuple[Any, ...]:
         rng = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def _entry(
     label: str = "",
     **settings: Any,
 ) -> list[RuleProblem]:
-    """A rule beside its idiom, at several sizes."""
+    """Pairs a rule with its reference, at several sizes."""
     name = f"{rule.__name__} {label}".strip()
     bound = rule.bind(**settings) if settings else rule
     other = partial(reference, **settings) if settings else reference
@@ -64,7 +64,7 @@ def _entry(
 
 
 def _matrices(*extra: Callable[[Shape], Shape], rows: int = 1024) -> Sizes:
-    """Sizes for a rule of a matrix and of arrays whose shapes follow from its own."""
+    """Returns sizes for a rule of a matrix and of arrays whose shapes follow from the matrix's."""
     shapes = ((64, 128), (rows, 512))
     return [(f"{n}×{c}", _normal((n, c), *(follow((n, c)) for follow in extra))) for n, c in shapes]
 
@@ -77,7 +77,7 @@ _IMAGES = ((32, 14, 14, 32), (128, 28, 28, 16))
 
 
 def _images(*extra: Callable[[Shape], Shape]) -> Sizes:
-    """Sizes for a rule of images."""
+    """Returns sizes for a rule of images and of arrays whose shapes follow from the images'."""
     return [
         ("×".join(map(str, shape)), _normal(shape, *(follow(shape) for follow in extra)))
         for shape in _IMAGES
@@ -93,7 +93,7 @@ def _positive_last(draw: Draw) -> Draw:
 
 
 def _convolutions() -> Sizes:
-    """A first layer of few channels, a second one, and one as large as in ResNets."""
+    """Returns sizes: a first layer of one channel, a second layer, and a layer of a ResNet."""
     shapes = [((32, 28, 28, 1), 16), ((32, 14, 14, 16), 32), ((8, 14, 14, 64), 64)]
     return [
         ("×".join(map(str, x)) + f"→{n}", _normal(x, (3, 3, x[-1], n), (n,))) for x, n in shapes
@@ -110,7 +110,7 @@ def _tokens(count: int, vocabulary: int, width: int) -> Draw:
 
 
 def _with_targets(kind: str, n: int, classes: int) -> Draw:
-    """Logits and the targets that a loss asks for: `labels`, `probabilities` or `values`."""
+    """Draws logits and the targets of a loss: `labels`, `probabilities` or `values`."""
 
     def draw(seed: int) -> tuple[Any, ...]:
         rng = np.random.default_rng(seed)
@@ -130,7 +130,7 @@ def _with_key(draw: Draw) -> Draw:
 
 
 def _losses(kind: str) -> Sizes:
-    """Sizes for a loss whose targets are of this kind."""
+    """Returns sizes for a loss whose targets are of this kind."""
     return [(f"{n}×{c}", _with_targets(kind, n, c)) for n, c in ((64, 10), (512, 1024))]
 
 
@@ -209,10 +209,10 @@ RULES: tuple[RuleProblem, ...] = (
 
 
 def user_cnn_losses() -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
-    """`loss(params, batch)` of a CNN as a user writes it, with our max_pool and with that of JAX.
+    """Returns two losses of a CNN: with our max_pool, and with the max_pool of jax.lax.
 
-    Everything else is jax.nn and optax on both, and `jax.grad` differentiates both. The parameters
-    are those of the `cnn` of `compare.problems.registry`.
+    Both are `loss(params, batch)` as a user writes it. Everything but the pooling is jax.nn and
+    optax, and `jax.grad` differentiates both. The parameters are those of `compare.problems.cnn`.
     """
 
     def loss(max_pool: Callable[..., jax.Array], params: Any, batch: Any) -> jax.Array:

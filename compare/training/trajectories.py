@@ -73,7 +73,10 @@ class Gaps(NamedTuple):
 
     @property
     def spread(self) -> np.ndarray:
-        """Returns the same of the perturbed parameters, root mean square over draws, (steps,)."""
+        """Returns the distance of the perturbed parameters, relative like `total`, (steps,).
+
+        It is the root mean square over the draws.
+        """
         draws = _norms(self.moved)
         return np.sqrt((draws**2).mean(axis=1)) / _norms(self.size)
 

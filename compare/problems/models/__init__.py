@@ -1,1 +1,1 @@
-"""The models that problems are made of, one a file: each stands on both sides."""
+"""Builds the models of the problems on both sides, one model a file."""

@@ -1,4 +1,4 @@
-"""The convolutional network on both sides."""
+"""Builds the convolutional network on both sides."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +23,9 @@ def cnn(
 
     Args:
         image: height, width and channels of an image.
-        channels: the width of each convolution.
-        n_out: how many logits.
-        loss: its name, or a rule of (logits, targets).
+        channels: the number of output channels of each convolution.
+        n_out: the number of logits.
+        loss: the name of a loss, or a rule of (logits, targets).
     """
 
     def by_hand(params: Any, state: Any, batch: Any, key: Any) -> Any:

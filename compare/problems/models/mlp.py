@@ -1,4 +1,4 @@
-"""The multilayer perceptron on both sides."""
+"""Builds the multilayer perceptron on both sides."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +21,10 @@ def mlp(sizes: Sequence[int], activation: str, loss: str | Rule) -> Model:
     """Builds the multilayer perceptron with these sizes, activation and loss.
 
     Args:
-        sizes: of the layers, input first.
-        activation: of the hidden layers.
-        loss: its name, or a rule of (logits, targets); `jax.grad` then differentiates the rule's
-            forward pass.
+        sizes: the sizes of the layers, the input's first.
+        activation: the name of the activation of the hidden layers.
+        loss: the name of a loss, or a rule of (logits, targets), of which `jax.grad` then
+            differentiates the forward pass.
     """
 
     def by_hand(params: Any, state: Any, batch: Any, key: Any) -> Any:

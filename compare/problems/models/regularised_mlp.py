@@ -1,4 +1,4 @@
-"""The multilayer perceptron with batch normalisation and dropout, on both sides."""
+"""Builds the multilayer perceptron with batch normalisation and dropout, on both sides."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,9 +20,9 @@ def regularised_mlp(sizes: Sequence[int], loss: str | Rule, *, rate: float = 0.3
     """Builds the multilayer perceptron with batch normalisation and dropout.
 
     Args:
-        sizes: of the layers, input first.
-        loss: its name, or a rule of (logits, targets).
-        rate: of dropout.
+        sizes: the sizes of the layers, the input's first.
+        loss: the name of a loss, or a rule of (logits, targets).
+        rate: the rate of dropout.
     """
     criterion = loss_by_name(loss)
     rules = (dense, batch_norm, relu, dropout, criterion)
