@@ -16,10 +16,7 @@ from compare.commands.predict import predict
 from compare.commands.report import report
 from compare.commands.train import train
 from compare.datasets import DataError
-from compare.experiments import processes
-from compare.experiments.checkpoints import CheckpointError
-from compare.experiments.params_file import ParamsFileError
-from compare.experiments.processes import PeerLostError
+from compare.experiments import CheckpointError, ParamsFileError, PeerLostError, processes
 
 __all__ = ["COMMANDS", "main"]
 

@@ -1,7 +1,8 @@
-"""Checkpoints of a training: written by Orbax, whole or not at all, and read only by their own run.
+"""Writes and reads the checkpoints of a training, by Orbax.
 
-A folder belongs to one run, whose settings stand in every checkpoint. Before anything is written
-to it, it is known to hold nothing else.
+A checkpoint is written whole or not at all. A folder belongs to one run: each checkpoint holds the
+run's settings, and only a run with the same settings may go on from it. Nothing is written to a
+folder that holds anything but checkpoints.
 """
 
 import hashlib
@@ -19,28 +20,28 @@ import numpy as np
 from compare.files import replacing
 from compare.trees import with_keys, without_keys
 
-__all__ = ["INSTALL_TRAIN", "CheckpointError", "Checkpoints", "Saved"]
+__all__ = ["INSTALL_TRAIN", "Checkpoint", "CheckpointError", "Checkpoints"]
 
 INSTALL_TRAIN = "pip install 'handgrad[train]'"
 KEPT = 3
-"""How many checkpoints stay, the last ones."""
+"""The number of checkpoints that are kept: the last ones."""
 
 _LAST_GOOD, _SEAL = "last_good", "sha256.json"
 
 
 class CheckpointError(Exception):
-    """A checkpoint is damaged, foreign or of another run; the message is one line."""
+    """A checkpoint is damaged, of another program or of another run; the message is one line."""
 
     def __init__(self, message: str):
         super().__init__(" ".join(message.split()))
 
 
-class Saved(NamedTuple):
-    """What a checkpoint holds.
+class Checkpoint(NamedTuple):
+    """The content of a checkpoint.
 
     Attributes:
-        state: a pytree of arrays.
-        log: what a person or a table wants to know of the run so far, as JSON has it.
+        state: the state of the training, a pytree of arrays.
+        log: the history of the run so far, in JSON's types.
         arrays: further arrays by name, whose shapes grow with the run.
     """
 
@@ -53,13 +54,13 @@ class Checkpoints:
     """The checkpoints in one folder, of one run.
 
     Args:
-        folder: is made if it is not there.
-        settings: what a run must share with another to go on from its checkpoints.
-        resume: whether it may hold checkpoints of this run already.
+        folder: where they are; it is made if there is none.
+        settings: the settings of the run; a run with others cannot go on from its checkpoints.
+        resume: whether the folder may already hold checkpoints of this run.
 
     Raises:
-        CheckpointError: Orbax is not installed, the folder cannot be used, or it holds something
-            that this run did not write, or the last one is damaged.
+        CheckpointError: Orbax is not installed, the folder cannot be written or holds something
+            that this run did not write, or its last checkpoint is damaged.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool):
@@ -71,7 +72,7 @@ class Checkpoints:
         options = self._ocp.CheckpointManagerOptions(
             max_to_keep=KEPT,
             enable_async_checkpointing=False,
-            # The parameters are the same in all processes: the first one writes alone.
+            # All processes have the same parameters, so that the first alone writes them.
             multiprocessing_options=self._ocp.options.MultiprocessingOptions(
                 primary_host=0, active_processes={0}, barrier_sync_key_prefix="handgrad"
             ),
@@ -85,19 +86,19 @@ class Checkpoints:
         except OSError as error:
             raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
 
-    def save(self, step: int, saved: Saved) -> None:
-        """Writes a checkpoint; the oldest goes when there are more than KEPT.
+    def save(self, step: int, checkpoint: Checkpoint) -> None:
+        """Writes a checkpoint, and deletes the oldest if there are more than KEPT.
 
         Raises:
-            CheckpointError: it cannot be written; the earlier ones are untouched.
+            CheckpointError: the checkpoint cannot be written; the earlier ones are untouched.
         """
         args = self._ocp.args
         items = {
-            "run": args.JsonSave({"settings": self._settings, "log": saved.log}),
-            "state": args.StandardSave(jax.device_get(without_keys(saved.state))),
+            "run": args.JsonSave({"settings": self._settings, "log": checkpoint.log}),
+            "state": args.StandardSave(jax.device_get(without_keys(checkpoint.state))),
         }
-        if saved.arrays:  # Orbax refuses an item without leaves
-            items["arrays"] = args.StandardSave(saved.arrays)
+        if checkpoint.arrays:  # Orbax refuses an item without leaves
+            items["arrays"] = args.StandardSave(checkpoint.arrays)
         try:
             self._manager.save(step, args=args.Composite(**items), force=True)
             _seal(self._folder / str(step))
@@ -107,14 +108,14 @@ class Checkpoints:
                 "are as they were"
             ) from error
 
-    def latest(self, like: Any) -> Saved | None:
-        """The last checkpoint, or None where there is none yet.
+    def latest(self, like: Any) -> Checkpoint | None:
+        """Reads the last checkpoint; None if there is none yet.
 
         Args:
             like: a state of the same structure, shapes and dtypes.
 
         Raises:
-            CheckpointError: it is of another run, or does not fit.
+            CheckpointError: the checkpoint is damaged, of another run, or not like `like`.
         """
         step = self._manager.latest_step()
         if step is None:
@@ -130,10 +131,14 @@ class Checkpoints:
         found = self._restored(step, **items)
         state = with_keys(found["state"], like)
         arrays = {name: np.asarray(array) for name, array in (found.get("arrays") or {}).items()}
-        return Saved(state, run["log"], arrays)
+        return Checkpoint(state, run["log"], arrays)
 
     def save_last_good(self, state: Any) -> Path:
-        """Keeps the state before a step that is not finite, beside the checkpoints."""
+        """Writes the state before a step that is not finite beside the checkpoints.
+
+        Returns:
+            The folder that it is in.
+        """
         path = self._folder / _LAST_GOOD
         with self._ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(path, jax.device_get(without_keys(state)), force=True)
@@ -151,7 +156,7 @@ class Checkpoints:
         self._manager.close()
 
     def _restored(self, step: int, **items: Any) -> Any:
-        # What is not sealed or of another structure shows in many ways.
+        # Orbax raises many kinds of errors where files are missing or the structure differs.
         try:
             return self._manager.restore(step, args=self._ocp.args.Composite(**items))
         except Exception as error:
@@ -167,10 +172,10 @@ def _orbax() -> Any:
 
 
 def _require_own(folder: Path, resume: bool) -> None:
-    """Refuses a folder that holds anything but this program's checkpoints, or any of them.
+    """Refuses a folder that holds anything but checkpoints, or, without `resume`, any of these.
 
     Raises:
-        CheckpointError: it does.
+        CheckpointError: the folder holds them, or is a file.
     """
     if not folder.exists():
         return
@@ -193,17 +198,17 @@ def _is_ours(name: str) -> bool:
     return re.fullmatch(rf"(\d+|{_LAST_GOOD})(\.orbax-checkpoint-tmp.*)?", name) is not None
 
 
-def _require_same(where: Path, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint whose run had other settings.
+def _require_same(where: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint whose run had other settings than this run.
 
     Raises:
-        CheckpointError: the first setting that differs, in both runs.
+        CheckpointError: a setting differs; the message names the first.
     """
-    for name in {**own, **saved}:
-        if saved.get(name) != own.get(name):
+    for name in {**ours, **theirs}:
+        if theirs.get(name) != ours.get(name):
             raise CheckpointError(
-                f"{where}: is of a run with {name} {saved.get(name)}, and this one has "
-                f"{own.get(name)}; use the same settings, or name another folder"
+                f"{where}: is of a run with {name} {theirs.get(name)}, and this one has "
+                f"{ours.get(name)}; use the same settings, or name another folder"
             )
 
 
@@ -218,10 +223,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _seal(folder: Path) -> None:
-    """Writes the SHA-256 of every file of a checkpoint beside them.
+    """Writes the SHA-256 of every file of a checkpoint into a file beside them.
 
-    Orbax has no checksum over the numbers themselves, and reports damage that it does find from
-    several threads at once.
+    Orbax has no checksum over the numbers, and reports damage that it does find from several
+    threads at once.
     """
     text = json.dumps(_digests(folder), indent=1)
     with replacing(folder / _SEAL) as file:
@@ -231,7 +236,8 @@ def _seal(folder: Path) -> None:
 def _require_sealed(checkpoints: Path) -> None:
     """Refuses a folder whose last checkpoint has changed since it was written.
 
-    One without a seal is complete all the same: its run was killed before it wrote that.
+    A checkpoint without a seal is accepted: Orbax has written it whole, and its run was killed
+    before it wrote the seal.
 
     Raises:
         CheckpointError: a file is missing, new or different.

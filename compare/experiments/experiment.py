@@ -1,4 +1,4 @@
-"""One training of one problem, prepared: the data, the functions, the first state."""
+"""Prepares a training of a problem: its data, its functions and its first state."""
 
 from typing import Any, NamedTuple
 
@@ -18,21 +18,21 @@ from compare.trees import is_float
 __all__ = ["SIDES", "Experiment", "prepare"]
 
 SIDES = {"manual": ("manual",), "autodiff": ("autodiff",), "both": ("manual", "autodiff")}
-"""Which sides a method trains."""
+"""The sides that each method trains."""
 
 
 class Experiment(NamedTuple):
-    """All that a training needs.
+    """A training that is ready to run.
 
     Attributes:
-        problem: the model on both sides and the data on the host, in the dtype asked for.
-        recipe: how it is trained.
-        gradients: by method.
+        problem: the model on both sides, and the data on the host in the dtype of the training.
+        recipe: how the model is trained.
+        gradients: the gradient of each side.
         optimizer: with its learning rate.
-        trainer: the functions, not compiled.
-        state: the first.
+        trainer: the functions of the training, not compiled.
+        state: the first state.
         train_data: x and targets, on the devices.
-        test_data: the same.
+        test_data: x and targets, on the devices.
         mesh: devices that share each batch; None for one device.
     """
 
@@ -59,27 +59,19 @@ def prepare(
     """Prepares a training.
 
     Args:
-        problem: what is trained on what.
-        recipe: how.
+        problem: the model and the data.
+        recipe: how the model is trained.
         method: one of SIDES.
         dtype: of parameters and data; float64 needs `jax.enable_x64`.
-        seed: of the moves by one unit in the last place, where both sides train.
-        mesh: devices that share each batch; one device without.
+        seed: of the perturbations by one unit in the last place, where both sides train.
+        mesh: devices that share each batch; None for one device.
 
     Raises:
         ValueError: a number of the recipe is out of range, or the devices do not divide the batch.
     """
     rows = len(problem.data.x_train)
     batch = _require_batch(recipe.batch, rows, mesh)
-    chosen = optimizer(
-        recipe.optimizer,
-        recipe.learning_rate,
-        recipe.schedule,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps_per_epoch(rows, batch),
-        clip=recipe.clip,
-        weight_decay=recipe.weight_decay,
-    )
+    chosen = _optimizer(recipe, steps_per_epoch(rows, batch))
     problem = problem._replace(
         **{name: _cast(getattr(problem, name), dtype) for name in ("params", "state", "data")}
     )
@@ -107,11 +99,23 @@ def prepare(
     )
 
 
+def _optimizer(recipe: problems.Recipe, steps: int) -> Optimizer:
+    return optimizer(
+        recipe.optimizer,
+        recipe.learning_rate,
+        recipe.schedule,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        clip=recipe.clip,
+        weight_decay=recipe.weight_decay,
+    )
+
+
 def _require_batch(batch: int, rows: int, mesh: Mesh | None) -> int:
-    """The rows of a step: what is asked for, or all there are.
+    """Returns the rows of a step: as many as asked for, or all that the data have.
 
     Raises:
-        ValueError: it is not positive, or the devices do not divide it.
+        ValueError: `batch` is not positive, or the devices do not divide the rows.
     """
     if batch < 1:
         raise ValueError(f"batch must be a positive number of rows, got {batch}")

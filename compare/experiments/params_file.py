@@ -1,4 +1,4 @@
-"""Trained parameters as one NumPy archive: an array for each leaf, under its path."""
+"""Writes and reads trained parameters: a NumPy archive with an array for each leaf."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ __all__ = ["ParamsFileError", "load", "save"]
 
 
 class ParamsFileError(Exception):
-    """The file is not there, damaged, or of another model; the message is one line."""
+    """The file is missing, damaged, or of another model; the message is one line."""
 
 
 class _Trained(NamedTuple):
@@ -23,9 +23,10 @@ class _Trained(NamedTuple):
 
 
 def save(path: Path, params: Any, model_state: Any) -> None:
-    """Writes `params/0/w` and so on, and `model_state/...`, whole or not at all.
+    """Writes parameters and the state of a model to one file, whole or not at all.
 
-    NumPy has no bfloat16; such numbers become float32, which holds them exactly.
+    An array has the path of its leaf for its name, such as `params/0/w` or `model_state/0/mean`.
+    NumPy has no bfloat16: such arrays become float32, which holds their numbers exactly.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,15 +41,18 @@ def save(path: Path, params: Any, model_state: Any) -> None:
 
 
 def load(path: Path, params: Any, model_state: Any) -> tuple[Any, Any]:
-    """Reads parameters and statistics.
+    """Reads parameters and the state of a model.
 
     Args:
         path: the file.
-        params: a tree of the same structure and shapes.
-        model_state: the same.
+        params: parameters of the same structure and shapes.
+        model_state: a state of the same structure and shapes.
+
+    Returns:
+        The parameters and the state.
 
     Raises:
-        ParamsFileError: the file is not there, damaged, or has other leaves.
+        ParamsFileError: the file is missing or damaged, or its arrays have other paths or shapes.
     """
     like = _Trained(params, model_state)
     wanted = by_path(like)

@@ -1,9 +1,10 @@
-"""Whether two trajectories part by a defect: the gradients themselves, where the parting began.
+"""Tells whether two trajectories part by a defect, by comparing the gradients where they part.
 
-A trajectory can leap. Where a ReLU's input is within rounding of 0, one row of the batch switches
-it, and the training goes another way; which trajectory leaps first is chance, and it may be
-manual's. A distance alone cannot tell this from a mistake. So where manual parts faster than
-`jax.grad` from itself, the training is repeated up to there, and both gradients are compared.
+A trajectory can leap: if the input of a ReLU is within rounding of 0, the unit may be on in one
+trajectory and off in another, and the trainings go different ways. Which trajectory leaps first is
+chance, and it may be manual's. The distance alone cannot tell such a leap from a mistake. So where
+manual parts faster than `jax.grad` parts from itself, the training is repeated up to that step,
+and both gradients are compared there.
 """
 
 from typing import Any
@@ -31,17 +32,17 @@ _RIGHT = ("agree", "kink")
 def is_defect(
     manual: LossAndGrad, loss: Any, state: TrainState, batch: Batch, other: Batch
 ) -> bool:
-    """Whether the hand-derived gradient is wrong, or inaccurate, at one step.
+    """Tells whether the hand-derived gradient is wrong, or inaccurate, at one step.
 
-    Its mathematics is held against `jax.grad` in float64 on the step's own batch; its arithmetic on
-    another, for on this one a switch within rounding is no defect.
+    The mathematics is compared in float64 on the batch of the step. The arithmetic is compared on
+    another batch: on the batch of the step a ReLU may switch within rounding, which is no defect.
 
     Args:
         manual: the hand-derived gradient.
         loss: `loss(params, model_state, batch, key) -> (loss, model_state)`.
-        state: before the step.
-        batch: of the step.
-        other: a batch that the parameters know as little of.
+        state: the state before the step.
+        batch: the batch of the step.
+        other: another batch.
     """
     key = step_key(state)
 
@@ -63,16 +64,16 @@ def state_before(
     """Trains up to a step.
 
     Args:
-        step: its number, from 1.
+        step: the number of the step, from 1.
         loss_and_grad: the gradient to train with.
         optimizer: any of optax's.
-        state: the first.
+        state: the first state.
         data: x and targets.
         batch_size: rows of a step.
 
     Returns:
-        The state before the step, the step's batch, and another of its epoch; the same one where
-        the epoch has no other.
+        The state before the step, the batch of the step, and another batch of its epoch; where the
+        epoch has only one batch, that batch twice.
     """
     x, y = data
     epochs, within = divmod(step - 1, steps_per_epoch(len(x), batch_size))

@@ -1,8 +1,8 @@
-"""Several processes, on one host or on many, that train as one through `jax.distributed`.
+"""Runs several processes, on one host or on many, that train as one through `jax.distributed`.
 
-When a process is lost the others cannot go on, and what tells them is not always an exception: the
-runtime ends a process that has lost its coordinator on the spot. So every process works under a
-supervisor of its own, which outlives it and says in one line what has happened.
+When a process is lost the others cannot go on, and they do not always get an exception: jax's
+runtime kills a process that has lost its coordinator. So every process is the worker of a
+supervisor, another process, which survives it and says in one line what has happened.
 """
 
 import os
@@ -23,25 +23,25 @@ __all__ = [
 ]  # fmt: skip
 
 HEARTBEAT_SECONDS = 20
-"""A process that is silent for so long is lost; one whose connection closes is lost at once."""
+"""After so much silence a process counts as lost; if its connection closes, at once."""
 
 JOIN_SECONDS = 60
-"""How long processes wait for each other at the start."""
+"""The time that processes wait for each other at the start."""
 
 _WORKER = "HANDGRAD_WORKER"
 
 
 class PeerLostError(Exception):
-    """Another process has died, or was never there; the message is one line."""
+    """Another process has died, or never came; the message is one line."""
 
 
 class Processes(NamedTuple):
-    """Which process of how many this is.
+    """The place of this process among the processes of a run.
 
     Attributes:
-        coordinator: HOST:PORT of the first one.
-        size: how many there are.
-        rank: of this one, from 0.
+        coordinator: HOST:PORT of the first process.
+        size: the number of processes.
+        rank: the number of this process, from 0.
     """
 
     coordinator: str
@@ -50,16 +50,16 @@ class Processes(NamedTuple):
 
 
 def supervise(argv: Sequence[str]) -> int | None:
-    """Runs this command again as a worker, and waits for it.
+    """Runs this command again in a worker, and waits for the worker.
 
     Args:
         argv: the arguments of `python -m compare`.
 
     Returns:
-        The worker's exit code, or None in the worker itself, which then does the work.
+        The worker's exit code; None in the worker itself, which then does the work.
 
     Raises:
-        PeerLostError: the runtime ended the worker because another process is lost.
+        PeerLostError: the runtime killed the worker because another process is lost.
     """
     if _WORKER in os.environ:
         threading.Thread(target=_end_with_supervisor, daemon=True).start()
@@ -75,7 +75,7 @@ def supervise(argv: Sequence[str]) -> int | None:
             code = worker.wait()
             break
         except KeyboardInterrupt:
-            # The worker knows what to do; the terminal has not sent it this.
+            # The worker is in a session of its own, to which the terminal sends no SIGINT.
             worker.send_signal(signal.SIGINT)
     if code == -signal.SIGABRT:
         raise PeerLostError(_lost("ended the run"))
@@ -86,7 +86,7 @@ def join(processes: Processes) -> None:
     """Connects this process with the others, before jax looks for devices.
 
     Raises:
-        PeerLostError: they do not all come within JOIN_SECONDS, or the address is no good.
+        PeerLostError: not all of them come within JOIN_SECONDS, or the address is wrong.
     """
     _silence_runtime()
     try:
@@ -107,29 +107,29 @@ def join(processes: Processes) -> None:
 
 
 def leave() -> None:
-    """Waits for the others, and disconnects."""
+    """Waits for the other processes, and disconnects from them."""
     jax.distributed.shutdown()
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and prints; the only one is."""
+    """Tells whether this process is the first or only one, which alone writes and prints."""
     return jax.process_index() == 0
 
 
 def several() -> bool:
-    """Whether there is more than one process."""
+    """Tells whether there is more than one process."""
     return jax.process_count() > 1
 
 
 def share(tree: Any) -> Any:
-    """The first process's numbers, in all of them: arrays of the same shapes everywhere."""
+    """Sends the first process's arrays to all; each must pass a tree of the same shapes."""
     if not several():
         return tree
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
 def exit_with(code: int) -> NoReturn:
-    """Ends this process; a worker does not wait for its peers, which may be waiting for it."""
+    """Ends this process; a worker ends at once, as a peer may be waiting for it."""
     if _WORKER in os.environ:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -138,10 +138,13 @@ def exit_with(code: int) -> NoReturn:
 
 
 def watching_peers(work: Callable[[], int]) -> int:
-    """Does the work of one process among several.
+    """Runs `work` in one process among several.
+
+    Returns:
+        The result of `work`.
 
     Raises:
-        PeerLostError: a collective operation has failed.
+        PeerLostError: `work` has failed because another process is lost.
     """
     try:
         return work()
@@ -168,16 +171,16 @@ def _brief(error: Exception) -> str:
 
 
 def _end_with_supervisor() -> None:
-    """Ends the worker when the supervisor is gone, whose end of the pipe then closes."""
+    """Ends the worker when its supervisor is gone: then the pipe to standard input closes."""
     os.read(0, 1)
     os._exit(1)
 
 
 def _silence_runtime() -> None:
-    """Keeps what the runtime itself says of peers off the terminal.
+    """Hides the messages of jax's runtime about other processes.
 
-    It is written by native code to the descriptors 1 and 2; what Python writes goes on to where
-    they led.
+    The runtime's native code writes them to the file descriptors 1 and 2, which now lead to
+    nowhere. Python's output is sent on to where they led before.
     """
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
     with open(os.devnull, "wb") as nothing:

@@ -1,4 +1,4 @@
-"""What a training has led to: scores, confusions, gradients, the boundary, the parting."""
+"""Computes the results of a training: scores, confusions, gradient norms, boundary, parting."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 POINTS = 500
-"""So many points of a curve are kept."""
+"""The most points of a curve that are kept."""
 
 _PAIRS, _EXAMPLES = 6, 6
 
@@ -30,13 +30,16 @@ _PAIRS, _EXAMPLES = 6, 6
 def results(
     experiment: Experiment, run: Run, settings: dict[str, Any], compile_seconds: float
 ) -> list[dict[str, Any]]:
-    """One object a side, as the JSON has it.
+    """Computes the results of each side, in JSON's types.
 
     Args:
         experiment: what was trained.
-        run: how it went, its state on the host.
-        settings: what determines the run.
-        compile_seconds: of the epoch.
+        run: the finished run, its state on the host.
+        settings: of the run; they are repeated in each result.
+        compile_seconds: the time it took to compile the epoch.
+
+    Returns:
+        One dictionary a side.
     """
     sides = experiment.trainer.sides
     first, last = sides(on_host(experiment.state)), sides(run.state)
@@ -62,7 +65,7 @@ def results(
 
 
 def _checked(experiment: Experiment, found: Parting) -> Parting:
-    """The judge's finding; a parting by chance where the gradients agree at its onset."""
+    """Turns a defect into chaos if the gradients agree where it began."""
     if found.onset is None:
         return found
     data, model = experiment.problem.data, experiment.problem.model
@@ -120,7 +123,7 @@ def _boundary(experiment: Experiment, side: TrainState) -> dict[str, Any] | None
 
 
 def history(rows: Sequence[Row], method: str) -> list[dict[str, Any]]:
-    """The rows of one method, for JSON and CSV."""
+    """Selects the rows of one method, as dictionaries for JSON and CSV."""
     return [
         {name: value for name, value in row._asdict().items() if name != "method"}
         for row in rows
@@ -129,13 +132,13 @@ def history(rows: Sequence[Row], method: str) -> list[dict[str, Any]]:
 
 
 def seconds_to(rows: Sequence[Row], method: str, accuracy: float = 0.98) -> float | None:
-    """Seconds of training up to the first look with this test accuracy; None if there is none."""
-    own = (r.seconds for r in rows if r.method == method and r.test_accuracy >= accuracy)
-    return next(own, None)
+    """Returns the seconds of training at the first look with this test accuracy, or None."""
+    reached = (r.seconds for r in rows if r.method == method and r.test_accuracy >= accuracy)
+    return next(reached, None)
 
 
 def scores(truth: Any, predicted: np.ndarray, count: int) -> dict[str, Any]:
-    """The confusion matrix, precision and recall; NaN as None."""
+    """Computes the confusion matrix, precision and recall; NaN becomes None."""
     found = metrics.class_scores(truth, predicted, count)
     return {
         "confusion": found.confusion,
@@ -147,15 +150,15 @@ def scores(truth: Any, predicted: np.ndarray, count: int) -> dict[str, Any]:
 def confused_pairs(
     truth: np.ndarray, predicted: np.ndarray, images: np.ndarray
 ) -> list[dict[str, Any]]:
-    """The classes that are taken for each other most often, with examples.
+    """Finds the classes that are most often confused, with examples.
 
     Args:
         truth: the true class of each row.
-        predicted: the class it was taken for.
+        predicted: the predicted class of each row.
         images: (rows, height, width), between 0 and 1.
 
     Returns:
-        One `{"truth", "predicted", "count", "images"}` a pair, images as whole numbers to 255.
+        One `{"truth", "predicted", "count", "images"}` a pair, images as integers from 0 to 255.
     """
     wrong = np.flatnonzero(truth != predicted)
     pairs, counts = np.unique(
@@ -163,34 +166,40 @@ def confused_pairs(
     )
     most = np.argsort(-counts, kind="stable")[:_PAIRS]
     found = []
-    for true, taken, count in zip(*pairs[:, most].tolist(), counts[most].tolist(), strict=True):
-        rows = np.flatnonzero((truth == true) & (predicted == taken))[:_EXAMPLES]
+    for true, guess, count in zip(*pairs[:, most].tolist(), counts[most].tolist(), strict=True):
+        rows = np.flatnonzero((truth == true) & (predicted == guess))[:_EXAMPLES]
         examples = np.rint(255 * images[rows]).astype(int).tolist()
-        found.append({"truth": true, "predicted": taken, "count": count, "images": examples})
+        found.append({"truth": true, "predicted": guess, "count": count, "images": examples})
     return found
 
 
 def gradient_norms(
     loss_and_grad: LossAndGrad, first: TrainState, last: TrainState, batch: Any
 ) -> list[dict[str, Any]]:
-    """The Euclidean norm of each leaf's gradient on one batch, at the start and at the end."""
+    """Computes the Euclidean norm of each leaf's gradient on one batch, at both states."""
     gradient = jax.jit(loss_and_grad)
-    at = []
-    for state in (first, last):
+
+    def norms(state: TrainState) -> dict[str, float | None]:
         _, grads = gradient(state.params, state.model_state, batch, step_key(state))
-        at.append({path: _norm(leaf) for path, leaf in by_path(grads).items()})
-    return [{"leaf": path, "first": norm, "last": at[1][path]} for path, norm in at[0].items()]
+        return {path: _norm(leaf) for path, leaf in by_path(grads).items()}
+
+    before, after = norms(first), norms(last)
+    return [{"leaf": path, "first": norm, "last": after[path]} for path, norm in before.items()]
 
 
 def decision_boundary(
     predict: Callable[[Any], jax.Array], x: np.ndarray, points: int = 60
 ) -> dict[str, Any] | None:
-    """The probability of class 1 around rows of two features; None for others.
+    """Computes the probability of class 1 on a square grid around rows of two features.
 
     Args:
-        predict: `predict(x) -> logits`, one a row.
+        predict: `predict(x) -> logits`, (rows, 1).
         x: the rows, (rows, features).
-        points: along each side.
+        points: the number of grid points along each side.
+
+    Returns:
+        `{"x", "y", "probability"}`: the grid's coordinates along both sides, and a list of rows of
+        probabilities; None if the rows have not two features.
     """
     if x.ndim != 2 or x.shape[1] != 2:
         return None
@@ -206,7 +215,7 @@ def decision_boundary(
 
 
 def parting(gaps: Gaps, found: Parting) -> dict[str, Any]:
-    """What the judge says, with the two distances over the steps, thinned; no infinity or NaN."""
+    """Turns a judgement into a dictionary for JSON, with both distances at up to POINTS steps."""
     steps = np.unique(np.linspace(0, len(gaps.total) - 1, POINTS).astype(int))
     return {
         **found._asdict(),

@@ -1,4 +1,4 @@
-"""One training from its start, or from its last checkpoint, to its end."""
+"""Runs a training from its start, or from its last checkpoint, to its end."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.experiments import params_file, resume
-from compare.experiments.checkpoints import Checkpoints, Saved
+from compare.experiments.checkpoints import Checkpoint, Checkpoints
 from compare.experiments.experiment import Experiment
 from compare.training import devices, loop
 from compare.training.steps import TrainState
@@ -18,16 +18,16 @@ from compare.training.trajectories import Gaps, joined
 __all__ = ["Run", "compiled", "save_params", "start", "train_on"]
 
 LOOKS = 100
-"""At most so many looks at a training, each a row of the history and a checkpoint."""
+"""The most looks at a training; each is a row of the history and a checkpoint."""
 
 
 class Run(NamedTuple):
     """A training, done or under way.
 
     Attributes:
-        state: the last one.
-        history: every look, at one or both sides.
-        gaps: between both sides, epoch by epoch.
+        state: the last state.
+        history: the rows of every look so far, at one or both sides.
+        gaps: the gaps between both sides, epoch by epoch; empty where one side trains.
     """
 
     state: Any
@@ -39,7 +39,7 @@ def compiled(experiment: Experiment) -> tuple[Experiment, float]:
     """Compiles the epoch of a training.
 
     Returns:
-        The training with its epoch compiled, and how many seconds that took.
+        The training with its epoch compiled, and the seconds that took.
     """
     began = time.perf_counter()
     trainer = compiled_trainer(experiment.trainer, experiment.state, *experiment.train_data)
@@ -47,22 +47,22 @@ def compiled(experiment: Experiment) -> tuple[Experiment, float]:
 
 
 def start(experiment: Experiment, checkpoints: Checkpoints | None, *, resumed: bool) -> Run:
-    """Starts a run, or goes on from its last checkpoint where it is resumed and has one.
+    """Starts a run, from its last checkpoint if it is resumed and has one.
 
     Args:
         experiment: what is trained.
-        checkpoints: of this run; None where none are kept, and in all processes but the first.
+        checkpoints: of this run; None if none are kept, and in all processes but the first.
         resumed: whether to look for a checkpoint.
 
     Raises:
-        CheckpointError: the last one is damaged or of another run.
+        CheckpointError: the last checkpoint is damaged or of another run.
     """
-    saved = resume.latest(checkpoints, experiment.state) if resumed else None
-    if saved is None:
+    checkpoint = resume.latest(checkpoints, experiment.state) if resumed else None
+    if checkpoint is None:
         return Run(experiment.state, [], [])
-    gaps = [Gaps(**saved.arrays)] if saved.arrays else []
-    state = devices.replicate(saved.state, experiment.mesh)
-    return Run(state, [loop.Row(**row) for row in saved.log], gaps)
+    gaps = [Gaps(**checkpoint.arrays)] if checkpoint.arrays else []
+    state = devices.replicate(checkpoint.state, experiment.mesh)
+    return Run(state, [loop.Row(**row) for row in checkpoint.log], gaps)
 
 
 def train_on(
@@ -77,10 +77,10 @@ def train_on(
 
     Args:
         experiment: what is trained, compiled.
-        run: where it is.
-        checkpoints: where one is written at each look; None for nowhere.
-        interrupted: whether to stop at the next look.
-        told: is given the first row of each look.
+        run: the run so far.
+        checkpoints: where a checkpoint is written at each look; None to write none.
+        interrupted: tells whether to stop at the next look.
+        told: is called with the first row of each look, to show progress.
 
     Raises:
         DivergenceError: a number is not finite any more.
@@ -103,14 +103,17 @@ def train_on(
         gaps += [each for each in look.gaps if each]
         told(look.rows[0])
         if checkpoints is not None:
-            checkpoints.save(look.rows[0].step, _to_save(state, history, gaps))
+            checkpoints.save(look.rows[0].step, _checkpoint(state, history, gaps))
         if interrupted():
             break
     return Run(state, history, gaps)
 
 
 def save_params(folder: Path, method: str, side: TrainState) -> Path:
-    """Writes the parameters of one side to `params-METHOD.npz` in a folder, made where it is not.
+    """Writes the parameters of one side to `params-METHOD.npz` in a folder, and makes the folder.
+
+    Returns:
+        The path of the file.
 
     Raises:
         OSError: the file cannot be written.
@@ -121,6 +124,6 @@ def save_params(folder: Path, method: str, side: TrainState) -> Path:
     return path
 
 
-def _to_save(state: Any, history: list[loop.Row], gaps: list[Gaps]) -> Saved:
+def _checkpoint(state: Any, history: list[loop.Row], gaps: list[Gaps]) -> Checkpoint:
     arrays: dict[str, np.ndarray] = joined(gaps)._asdict() if gaps else {}
-    return Saved(state, [row._asdict() for row in history], arrays)
+    return Checkpoint(state, [row._asdict() for row in history], arrays)
