@@ -20,7 +20,7 @@ def in_blocks(
     *rest: jax.Array,
     rows: int | None = None,
 ) -> tuple[jax.Array | None, Any]:
-    """f(first, *rest) for an f that treats each row alone and sums over the rows, block by block.
+    """Computes f(first, *rest) block by block, where f treats each row alone and sums over rows.
 
     On a CPU, XLA writes intermediate results of such an f to memory, where a loop over blocks keeps
     them in the cache. Accelerators fuse the whole, and are better off with f itself.
@@ -31,7 +31,10 @@ def in_blocks(
             else needs `first`.
         first: rows, (n, ...).
         rest: further rows, (n, ...).
-        rows: how many rows a block has at most; as many as have 32,768 entries where None.
+        rows: how many rows a block has at most; where None, as many as have 32,768 entries.
+
+    Returns:
+        What f returns: `out` of all rows, or None, and the sums.
     """
     n = first.shape[0]
     most = max(1, _ENTRIES // max(1, math.prod(first.shape[1:])) if rows is None else rows)
@@ -48,7 +51,7 @@ def in_blocks(
         return result, jax.tree.map(jnp.add, totals, sums)
 
     out, sums = jax.eval_shape(f, first, *rest)
-    state = first, jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), sums)
+    state = first, jax.tree.map(jnp.zeros_like, sums)
     state = lax.fori_loop(0, count, lambda i, state: step(i * block, block, state), state)
     if count * block < n:
         state = step(count * block, n - count * block, state)

@@ -5,10 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from manual import mlp
-from manual.rules.activations import leaky_relu, leaky_relu_bwd, leaky_relu_fwd
+from manual.rules.activations import Kept, leaky_relu, leaky_relu_bwd, leaky_relu_fwd
 from manual.rules.dense import dense
+from manual.rules.pooling import max_pool
 from manual.rules.rule import Rule
 
 
@@ -62,6 +64,16 @@ def test_a_rule_reads_like_a_function_that_was_written():
     assert f.__name__ == "leaky_relu"
     assert list(inspect.signature(f).parameters) == ["x", "negative_slope"]
     assert "Backward pass:" in (f.__doc__ or "")
+    assert repr(Rule(scale_fwd, scale_bwd)) == "<rule scale(x, by, *, power=1)>"
+
+
+def test_the_signature_has_out_alone_as_its_result():
+    assert inspect.signature(leaky_relu_fwd).return_annotation == tuple[jax.Array, Kept]
+    assert inspect.signature(leaky_relu).return_annotation is jax.Array
+    assert inspect.signature(leaky_relu.bind(negative_slope=0.5)).return_annotation is jax.Array
+    assert (
+        inspect.signature(Rule(scale_fwd, scale_bwd)).return_annotation is inspect.Signature.empty
+    )
 
 
 def test_inputs_that_do_not_fit_raise_as_fwd_would():
@@ -69,6 +81,27 @@ def test_inputs_that_do_not_fit_raise_as_fwd_would():
         dense(jnp.ones((1, 2)), jnp.ones((2, 3)))
     with pytest.raises(TypeError, match="unexpected keyword argument 'slope'"):
         leaky_relu(jnp.ones(2), slope=1.0)
+
+
+@pytest.mark.parametrize(
+    "transformed",
+    [
+        jax.jit(lambda a: leaky_relu(1.0, negative_slope=a)),
+        jax.grad(lambda a: leaky_relu(1.0, negative_slope=a)),
+        jax.jit(lambda a: leaky_relu.bind(negative_slope=a)(1.0)),
+        lambda a: jax.vmap(lambda a: leaky_relu(1.0, negative_slope=a))(jnp.full(2, a)),
+    ],
+    ids=["jit", "grad", "bind", "vmap"],
+)
+def test_a_traced_setting_is_named(transformed):
+    with pytest.raises(TypeError, match=r"negative_slope of leaky_relu .* settings are static: .*"):
+        transformed(0.5)
+
+
+def test_a_setting_that_holds_a_traced_value_is_named():
+    images = jnp.ones((1, 4, 4, 1))
+    with pytest.raises(TypeError, match="window of max_pool is a setting"):
+        jax.jit(lambda n: max_pool(images, window=(2, n)))(2)
 
 
 def root_fwd(x, *, epsilon=1.0):
@@ -89,6 +122,7 @@ def test_bound_settings_are_part_of_the_rule():
     f = Rule(scale_fwd, scale_bwd).bind(power=2)
     assert f.__name__ == "scale"
     assert f(3.0, 2.0) == 12
+    assert f(3.0, 2.0, power=3) == 24
     assert f.fwd(3.0, 2.0)[0] == 12
     assert f.bwd((3.0, 2.0), 1.0)[0] == 200
     with pytest.raises(TypeError, match="scale has no setting 'exponent'"):
@@ -106,6 +140,23 @@ def test_a_rule_is_tied_once_and_goes_through_every_transformation():
         jax.vmap(jax.grad(lambda x: jax.lax.scan(lambda c, _: (c, f(x)), 0.0, length=1)[1][0])),
     ):
         np.testing.assert_allclose(gradient(x), want, rtol=1e-6)
+
+
+def test_a_second_gradient_differentiates_both_halves():
+    second = jax.grad(jax.grad(Rule(root_fwd, root_bwd)))
+    assert second(3.0) == -1 / 32
+
+
+def test_forward_mode_is_refused():
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(Rule(root_fwd, root_bwd), (3.0,), (1.0,))
+
+
+def test_an_exported_gradient_is_that_of_the_rule():
+    gradient = jax.jit(jax.vmap(jax.grad(Rule(root_fwd, root_bwd).bind(epsilon=13.0))))
+    x = jnp.array([3.0, 12.0])
+    exported = export.export(gradient)(x)
+    np.testing.assert_allclose(exported.call(x), [0.125, 0.1], rtol=1e-6)
 
 
 def test_a_rule_of_ones_own_may_stand_for_a_name():
