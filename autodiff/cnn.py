@@ -16,6 +16,7 @@ from autodiff.layers import conv2d, dense, flatten, max_pool
 __all__ = ["Params", "init", "loss", "loss_and_grad", "predict"]
 
 Params = list[dict[str, jax.Array]]
+Batch = tuple[jax.Array, jax.Array]
 
 
 def init(
@@ -69,7 +70,7 @@ def init(
 
 
 def predict(params: Params, x: jax.Array) -> jax.Array:
-    """The logits: x (batch, height, width, channels) -> (batch, n_out)."""
+    """Computes the logits: x (batch, height, width, channels) -> (batch, n_out)."""
     for layer in params[:-1]:
         x = max_pool(jax.nn.relu(conv2d(x, layer["w"], layer["b"])))
     return dense(flatten(x), params[-1]["w"], params[-1]["b"])
@@ -77,11 +78,16 @@ def predict(params: Params, x: jax.Array) -> jax.Array:
 
 def loss(
     params: Params,
-    batch: tuple[jax.Array, jax.Array],
+    batch: Batch,
     *,
     loss: str | Callable[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
-    """The loss called `loss` of the logits of batch = (x, targets), a scalar.
+    """Computes the loss of the logits of batch = (x, targets), a scalar.
+
+    Args:
+        params: as `init` makes them.
+        batch: x (batch, height, width, channels) and the targets that the loss asks for.
+        loss: the name of a loss, or a function of (logits, targets).
 
     Raises:
         ValueError: if there is no loss of that name.

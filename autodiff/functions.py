@@ -1,4 +1,4 @@
-"""The functions that a model chooses by name, those of jax.nn and optax."""
+"""Functions that a model chooses by name, taken from jax.nn and optax."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +11,9 @@ import optax
 __all__ = ["ACTIVATIONS", "INITIALIZERS", "LOSSES", "choose"]
 
 
-def _mean(per_example: Callable[..., jax.Array], logits: jax.Array, targets: jax.Array):
+def _mean(
+    per_example: Callable[..., jax.Array], logits: jax.Array, targets: jax.Array
+) -> jax.Array:
     """The mean of one of optax's losses, refusing targets that optax would broadcast."""
     if jnp.issubdtype(targets.dtype, jnp.floating):
         chex.assert_equal_shape([logits, targets])

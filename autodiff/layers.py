@@ -34,17 +34,17 @@ Extent = tuple[int, int]
 
 
 def dense(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
-    """x (batch, n_in), w (n_in, n_out), b (n_out,) -> (batch, n_out)."""
+    """Computes x w + b: x (batch, n_in), w (n_in, n_out), b (n_out,) -> (batch, n_out)."""
     return x @ w + b
 
 
 def residual(x: jax.Array, branch: jax.Array) -> jax.Array:
-    """The sum of two arrays of one shape."""
+    """Adds two arrays of one shape."""
     return x + branch
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """x (batch, ...) -> (batch, the product of the rest)."""
+    """Puts each example's entries in a row: x (batch, ...) -> (batch, the product of the rest)."""
     return x.reshape(len(x), -1)
 
 
@@ -59,12 +59,14 @@ def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
 
 
 def embedding(table: jax.Array, tokens: jax.Array) -> jax.Array:
-    """table (vocabulary, d), tokens (...) -> (..., d)."""
+    """Picks the row of each token: table (vocabulary, d), tokens (...) -> (..., d)."""
     return table[tokens]
 
 
 def dropout(key: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
-    """x with entries dropped at this rate, and the rest scaled by 1 / (1 - rate).
+    """Drops entries at this rate, and scales the rest by 1 / (1 - rate).
+
+    Shapes: key (), x any shape, floating -> like x.
 
     Raises:
         ValueError: if rate is not in [0, 1).
@@ -79,7 +81,11 @@ def dropout(key: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
 def batch_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """x (..., c) -> y like x, and the batch's mean (c,) and biased variance (c,)."""
+    """Normalises each channel of a batch (Ioffe & Szegedy 2015).
+
+    Shapes: x (..., c), scale and bias (c,) -> y like x, and the batch's mean (c,) and biased
+    variance (c,).
+    """
     axes = tuple(range(x.ndim - 1))
     mean, var = x.mean(axes), x.var(axes)
     return batch_norm_inference(x, scale, bias, mean, var, epsilon=epsilon), mean, var
@@ -94,27 +100,33 @@ def batch_norm_inference(
     *,
     epsilon: float = 1e-5,
 ) -> jax.Array:
-    """x (..., c), the others (c,) -> y like x."""
+    """Normalises by a given mean and variance: x (..., c), the others (c,) -> y like x."""
     return (x - mean) * lax.rsqrt(var + epsilon) * scale + bias
 
 
 def layer_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
 ) -> jax.Array:
-    """x (..., c), scale and bias (c,) -> y like x."""
+    """Normalises the last axis (Ba et al. 2016): x (..., c), scale and bias (c,) -> y like x."""
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
     return (x - mean) * lax.rsqrt(var + epsilon) * scale + bias
 
 
 def rms_norm(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
-    """x (..., c), scale (c,) -> y like x."""
+    """Divides by the root mean square of the last axis (Zhang & Sennrich 2019).
+
+    Shapes: x (..., c), scale (c,) -> y like x.
+    """
     return x * lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + epsilon) * scale
 
 
 def group_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, *, groups: int, epsilon: float = 1e-6
 ) -> jax.Array:
-    """x (batch, ..., c), scale and bias (c,) -> y like x."""
+    """Normalises groups of consecutive channels, example by example (Wu & He 2018).
+
+    Shapes: x (batch, ..., c), scale and bias (c,) -> y like x.
+    """
     grouped = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
     mean, var = grouped.mean((1, 3), keepdims=True), grouped.var((1, 3), keepdims=True)
     return ((grouped - mean) * lax.rsqrt(var + epsilon)).reshape(x.shape) * scale + bias
@@ -123,7 +135,11 @@ def group_norm(
 def conv2d(
     x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Extent = (1, 1), padding: Any = "SAME"
 ) -> jax.Array:
-    """x (batch, height, width, n_in), w (h, w, n_in, n_out), b (n_out,) -> (batch, p, q, n_out)."""
+    """Correlates images with a kernel, and adds the bias.
+
+    Shapes: x (batch, height, width, n_in), w (h, w, n_in, n_out), b (n_out,) -> (batch, p, q,
+    n_out).
+    """
     y = lax.conv_general_dilated(x, w, stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return y + b
 
@@ -131,19 +147,22 @@ def conv2d(
 def max_pool(
     x: jax.Array, *, window: Extent = (2, 2), stride: Extent | None = None, padding: Any = "VALID"
 ) -> jax.Array:
-    """x (batch, height, width, c) -> (batch, p, q, c)."""
+    """Takes the maximum of each window: x (batch, height, width, c) -> (batch, p, q, c)."""
     return _pool(x, -jnp.inf, lax.max, window, stride, padding)
 
 
 def avg_pool(
     x: jax.Array, *, window: Extent = (2, 2), stride: Extent | None = None, padding: Any = "VALID"
 ) -> jax.Array:
-    """x (batch, height, width, c) -> (batch, p, q, c), padding counting as entries."""
+    """Takes the mean of each window, in which padding counts as entries.
+
+    Shapes: x (batch, height, width, c) -> (batch, p, q, c).
+    """
     return _pool(x, 0.0, lax.add, window, stride, padding) / math.prod(window)
 
 
 def global_average_pool(x: jax.Array) -> jax.Array:
-    """x (batch, height, width, c) -> (batch, c)."""
+    """Takes the mean of each channel over the image: x (batch, height, width, c) -> (batch, c)."""
     return x.mean((1, 2))
 
 

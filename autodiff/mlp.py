@@ -12,6 +12,7 @@ from autodiff.functions import ACTIVATIONS, INITIALIZERS, LOSSES, choose
 __all__ = ["Params", "init", "loss", "loss_and_grad", "predict"]
 
 Params = list[dict[str, jax.Array]]
+Batch = tuple[jax.Array, jax.Array]
 
 
 def init(
@@ -43,7 +44,7 @@ def init(
 def predict(
     params: Params, x: jax.Array, *, activation: str | Callable[..., jax.Array] = "relu"
 ) -> jax.Array:
-    """The logits: x (batch, n_in) -> (batch, n_out).
+    """Computes the logits: x (batch, n_in) -> (batch, n_out).
 
     Raises:
         ValueError: if there is no activation of that name.
@@ -56,12 +57,18 @@ def predict(
 
 def loss(
     params: Params,
-    batch: tuple[jax.Array, jax.Array],
+    batch: Batch,
     *,
     activation: str | Callable[..., jax.Array] = "relu",
     loss: str | Callable[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
-    """The loss called `loss` of the logits of batch = (x, targets), a scalar.
+    """Computes the loss of the logits of batch = (x, targets), a scalar.
+
+    Args:
+        params: as `init` makes them.
+        batch: x (batch, n_in) and the targets that the loss asks for.
+        activation: the name of an activation, or a function of one array.
+        loss: the name of a loss, or a function of (logits, targets).
 
     Raises:
         ValueError: if there is no activation or no loss of that name.

@@ -14,6 +14,7 @@ __all__ = ["Params", "State", "init", "loss", "loss_and_grad", "predict"]
 
 Params = list[dict[str, jax.Array]]
 State = list[dict[str, jax.Array]]
+Batch = tuple[jax.Array, jax.Array]
 
 
 def init(
@@ -51,7 +52,9 @@ def init(
 
 
 def predict(params: Params, state: State, x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
-    """The logits in inference: running statistics, no dropout. x (batch, n_in) -> (batch, n_out).
+    """Computes the logits in inference: with the running statistics, and without dropout.
+
+    Shapes: x (batch, n_in) -> (batch, n_out).
 
     Args:
         params: as `init` makes them.
@@ -70,7 +73,7 @@ def predict(params: Params, state: State, x: jax.Array, *, epsilon: float = 1e-5
 def loss(
     params: Params,
     state: State,
-    batch: tuple[jax.Array, jax.Array],
+    batch: Batch,
     key: jax.Array,
     *,
     rate: float = 0.3,
@@ -78,7 +81,7 @@ def loss(
     epsilon: float = 1e-5,
     loss: str | Callable[..., jax.Array] = "sigmoid_binary_cross_entropy",
 ) -> tuple[jax.Array, State]:
-    """The loss called `loss` of the logits of batch = (x, targets) in training, and the new state.
+    """Computes the loss in training of the logits of batch = (x, targets), and the new state.
 
     Args:
         params: as `init` makes them.

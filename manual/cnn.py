@@ -4,9 +4,9 @@ Two stages of 3×3 convolution, ReLU and 2×2 max-pooling, then one dense layer:
 
     z = conv2d(a, W, b),   a = max_pool(max(0, z)),   logits = flatten(a) W + b.
 
-max(0, ·) is monotonic, so it may follow the pooling, where there is a quarter to do:
-max_pool(max(0, z)) = max(0, max_pool(z)), and relu'(0) = 0 leaves the same gradient. Images are
-(batch, height, width, channels).
+max(0, ·) is monotonic, so max_pool(max(0, z)) = max(0, max_pool(z)), and with relu'(0) = 0 the
+gradient is the same too. The code pools first, so that ReLU has a quarter of the entries. Images
+are (batch, height, width, channels).
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def init(
 
 
 def predict(params: Params, x: jax.Array) -> jax.Array:
-    """The logits: x (batch, height, width, channels) -> (batch, n_out)."""
+    """Computes the logits: x (batch, height, width, channels) -> (batch, n_out)."""
     *stages, last = params
     for layer in stages:
         x = relu(max_pool(conv2d(x, layer["w"], layer["b"])))
@@ -93,9 +93,14 @@ def loss(
     *,
     loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
-    """The loss called `loss` of the logits of batch = (x, targets), a scalar.
+    """Computes the loss of the logits of batch = (x, targets), a scalar.
 
     `jax.grad` of it applies the same rules as `loss_and_grad`, put together by JAX instead of here.
+
+    Args:
+        params: as `init` makes them.
+        batch: x (batch, height, width, channels) and the targets that the loss asks for.
+        loss: the name of a loss, or a rule of (logits, targets).
 
     Raises:
         ValueError: if there is no loss of that name.
@@ -111,17 +116,20 @@ def loss_and_grad(
     *,
     loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
-    """The loss and its gradient with respect to the parameters, by backpropagation.
+    """Computes the loss and its gradient with respect to the parameters, by backpropagation.
 
-    With δ = ∂L/∂z of a stage and s the pooled z, da reaching its output a = max(0, s):
+    With δ = ∂L/∂z of a stage (`dz` in the code), s the pooled z, and da = ∂L/∂a of its output
+    a = max(0, s):
 
         ds = da ⊙ 1(a > 0),
         δ  = ds at the first maximum of each window, 0 elsewhere      (`max_pool_bwd`),
         ∂L/∂W = a(l−1) ⋆ δ,  ∂L/∂b = Σ δ,  da(l−1) = δ ⋆ turned W    (`conv2d_bwd`).
 
-    δ holds the entries of ds and zeros, so Σ δ = Σ ds is taken over a quarter of them. The first
-    stage's da(0) has no use, and XLA drops it under `jit`. (LeCun et al. 1998, §II, with the
-    maximum for the average.)
+    δ holds the entries of ds and zeros, so Σ δ = Σ ds, which has a quarter of the terms. Nothing
+    uses da(0), the gradient of the images, and XLA drops it under `jit`. (LeCun et al. 1998, §II,
+    with the maximum for the average.)
+
+    The arguments are those of `loss`.
 
     Returns:
         What `jax.value_and_grad` of `loss` returns: the loss, and a tree like `params`.
@@ -150,7 +158,7 @@ def loss_and_grad(
     grads = [{"w": dw, "b": db}]
     for conv_residuals, pool_residuals, relu_residuals in reversed(saved):
         (ds,) = relu_bwd(relu_residuals, da)
-        (delta,) = max_pool_bwd(pool_residuals, ds)
-        da, dw, _ = conv2d_bwd(conv_residuals, delta)
+        (dz,) = max_pool_bwd(pool_residuals, ds)
+        da, dw, _ = conv2d_bwd(conv_residuals, dz)
         grads.append({"w": dw, "b": ds.sum(axis=(0, 1, 2))})
     return value, grads[::-1]

@@ -1,14 +1,14 @@
-"""Parameter initialisers, written out: `name(key, shape, dtype) -> Array`.
+"""Initializers of parameters, written out: `name(key, shape, dtype) -> Array`.
 
 Shapes are (n_in, n_out) for a dense layer and (h, w, n_in, n_out) for a convolution, where each
 output sums fan_in = h w n_in terms and each input feeds fan_out = h w n_out outputs. A sum of
 fan_in independent terms has fan_in times the variance of one; the schemes divide by it:
 
     LeCun  Var w = 1 / fan_in                keeps the variance forwards (LeCun et al. 1998, §4.6)
-    He     Var w = 2 / fan_in                the same where relu drops half of it (He et al. 2015)
-    Glorot Var w = 2 / (fan_in + fan_out)    between forwards and backwards (Glorot & Bengio 2010)
+    He     Var w = 2 / fan_in                the same, where relu drops half of it (He et al. 2015)
+    Glorot Var w = 2 / (fan_in + fan_out)    a compromise of both passes (Glorot & Bengio 2010)
 
-Bit for bit `jax.nn.initializers`, which is how the tests hold them.
+Each draws the same bits as the one of its name in `jax.nn.initializers`; the tests compare them.
 """
 
 import math
@@ -31,18 +31,18 @@ __all__ = [
     "zeros",
 ]
 
-# What is left of the standard deviation of a standard normal cut off at ±2.
+# The standard deviation of a standard normal that is cut off at ±2.
 _TRUNCATED_STD = 0.87962566103423978
 
 
 def zeros(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """All zeros: for biases. The key is not used."""
+    """Returns zeros, for biases; the key is not used."""
     del key
     return jnp.zeros(shape, dtype)
 
 
 def glorot_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """Var w = 2 / (fan_in + fan_out), from a normal cut off at two standard deviations.
+    """Draws with Var w = 2 / (fan_in + fan_out), from a normal cut off at two standard deviations.
 
     Raises:
         ValueError: if the shape has fewer than two axes.
@@ -52,7 +52,7 @@ def glorot_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32
 
 
 def glorot_uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """Var w = 2 / (fan_in + fan_out), uniform.
+    """Draws with Var w = 2 / (fan_in + fan_out), from a uniform distribution.
 
     Raises:
         ValueError: if the shape has fewer than two axes.
@@ -62,7 +62,7 @@ def glorot_uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float3
 
 
 def lecun_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """Var w = 1 / fan_in, from a normal cut off at two standard deviations.
+    """Draws with Var w = 1 / fan_in, from a normal cut off at two standard deviations.
 
     Raises:
         ValueError: if the shape has fewer than two axes.
@@ -72,7 +72,7 @@ def lecun_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32)
 
 
 def he_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """Var w = 2 / fan_in, from a normal cut off at two standard deviations.
+    """Draws with Var w = 2 / fan_in, from a normal cut off at two standard deviations.
 
     Raises:
         ValueError: if the shape has fewer than two axes.
@@ -82,7 +82,7 @@ def he_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) ->
 
 
 def he_uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """Var w = 2 / fan_in, uniform.
+    """Draws with Var w = 2 / fan_in, from a uniform distribution.
 
     Raises:
         ValueError: if the shape has fewer than two axes.
@@ -126,7 +126,7 @@ INITIALIZERS: dict[str, Callable[..., jax.Array]] = {
 
 
 def by_name(name: str) -> Callable[..., jax.Array]:
-    """The initialiser called `name`.
+    """Returns the initializer called `name`.
 
     Raises:
         ValueError: if there is none of that name.

@@ -1,4 +1,4 @@
-"""Finding a thing by the name that a person typed."""
+"""Looking up a choice by the name that a person typed."""
 
 from collections.abc import Mapping
 from typing import TypeVar

@@ -19,6 +19,7 @@ from manual.rules.rule import Rule
 __all__ = ["Params", "init", "loss", "loss_and_grad", "predict"]
 
 Params = list[dict[str, jax.Array]]
+Batch = tuple[jax.Array, jax.Array]
 
 
 def init(
@@ -48,7 +49,7 @@ def init(
 
 
 def predict(params: Params, x: jax.Array, *, activation: str | Rule = "relu") -> jax.Array:
-    """The logits: x (batch, n_in) -> (batch, n_out).
+    """Computes the logits: x (batch, n_in) -> (batch, n_out).
 
     Raises:
         ValueError: if there is no activation of that name.
@@ -62,14 +63,20 @@ def predict(params: Params, x: jax.Array, *, activation: str | Rule = "relu") ->
 
 def loss(
     params: Params,
-    batch: tuple[jax.Array, jax.Array],
+    batch: Batch,
     *,
     activation: str | Rule = "relu",
     loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
-    """The loss called `loss` of the logits of batch = (x, targets), a scalar.
+    """Computes the loss of the logits of batch = (x, targets), a scalar.
 
     `jax.grad` of it applies the same rules as `loss_and_grad`, put together by JAX instead of here.
+
+    Args:
+        params: as `init` makes them.
+        batch: x (batch, n_in) and the targets that the loss asks for.
+        activation: the name of an activation, or a rule of one array.
+        loss: the name of a loss, or a rule of (logits, targets).
 
     Raises:
         ValueError: if there is no activation or no loss of that name.
@@ -81,12 +88,12 @@ def loss(
 
 def loss_and_grad(
     params: Params,
-    batch: tuple[jax.Array, jax.Array],
+    batch: Batch,
     *,
     activation: str | Rule = "relu",
     loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
-    """The loss and its gradient with respect to the parameters, by backpropagation.
+    """Computes the loss and its gradient with respect to the parameters, by backpropagation.
 
     With δ(l) = ∂L/∂z(l) and columns as examples (Nielsen 2015, ch. 2, BP1 to BP4):
 
@@ -95,8 +102,10 @@ def loss_and_grad(
         ∂L/∂W(l) = δ(l) a(l−1)ᵀ,  ∂L/∂b(l) = δ(l) summed over the examples
 
     With f the identity in the last layer and a softmax or sigmoid inside the cross-entropy,
-    δ(L) = (a − y)/m. In the code `da` is ∇ₐL, and becomes (W(l+1))ᵀ δ(l+1) on the way down; the
-    one that reaches the input has no use, and XLA drops it under `jit`.
+    δ(L) = (a − y)/m. In the code `dz` is δ(l), and `da` is ∇ₐL at first and (W(l+1))ᵀ δ(l+1) in
+    the layers below. Nothing uses the `da` of the input, and XLA drops it under `jit`.
+
+    The arguments are those of `loss`.
 
     Returns:
         What `jax.value_and_grad` of `loss` returns: the loss, and a tree like `params`.
@@ -120,7 +129,7 @@ def loss_and_grad(
     da, _ = criterion.bwd(loss_residuals, jnp.ones_like(value))
     grads = []
     for f, (dense_residuals, f_residuals) in zip(reversed(fs), reversed(saved), strict=True):
-        (delta,) = f.bwd(f_residuals, da)
-        da, dw, db = dense_bwd(dense_residuals, delta)
+        (dz,) = f.bwd(f_residuals, da)
+        da, dw, db = dense_bwd(dense_residuals, dz)
         grads.append({"w": dw, "b": db})
     return value, grads[::-1]

@@ -5,7 +5,7 @@ Hidden layer l computes, from a(0) = x and rows as examples,
     z = a(l−1) W + b,   ẑ = batch_norm(z; γ, β),   a(l) = dropout(max(0, ẑ)),
 
 and the last layer is a(L−1) W + b, since the losses work on logits. The running statistics are the
-state, which training takes and returns; the key of the masks is an argument.
+state, which training takes and returns. The key, from which the masks are drawn, is an argument.
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,9 @@ def init(
 
 
 def predict(params: Params, state: State, x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
-    """The logits in inference: running statistics, no dropout. x (batch, n_in) -> (batch, n_out).
+    """Computes the logits in inference: with the running statistics, and without dropout.
+
+    Shapes: x (batch, n_in) -> (batch, n_out).
 
     Args:
         params: as `init` makes them.
@@ -98,7 +100,7 @@ def loss(
     epsilon: float = 1e-5,
     loss: str | Rule = "sigmoid_binary_cross_entropy",
 ) -> tuple[jax.Array, State]:
-    """The loss called `loss` of the logits of batch = (x, targets) in training, and the new state.
+    """Computes the loss in training of the logits of batch = (x, targets), and the new state.
 
     `jax.grad` of it applies the same rules as `loss_and_grad`, put together by JAX instead of here.
 
@@ -140,9 +142,9 @@ def loss_and_grad(
     epsilon: float = 1e-5,
     loss: str | Rule = "sigmoid_binary_cross_entropy",
 ) -> tuple[tuple[jax.Array, State], Params]:
-    """The loss, the new state, and the gradient of the loss with respect to the parameters.
+    """Computes the loss, the new state, and the loss's gradient with respect to the parameters.
 
-    The layers are undone from the last to the first, as in `manual.mlp`, with three particulars.
+    The layers are undone from the last to the first, as in `manual.mlp`, with three differences.
 
     - ReLU and dropout are undone together, by their output: a = max(0, ẑ) m/(1 − p), so that
 
@@ -154,8 +156,8 @@ def loss_and_grad(
 
           Σ dz = γ r/n (n Σ dẑ − n Σ dẑ − (Σ x̂) Σ dẑ x̂) = 0, because Σ x̂ = 0.
 
-      The sum is not taken: it would be the rounding of a zero.
-    - The running statistics leave the network by the side and reach no loss: dμ = dσ² = 0.
+      The sum is not taken: it would be rounding error and nothing else.
+    - The loss does not depend on the running statistics: dμ = dσ² = 0.
 
     The arguments are those of `loss`.
 
@@ -189,8 +191,8 @@ def loss_and_grad(
         reversed(hidden), reversed(saved), strict=True
     ):
         dz = jnp.where(a > 0, da * (1 / (1 - rate)), 0)
-        nothing = jnp.zeros_like(norm_residuals[2])
-        dz, dscale, dbias = batch_norm_bwd(norm_residuals, (dz, nothing, nothing))
+        dmean = dvar = jnp.zeros_like(norm_residuals[2])
+        dz, dscale, dbias = batch_norm_bwd(norm_residuals, (dz, dmean, dvar))
         da, dw, _ = dense_bwd(dense_residuals, dz)
         db = jnp.zeros_like(layer["b"])
         grads.append({"w": dw, "b": db, "scale": dscale, "bias": dbias})

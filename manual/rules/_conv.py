@@ -35,7 +35,11 @@ in the cache (measured: 0.75 of the time with 128 KiB, as much as with 2 MiB).""
 
 @functools.partial(jax.jit, static_argnames=("w", "groups"))
 def correlate(x: jax.Array, kernel: jax.Array, *, w: Windows, groups: int) -> jax.Array:
-    """Σ_ijc x_b,p s+i d−t,q s′+j d′−l,c k_ijco, the convolution without its bias."""
+    """Computes Σ_ijc x_b,p s+i d−t,q s′+j d′−l,c k_ijco, the convolution without its bias.
+
+    Shapes: x (batch, height, width, n_in), kernel (h, w, n_in / groups, n_out) -> (batch, p, q,
+    n_out).
+    """
     direct = functools.partial(_correlate_directly, w=w, groups=groups)
     if groups > 1 or kernel.shape[2] > _FEW_CHANNELS:
         return direct(x, kernel)
@@ -67,7 +71,11 @@ def _correlate_by_offsets(x: jax.Array, kernel: jax.Array, *, w: Windows) -> jax
 
 @functools.partial(jax.jit, static_argnames=("w", "groups"))
 def input_gradient(dy: jax.Array, kernel: jax.Array, *, w: Windows, groups: int) -> jax.Array:
-    """dx, by correlating the spread dy with the turned kernel (`conv2d_bwd`)."""
+    """Computes dx, by correlating the spread dy with the turned kernel (`conv2d_bwd`).
+
+    Shapes: dy (batch, p, q, n_out), kernel (h, w, n_in / groups, n_out) -> (batch, height, width,
+    n_in).
+    """
     height, width, n_in, n_out = kernel.shape
     turned = kernel[::-1, ::-1].reshape(height, width, n_in, groups, n_out // groups)
     turned = turned.transpose(0, 1, 4, 3, 2).reshape(height, width, n_out // groups, -1)
@@ -91,7 +99,10 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, *, w: Windows, groups: int)
 
 @functools.partial(jax.jit, static_argnames=("w", "groups"))
 def kernel_gradient(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> jax.Array:
-    """dw, by correlating x with dy over the batch (`conv2d_bwd`)."""
+    """Computes dw, by correlating x with dy over the batch (`conv2d_bwd`).
+
+    Shapes: x (batch, height, width, n_in), dy (batch, p, q, n_out) -> (h, w, n_in / groups, n_out).
+    """
     batch, _, _, n_in = x.shape
     worthwhile = n_in <= _FEW_CHANNELS or (n_in <= _GEMM_CHANNELS and batch >= _GEMM_BATCH)
     if groups > 1 or not worthwhile:
@@ -142,7 +153,7 @@ def _kernel_gradient_by_products(x: jax.Array, dy: jax.Array, *, w: Windows) -> 
     n_in, n_out = x.shape[3], dy.shape[3]
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
-    def of_examples(dy: jax.Array, x: jax.Array):
+    def of_examples(dy: jax.Array, x: jax.Array) -> tuple[None, jax.Array]:
         seen = jnp.concatenate(unfold(x, w), axis=3).reshape(-1, height * width * n_in)
         return None, jnp.matmul(dy.reshape(-1, n_out).T, seen, preferred_element_type=wide)
 

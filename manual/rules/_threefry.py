@@ -23,9 +23,9 @@ _MANTISSA_BITS = 23
 
 
 def bernoulli(key: jax.Array, probability: float, shape: Sequence[int]) -> jax.Array:
-    """`jax.random.bernoulli(key, float32(probability), shape)`.
+    """Draws the mask `jax.random.bernoulli(key, float32(probability), shape)`.
 
-    Float32 whatever `jax_enable_x64` is, so that a mask does not depend on it.
+    The probability is a float32 whatever `jax_enable_x64` is, so a mask does not depend on it.
 
     Shapes: key () -> bool, of the given shape.
     """

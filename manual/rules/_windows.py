@@ -39,7 +39,7 @@ class Windows(NamedTuple):
     out: Extent
 
     def offsets(self) -> Iterator[Extent]:
-        """The pixels of a window, dilated, in row-major order."""
+        """Yields where the pixels of a window are, dilated, in row-major order."""
         for i in range(self.window[0]):
             for j in range(self.window[1]):
                 yield i * self.dilation[0], j * self.dilation[1]
@@ -108,8 +108,9 @@ def _resolve(
 
 
 def unfold(x: jax.Array, w: Windows, fill: Any = 0) -> list[jax.Array]:
-    """What each offset of the window sees: kh·kw arrays (batch, *out, channels), row-major.
+    """Returns what each offset of the window sees, in row-major order.
 
+    Shapes: x (batch, height, width, channels) -> for each offset (batch, *out, channels).
     Pixels of the padding are `fill`.
     """
     (top, bottom), (left, right) = w.padding
@@ -124,10 +125,12 @@ def unfold(x: jax.Array, w: Windows, fill: Any = 0) -> list[jax.Array]:
 
 
 def fold(part: Callable[[int], jax.Array], w: Windows) -> jax.Array:
-    """The adjoint of `unfold`: puts part(k) back where offset k took it from, and adds up.
+    """Puts part(k) back where offset k took it from, and adds up: the adjoint of `unfold`.
 
-    Each part, (batch, *out, channels), is spread with the stride and shifted by its offset, one
-    interior padding, so nothing is scattered; what falls on the padding is cut off.
+    Each part is spread with the stride and shifted by its offset, by one `lax.pad`, so nothing is
+    scattered; what falls on the padding is cut off.
+
+    Shapes: part(k) (batch, *out, channels) -> (batch, height, width, channels).
     """
     total = 0
     for k, (i, j) in enumerate(w.offsets()):

@@ -49,14 +49,15 @@ __all__ = [
 ]
 
 Kept = tuple[jax.Array]
+"""y where f′ is a function of y, else x."""
 
 
-def identity_fwd(x: jax.Array):
+def identity_fwd(x: jax.Array) -> tuple[jax.Array, tuple[()]]:
     """y = x."""
     return x, ()
 
 
-def identity_bwd(residuals: tuple[()], dy: jax.Array):
+def identity_bwd(residuals: tuple[()], dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy."""
     () = residuals
     return (dy,)
@@ -65,13 +66,13 @@ def identity_bwd(residuals: tuple[()], dy: jax.Array):
 identity = Rule(identity_fwd, identity_bwd)
 
 
-def sigmoid_fwd(x: jax.Array):
+def sigmoid_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = σ(x) = 1 / (1 + e⁻ˣ)."""
     y = lax.logistic(x)
     return y, (y,)
 
 
-def sigmoid_bwd(residuals: Kept, dy: jax.Array):
+def sigmoid_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy ⊙ y (1 − y).
 
     σ′ = e⁻ˣ / (1 + e⁻ˣ)² = σ(x) · e⁻ˣ / (1 + e⁻ˣ) = σ (1 − σ)   (Nielsen 2015, ch. 1 and 2).
@@ -83,13 +84,13 @@ def sigmoid_bwd(residuals: Kept, dy: jax.Array):
 sigmoid = Rule(sigmoid_fwd, sigmoid_bwd)
 
 
-def tanh_fwd(x: jax.Array):
+def tanh_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = tanh x."""
     y = jnp.tanh(x)
     return y, (y,)
 
 
-def tanh_bwd(residuals: Kept, dy: jax.Array):
+def tanh_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy ⊙ (1 − y²).
 
     With y = sinh/cosh: y′ = (cosh² − sinh²) / cosh² = 1 − y². Written (1 − y)(1 + y), whose factors
@@ -102,13 +103,13 @@ def tanh_bwd(residuals: Kept, dy: jax.Array):
 tanh = Rule(tanh_fwd, tanh_bwd)
 
 
-def relu_fwd(x: jax.Array):
+def relu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = max(x, 0)."""
     y = jnp.maximum(x, 0)
     return y, (y,)
 
 
-def relu_bwd(residuals: Kept, dy: jax.Array):
+def relu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy where y > 0, else 0.
 
     Kink: relu′(0) = 0, as `jax.nn.relu` has it; every value in [0, 1] is a subgradient
@@ -122,14 +123,16 @@ def relu_bwd(residuals: Kept, dy: jax.Array):
 relu = Rule(relu_fwd, relu_bwd)
 
 
-def leaky_relu_fwd(x: jax.Array, *, negative_slope: float = 0.01):
+def leaky_relu_fwd(x: jax.Array, *, negative_slope: float = 0.01) -> tuple[jax.Array, Kept]:
     """y = x where x ≥ 0, else a x, with a = negative_slope."""
     y = jnp.where(x >= 0, x, negative_slope * x)
     # y has the sign of x only if a > 0.
     return y, (y if negative_slope > 0 else x,)
 
 
-def leaky_relu_bwd(residuals: Kept, dy: jax.Array, *, negative_slope: float = 0.01):
+def leaky_relu_bwd(
+    residuals: Kept, dy: jax.Array, *, negative_slope: float = 0.01
+) -> tuple[jax.Array]:
     """dx = dy where x ≥ 0, else a dy   (Maas et al. 2013).
 
     Kink: leaky_relu′(0) = 1, as `jax.nn.leaky_relu` has it.
@@ -143,7 +146,7 @@ def leaky_relu_bwd(residuals: Kept, dy: jax.Array, *, negative_slope: float = 0.
 leaky_relu = Rule(leaky_relu_fwd, leaky_relu_bwd)
 
 
-def elu_fwd(x: jax.Array, *, alpha: float = 1.0):
+def elu_fwd(x: jax.Array, *, alpha: float = 1.0) -> tuple[jax.Array, Kept]:
     """y = x where x > 0, else α (eˣ − 1).
 
     Raises:
@@ -155,7 +158,7 @@ def elu_fwd(x: jax.Array, *, alpha: float = 1.0):
     return y, (y,)
 
 
-def elu_bwd(residuals: Kept, dy: jax.Array, *, alpha: float = 1.0):
+def elu_bwd(residuals: Kept, dy: jax.Array, *, alpha: float = 1.0) -> tuple[jax.Array]:
     """dx = dy where x > 0, else dy ⊙ (y + α).
 
     Below zero y′ = α eˣ = α (eˣ − 1) + α = y + α   (Clevert et al. 2015, eq. 15).
@@ -169,12 +172,12 @@ def elu_bwd(residuals: Kept, dy: jax.Array, *, alpha: float = 1.0):
 elu = Rule(elu_fwd, elu_bwd)
 
 
-def softplus_fwd(x: jax.Array):
+def softplus_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|), whose exponential cannot overflow."""
     return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x))), (x,)
 
 
-def softplus_bwd(residuals: Kept, dy: jax.Array):
+def softplus_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy ⊙ σ(x), because y′ = eˣ / (1 + eˣ)   (Goodfellow et al. 2016, §3.10).
 
     It is a function of the output too, 1 − e⁻ʸ, but one that takes longer.
@@ -194,12 +197,12 @@ def _sigmoids(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return gate, jnp.where(power < jnp.inf, power * gate, 1)
 
 
-def silu_fwd(x: jax.Array):
+def silu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = x σ(x)."""
     return x * lax.logistic(x), (x,)
 
 
-def silu_bwd(residuals: Kept, dy: jax.Array):
+def silu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy ⊙ σ(x) (1 + x σ(−x)).
 
     y′ = σ + x σ′ = σ + x σ (1 − σ) = σ (1 + x (1 − σ))   (Elfwing et al. 2017, eq. 5;
@@ -222,7 +225,7 @@ def _gelu_gate(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return scale * (x + cubic * x**3), scale * (1 + 3 * cubic * x**2)
 
 
-def gelu_fwd(x: jax.Array):
+def gelu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = ½ x (1 + tanh u),  u = √(2/π) (x + 0.044715 x³)   (the default of `jax.nn.gelu`).
 
     Written y = x σ(v) with v = 2u, because ½ (1 + tanh u) = 1 / (1 + e⁻²ᵘ) = σ(2u): for negative x
@@ -232,7 +235,7 @@ def gelu_fwd(x: jax.Array):
     return x * lax.logistic(v), (x,)
 
 
-def gelu_bwd(residuals: Kept, dy: jax.Array):
+def gelu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy ⊙ (σ(v) + σ(v) σ(−v) v′ x).
 
     From y = x σ(v(x)) by the product and the chain rule, with σ′(v) = σ(v) σ(−v), which is
@@ -253,12 +256,12 @@ def _normal_cdf(x: jax.Array) -> jax.Array:
     return 0.5 * lax.erfc(-math.sqrt(0.5) * x)
 
 
-def gelu_erf_fwd(x: jax.Array):
+def gelu_erf_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = x Φ(x), Φ the distribution function of the standard normal."""
     return x * _normal_cdf(x), (x,)
 
 
-def gelu_erf_bwd(residuals: Kept, dy: jax.Array):
+def gelu_erf_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy ⊙ (Φ(x) + x φ(x)),  φ(x) = Φ′(x) = e^(−x²/2) / √(2π).
 
     The product rule on y = x Φ(x)   (Hendrycks & Gimpel 2016, §2).

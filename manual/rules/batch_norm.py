@@ -24,7 +24,10 @@ __all__ = [
     "update_running",
 ]
 
-Vectors = tuple[jax.Array, jax.Array, jax.Array]
+Kept = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+"""x, γ, μ and r."""
+Outputs = tuple[jax.Array, jax.Array, jax.Array]
+"""y, μ and σ²."""
 
 
 def _wide_rows(x: jax.Array) -> jax.Array:
@@ -37,7 +40,9 @@ def _assert_per_channel(x: jax.Array, scale: jax.Array, *others: jax.Array) -> N
     chex.assert_shape([scale, *others], (x.shape[-1],))
 
 
-def batch_norm_fwd(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5):
+def batch_norm_fwd(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
+) -> tuple[Outputs, Kept]:
     """y = γ x̂ + β,  x̂ = (x − μ) r,  r = 1/√(σ² + ε),  with μ and σ² those of the batch.
 
     σ² is the biased variance, 1/n Σ (x − μ)², as training uses it, computed after μ: the shortcut
@@ -60,7 +65,7 @@ def batch_norm_fwd(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: 
     return (y.reshape(x.shape).astype(x.dtype), mean, var), (x, scale, mean, r)
 
 
-def batch_norm_bwd(residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array], d_out: Vectors):
+def batch_norm_bwd(residuals: Kept, d_out: Outputs) -> tuple[jax.Array, jax.Array, jax.Array]:
     """dγ = Σ dy x̂,  dβ = Σ dy,  dx = γ r/n (n dy − Σ dy − x̂ Σ dy x̂)  + dμ/n + 2 (x − μ) dσ²/n.
 
     All sums are over the n examples of one channel. With dx̂ = γ dy, and since Σ (x − μ) = 0 makes
@@ -97,7 +102,7 @@ batch_norm = Rule(batch_norm_fwd, batch_norm_bwd)
 def update_running(
     running: dict[str, jax.Array], mean: jax.Array, var: jax.Array, *, momentum: float = 0.99
 ) -> dict[str, jax.Array]:
-    """The running statistics after one more batch: m · running + (1 − m) · batch.
+    """Returns the running statistics after one more batch: m · running + (1 − m) · batch.
 
     Args:
         running: `{"mean": (c,), "var": (c,)}`; zeros and ones to begin with.
@@ -125,7 +130,7 @@ def batch_norm_inference_fwd(
     var: jax.Array,
     *,
     epsilon: float = 1e-5,
-):
+) -> tuple[jax.Array, Kept]:
     """y = γ (x − μ) r + β,  r = 1/√(σ² + ε),  with μ and σ² given: the running statistics.
 
     Shapes: x (..., c), scale, bias, mean and var (c,) -> y like x.
@@ -142,8 +147,8 @@ def batch_norm_inference_fwd(
 
 
 def batch_norm_inference_bwd(
-    residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array], dy: jax.Array
-):
+    residuals: Kept, dy: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
     """dx = γ r dy,  dγ = Σ dy x̂,  dβ = Σ dy,  dμ = −γ r Σ dy,  dσ² = −½ γ r² Σ dy x̂.
 
     The first three steps of `batch_norm_bwd`; μ and σ² do not depend on x, so nothing flows on.

@@ -25,7 +25,7 @@ def conv2d_fwd(
     padding: Padding = "SAME",
     dilation: Extent = (1, 1),
     groups: int = 1,
-):
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """y_bpqo = Σ_ijc x_b,(ps+id−t),(qs′+jd′−l),c w_ijco + b_o,  x being 0 outside the image.
 
     With groups, the channels of x and of y are cut into that many groups in their order, and each
@@ -57,7 +57,7 @@ def conv2d_bwd(
     padding: Padding = "SAME",
     dilation: Extent = (1, 1),
     groups: int = 1,
-):
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ_bpq dy.
 
     y is linear in each of x, w and b; the chain rule sums over the places where an entry is used.

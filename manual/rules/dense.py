@@ -15,7 +15,9 @@ _FEW_OUTPUTS = 64
 512)."""
 
 
-def dense_fwd(x: jax.Array, w: jax.Array, b: jax.Array):
+def dense_fwd(
+    x: jax.Array, w: jax.Array, b: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """y = x w + b.
 
     Shapes: x (batch, n_in), w (n_in, n_out), b (n_out,) -> y (batch, n_out).
@@ -25,7 +27,9 @@ def dense_fwd(x: jax.Array, w: jax.Array, b: jax.Array):
     return x @ w + b[None, :], (x, w)
 
 
-def dense_bwd(residuals: tuple[jax.Array, jax.Array], dy: jax.Array):
+def dense_bwd(
+    residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """dx = dy wᵀ,  dw = xᵀ dy,  db = Σ_batch dy.
 
     From y_ij = Σ_k x_ik w_kj + b_j, by the chain rule:

@@ -10,7 +10,9 @@ from manual.rules.rule import Rule
 __all__ = ["dropout", "dropout_bwd", "dropout_fwd"]
 
 
-def dropout_fwd(key: jax.Array, x: jax.Array, *, rate: float):
+def dropout_fwd(
+    key: jax.Array, x: jax.Array, *, rate: float
+) -> tuple[jax.Array, tuple[jax.Array | None]]:
     """y = x ⊙ m / (1 − p),  m ~ Bernoulli(1 − p) for each entry,  p = rate.
 
     E[m / (1 − p)] = 1, so y has the mean of x and a network without dropout is the mean of those
@@ -31,7 +33,9 @@ def dropout_fwd(key: jax.Array, x: jax.Array, *, rate: float):
     return _masked(x, mask, rate), (mask,)
 
 
-def dropout_bwd(residuals: tuple[jax.Array | None], dy: jax.Array, *, rate: float):
+def dropout_bwd(
+    residuals: tuple[jax.Array | None], dy: jax.Array, *, rate: float
+) -> tuple[None, jax.Array]:
     """dx = dy ⊙ m / (1 − p); the key has no cotangent.
 
     y is linear in x, with the diagonal matrix diag(m) / (1 − p), which is its own transpose. An

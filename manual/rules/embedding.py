@@ -9,7 +9,9 @@ from manual.rules.rule import Rule
 __all__ = ["embedding", "embedding_bwd", "embedding_fwd"]
 
 
-def embedding_fwd(table: jax.Array, tokens: jax.Array):
+def embedding_fwd(
+    table: jax.Array, tokens: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """y = the row of the table for each token, E_token.
 
     Shapes: table (vocabulary, d), tokens (...) of an integer dtype -> y (..., d).
@@ -22,11 +24,11 @@ def embedding_fwd(table: jax.Array, tokens: jax.Array):
     """
     chex.assert_rank(table, 2)
     chex.assert_type(tokens, int)
-    # x[:, :0] has no bytes, but says how many rows there are.
+    # table[:, :0] has no bytes, but says how many rows there are.
     return jnp.take(table, tokens, axis=0, mode="fill"), (table[:, :0], tokens)
 
 
-def embedding_bwd(residuals: tuple[jax.Array, jax.Array], dy: jax.Array):
+def embedding_bwd(residuals: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, None]:
     """dE_v = Σ_t 1[token(t) = v] dy_t; the tokens have no cotangent.
 
     As a matrix product y = O E, with O_tv = 1[token(t) = v] one-hot, so dE = Oᵀ dy: a token that

@@ -14,6 +14,9 @@ from manual.rules.rule import Rule
 
 __all__ = ["group_norm", "group_norm_bwd", "group_norm_fwd"]
 
+Kept = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+"""x, γ, μ and r."""
+
 
 def _wide_pixels(x: jax.Array) -> jax.Array:
     """x as (b, s, c), in float32 at least."""
@@ -30,7 +33,7 @@ def _group_mean(per_channel: jax.Array, groups: int) -> jax.Array:
 
 def group_norm_fwd(
     x: jax.Array, scale: jax.Array, bias: jax.Array, *, groups: int, epsilon: float = 1e-6
-):
+) -> tuple[jax.Array, Kept]:
     """y = γ x̂ + β,  x̂ = (x − μ) r,  r = 1/√(σ² + ε),  μ and σ² over a group's pixels and channels.
 
     One group is layer-norm over the whole image, c groups are instance-norm; γ and β are per
@@ -56,11 +59,8 @@ def group_norm_fwd(
 
 
 def group_norm_bwd(
-    residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
-    dy: jax.Array,
-    *,
-    groups: int,
-):
+    residuals: Kept, dy: jax.Array, *, groups: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """dγ = Σ_bs dy x̂,  dβ = Σ_bs dy,  dx = r (g − ⟨g⟩ − x̂ ⟨g x̂⟩),  g = γ dy.
 
     ⟨·⟩ is the mean over one example's group, s k entries. It is layer-norm's derivation with the

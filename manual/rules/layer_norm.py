@@ -25,6 +25,11 @@ __all__ = [
     "rms_norm_fwd",
 ]
 
+Product = Callable[[jax.Array, jax.Array], jax.Array]
+"""A vector times a matrix, or a matrix times a vector."""
+Kept = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+"""x, γ, μ and r."""
+
 
 def _wide_rows(x: jax.Array) -> jax.Array:
     """x as a matrix (examples, c), in float32 at least."""
@@ -41,7 +46,7 @@ def _fused_product(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(a * b, axis=1) if a.ndim == 2 else jnp.sum(a[:, None] * b, axis=0)
 
 
-def _by_platform(of_rows: Callable[..., Any], *rows: jax.Array):
+def _by_platform(of_rows: Callable[..., Any], *rows: jax.Array) -> Any:
     """`of_rows(dot, *rows)`: block by block on a CPU, fused elsewhere; decided when lowered."""
     return lax.platform_dependent(
         *rows,
@@ -50,7 +55,9 @@ def _by_platform(of_rows: Callable[..., Any], *rows: jax.Array):
     )
 
 
-def layer_norm_fwd(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5):
+def layer_norm_fwd(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
+) -> tuple[jax.Array, Kept]:
     """y = γ x̂ + β,  x̂ = (x − μ) r,  r = 1/√(σ² + ε),  with μ and σ² those of each row.
 
     σ² is 1/c Σ (x − μ)², computed after μ: E[x²] − μ² cancels where |μ| is large.
@@ -70,7 +77,7 @@ def layer_norm_fwd(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: 
     return y.reshape(x.shape).astype(x.dtype), (x, scale, mean, r)
 
 
-def layer_norm_bwd(residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array], dy: jax.Array):
+def layer_norm_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """dγ = Σ_rows dy x̂,  dβ = Σ_rows dy,  dx = r (g − ⟨g⟩ − x̂ ⟨g x̂⟩),  g = γ dy.
 
     ⟨·⟩ is the mean over a row. With g = ∂L/∂x̂, batch-norm's three steps, taken along a row
@@ -93,8 +100,12 @@ layer_norm = Rule(layer_norm_fwd, layer_norm_bwd)
 
 
 @jax.jit
-def _layer_norm_rows(x: jax.Array, dy: jax.Array, mean: jax.Array, r: jax.Array, scale: jax.Array):
-    def of_rows(dot, dy, x, mean, r):
+def _layer_norm_rows(
+    x: jax.Array, dy: jax.Array, mean: jax.Array, r: jax.Array, scale: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    def of_rows(
+        dot: Product, dy: jax.Array, x: jax.Array, mean: jax.Array, r: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         centred, dy = _wide_rows(x) - mean, _wide_rows(dy)
         c, gamma = x.shape[1], scale.astype(dy.dtype)
         product = dy * centred
@@ -106,7 +117,9 @@ def _layer_norm_rows(x: jax.Array, dy: jax.Array, mean: jax.Array, r: jax.Array,
     return _by_platform(of_rows, dy, x, mean, r)
 
 
-def rms_norm_fwd(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6):
+def rms_norm_fwd(
+    x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
     """y = γ x̂,  x̂ = x r,  r = 1/√(⟨x²⟩ + ε),  with ⟨·⟩ the mean over the last axis.
 
     Shapes: x (..., c), scale (c,) -> y like x.
@@ -121,7 +134,9 @@ def rms_norm_fwd(x: jax.Array, scale: jax.Array, *, epsilon: float = 1e-6):
     return y.reshape(x.shape).astype(x.dtype), (x, scale, r)
 
 
-def rms_norm_bwd(residuals: tuple[jax.Array, jax.Array, jax.Array], dy: jax.Array):
+def rms_norm_bwd(
+    residuals: tuple[jax.Array, jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """dγ = Σ_rows dy x̂,  dx = r (g − x̂ ⟨g x̂⟩),  g = γ dy   (Zhang & Sennrich 2019, §4).
 
     From r = (⟨x²⟩ + ε)^(−½): ∂r/∂x_k = −½ r³ · 2 x_k/c = −r² x̂_k/c. Hence, with ∂L/∂x̂ = g,
@@ -138,8 +153,12 @@ rms_norm = Rule(rms_norm_fwd, rms_norm_bwd)
 
 
 @jax.jit
-def _rms_norm_rows(x: jax.Array, dy: jax.Array, r: jax.Array, scale: jax.Array):
-    def of_rows(dot, dy, x, r):
+def _rms_norm_rows(
+    x: jax.Array, dy: jax.Array, r: jax.Array, scale: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    def of_rows(
+        dot: Product, dy: jax.Array, x: jax.Array, r: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         wide, dy = _wide_rows(x), _wide_rows(dy)
         c, gamma = x.shape[1], scale.astype(dy.dtype)
         product = dy * wide

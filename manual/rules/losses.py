@@ -37,7 +37,9 @@ def _assert_alike(outputs: jax.Array, targets: jax.Array) -> None:
     chex.assert_type(targets, outputs.dtype)
 
 
-def mean_squared_error_fwd(predictions: jax.Array, targets: jax.Array):
+def mean_squared_error_fwd(
+    predictions: jax.Array, targets: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array]]:
     """L = 1/n Σ (p − y)².
 
     Shapes: predictions and targets alike, any shape, n entries, one dtype -> L ().
@@ -50,7 +52,9 @@ def mean_squared_error_fwd(predictions: jax.Array, targets: jax.Array):
     return jnp.mean(error**2), (error,)
 
 
-def mean_squared_error_bwd(residuals: tuple[jax.Array], d_loss: jax.Array):
+def mean_squared_error_bwd(
+    residuals: tuple[jax.Array], d_loss: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """dp = 2/n (p − y) dL,  dy = −dp."""
     (error,) = residuals
     dpredictions = error * (2 / error.size * d_loss)
@@ -60,7 +64,9 @@ def mean_squared_error_bwd(residuals: tuple[jax.Array], d_loss: jax.Array):
 mean_squared_error = Rule(mean_squared_error_fwd, mean_squared_error_bwd)
 
 
-def sigmoid_binary_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
+def sigmoid_binary_cross_entropy_fwd(
+    logits: jax.Array, targets: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """L = 1/n Σ −y log a − (1 − y) log(1 − a),  a = σ(z).
 
     Since −log σ(z) = softplus(z) − z and −log(1 − σ(z)) = softplus(z), each term is
@@ -76,7 +82,9 @@ def sigmoid_binary_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
     return jnp.mean(terms), (logits, targets)
 
 
-def sigmoid_binary_cross_entropy_bwd(residuals: tuple[jax.Array, jax.Array], d_loss: jax.Array):
+def sigmoid_binary_cross_entropy_bwd(
+    residuals: tuple[jax.Array, jax.Array], d_loss: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """dz = (a − y)/n dL,  dy = −z/n dL.
 
     softplus′ = σ, so ∂/∂z (softplus(z) − y z) = σ(z) − y and ∂/∂y = −z
@@ -85,8 +93,8 @@ def sigmoid_binary_cross_entropy_bwd(residuals: tuple[jax.Array, jax.Array], d_l
     """
     logits, targets = residuals
     scale = 1 / logits.size * d_loss
-    slope = (1 - targets) * lax.logistic(logits) - targets * lax.logistic(-logits)
-    return slope * scale, -logits * scale
+    dlogits = (1 - targets) * lax.logistic(logits) - targets * lax.logistic(-logits)
+    return dlogits * scale, -logits * scale
 
 
 sigmoid_binary_cross_entropy = Rule(
@@ -95,6 +103,9 @@ sigmoid_binary_cross_entropy = Rule(
 
 
 Rows = tuple[jax.Array, jax.Array]
+"""The largest logit of each row, and its sum of exponentials."""
+Kept = tuple[jax.Array, Rows, jax.Array]
+"""The logits, their `_exponentials`, and the targets or labels."""
 
 
 def _exponentials(logits: jax.Array) -> Rows:
@@ -106,7 +117,7 @@ def _exponentials(logits: jax.Array) -> Rows:
     return largest, jnp.exp(logits - largest).sum(axis=1, keepdims=True)
 
 
-def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
+def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, Kept]:
     """L = −1/m Σ_i Σ_j y_ij log p_ij,  p = softmax(z) by rows,  0 log 0 = 0.
 
     Shapes: logits (batch, classes), targets (batch, classes), one dtype -> L (). The targets are
@@ -122,7 +133,7 @@ def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array):
     return -terms.sum(axis=1).mean(), (logits, (largest, total), targets)
 
 
-def softmax_cross_entropy_bwd(residuals: tuple[jax.Array, Rows, jax.Array], d_loss: jax.Array):
+def softmax_cross_entropy_bwd(residuals: Kept, d_loss: jax.Array) -> tuple[jax.Array, jax.Array]:
     """dz = (p Σ_j y_j − y)/m dL,  dy = −log p /m dL.
 
     ∂ log p_j / ∂z_k = 1[j = k] − p_k, hence for one row
@@ -139,7 +150,9 @@ def softmax_cross_entropy_bwd(residuals: tuple[jax.Array, Rows, jax.Array], d_lo
 softmax_cross_entropy = Rule(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd)
 
 
-def softmax_cross_entropy_with_integer_labels_fwd(logits: jax.Array, labels: jax.Array):
+def softmax_cross_entropy_with_integer_labels_fwd(
+    logits: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, Kept]:
     """L = −1/m Σ_i log p_i,label(i),  p = softmax(z) by rows.
 
     Shapes: logits (batch, classes), labels (batch,) of an integer dtype -> L ().
@@ -159,8 +172,8 @@ def softmax_cross_entropy_with_integer_labels_fwd(logits: jax.Array, labels: jax
 
 
 def softmax_cross_entropy_with_integer_labels_bwd(
-    residuals: tuple[jax.Array, Rows, jax.Array], d_loss: jax.Array
-):
+    residuals: Kept, d_loss: jax.Array
+) -> tuple[jax.Array, None]:
     """dz = (p − y)/m dL,  y_ij = 1[j = label(i)].
 
     `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The comparison with an iota

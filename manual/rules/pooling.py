@@ -59,7 +59,7 @@ def max_pool_fwd(
     window: Extent = (2, 2),
     stride: Extent | None = None,
     padding: Padding = "VALID",
-):
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """y = the maximum of each window.
 
     Kept is where in its window the maximum was: a byte for each entry of y, and nothing of x.
@@ -85,7 +85,7 @@ def max_pool_bwd(
     window: Extent = (2, 2),
     stride: Extent | None = None,
     padding: Padding = "VALID",
-):
+) -> tuple[jax.Array]:
     """dx = Σ dy over the windows whose maximum that entry of x is.
 
     With k(p, q) the offset at which window (p, q) has its maximum, y_pq = x at k(p, q), so
@@ -155,7 +155,7 @@ def avg_pool_fwd(
     stride: Extent | None = None,
     padding: Padding = "VALID",
     count_include_pad: bool = True,
-):
+) -> tuple[jax.Array, tuple[jax.Array]]:
     """y = the sum of each window over its count n.
 
     n is the window's area, padding included, as in flax; with `count_include_pad=False` it is the
@@ -171,7 +171,7 @@ def avg_pool_fwd(
     chex.assert_type(x, float)
     w = _windows(x.shape[1:3], window, stride, padding)
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    total = sum(unfold(wide, w))
+    total = jnp.asarray(sum(unfold(wide, w)))
     return (total / _counts(w, count_include_pad)).astype(x.dtype), (x[:0],)
 
 
@@ -183,7 +183,7 @@ def avg_pool_bwd(
     stride: Extent | None = None,
     padding: Padding = "VALID",
     count_include_pad: bool = True,
-):
+) -> tuple[jax.Array]:
     """dx = Σ dy/n over the windows that contain that entry of x.
 
     y_pq = 1/n_pq Σ_k (x at offset k of the window), so ∂y_pq/∂x_uv = 1/n_pq for every (u, v) in the
@@ -202,7 +202,7 @@ def avg_pool_bwd(
 avg_pool = Rule(avg_pool_fwd, avg_pool_bwd)
 
 
-def global_average_pool_fwd(x: jax.Array):
+def global_average_pool_fwd(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array]]:
     """y = 1/(h w) Σ_hw x   (Lin et al. 2013, §3.2).
 
     Shapes: x (b, h, w, c), floating -> y (b, c).
@@ -215,7 +215,7 @@ def global_average_pool_fwd(x: jax.Array):
     return x.mean(axis=(1, 2)), (x[:0],)
 
 
-def global_average_pool_bwd(residuals: tuple[jax.Array], dy: jax.Array):
+def global_average_pool_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy/(h w), the same at every pixel."""
     (empty,) = residuals
     _, height, width, _ = empty.shape

@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-def residual_fwd(x: jax.Array, branch: jax.Array):
+def residual_fwd(x: jax.Array, branch: jax.Array) -> tuple[jax.Array, tuple[()]]:
     """y = x + f(x), with `branch` = f(x)   (He et al. 2016, eq. 1).
 
     Shapes: x and branch alike, one dtype -> y like them.
@@ -30,7 +30,7 @@ def residual_fwd(x: jax.Array, branch: jax.Array):
     return x + branch, ()
 
 
-def residual_bwd(residuals: tuple[()], dy: jax.Array):
+def residual_bwd(residuals: tuple[()], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
     """dx = dy,  dbranch = dy.
 
     dy reaches x undiminished, and once more through f: ∂L/∂x = dy (1 + ∂f/∂x), whose 1 no depth
@@ -43,7 +43,7 @@ def residual_bwd(residuals: tuple[()], dy: jax.Array):
 residual = Rule(residual_fwd, residual_bwd)
 
 
-def flatten_fwd(x: jax.Array):
+def flatten_fwd(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array]]:
     """y = each example's entries in a row, in row-major order.
 
     Shapes: x (batch, ...) -> y (batch, the product of the rest).
@@ -56,7 +56,7 @@ def flatten_fwd(x: jax.Array):
     return x.reshape(x.shape[0], math.prod(x.shape[1:])), (x[:0],)
 
 
-def flatten_bwd(residuals: tuple[jax.Array], dy: jax.Array):
+def flatten_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple[jax.Array]:
     """dx = dy, put back into x's shape: the entries only moved."""
     (empty,) = residuals
     return (dy.reshape(dy.shape[0], *empty.shape[1:]),)
