@@ -1,1 +1,1 @@
-"""The commands, one a file: each parses nothing, calls, shows and returns its exit code."""
+"""The commands, one a file: each checks its options, computes, shows and returns an exit code."""

@@ -1,4 +1,4 @@
-"""`articles`: the published networks, claimed beside measured."""
+"""The command `articles`: runs the published networks, and shows claimed beside measured."""
 
 from pathlib import Path
 from typing import Literal
@@ -62,11 +62,11 @@ def articles(
     with terminal.progress("running") as status:
         for article in chosen:
             status.update(f"running {article}, {' and '.join(methods)}")
-            own = run(article, options, methods)
-            console.print(terminal.articles.article_table(_title(article, quick), own), "")
-            rows += own
+            found = run(article, options, methods)
+            console.print(terminal.articles.article_table(_title(article, quick), found), "")
+            rows += found
     apart = disagreements(rows)
-    console.print(terminal.articles.last_line(*totals(rows), apart))
+    console.print(terminal.articles.last_line(**totals(rows)._asdict(), disagreements=apart))
     outputs.save("articles", environment, rows, json=json, report=report)
     return DISAGREE if apart else AGREE
 

@@ -1,4 +1,4 @@
-"""`bench`: what the hand-derived rules cost and save."""
+"""The command `bench`: measures what the hand-derived rules cost and save."""
 
 import importlib.util
 import json as json_module
@@ -16,14 +16,12 @@ from compare.commands.options import (
     require_platform,
     require_writable,
 )
-from compare.report import json_file, terminal
-from compare.report.plots import benchmarks as benchmark_plot
-from compare.report.plots.figures import INSTALL_REPORT
+from compare.report import json_file, plots, terminal
 
 __all__ = ["bench"]
 
 _SECONDS, _QUICK_SECONDS = 1.0, 0.5
-"""How long the engines of one subject are timed."""
+"""The time for which the engines of one subject are timed."""
 
 
 def bench(
@@ -56,7 +54,7 @@ def bench(
     require_writable("--plot", plot)
     earlier = None if against is None else _earlier(against)
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(f"--plot {plot}: needs matplotlib; {INSTALL_REPORT}")
+        raise UsageError(f"--plot {plot}: needs matplotlib; {plots.INSTALL_REPORT}")
     chosen = subjects(only, smallest=quick, seed=seed)
     if not chosen:
         raise UsageError(f"no subject's name contains {only!r}; leave --only out to time them all")
@@ -82,15 +80,15 @@ def bench(
     derivations = [d for subject in chosen for d in subject.derivations]
     outputs.save("bench", environment, results, json=json, report=report, derivations=derivations)
     if plot is not None:
-        benchmark_plot.save(results, plot)
+        plots.benchmarks.save(results, plot)
     return AGREE
 
 
 def _earlier(file: Path) -> list[dict[str, Any]]:
-    """The results in the JSON of an earlier run.
+    """Reads the results in the JSON of an earlier run.
 
     Raises:
-        UsageError: the file cannot be read, or is none of `bench`.
+        UsageError: the file cannot be read, or another command wrote it.
     """
     try:
         content = json_module.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`gradients`: the main job."""
+"""The command `gradients`, the main job: compares hand-derived gradients with `jax.grad`."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,7 +75,7 @@ def gradients(
     console.print(header, terminal.gradients.LEGEND, sep="\n")
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
     names = ", ".join(f"{p.name} {p.model.name}" for p in loaded)
-    # Most of the time is XLA's compiler, which runs beside other threads.
+    # Most of the time is spent in XLA's compiler, which lets other threads run.
     with terminal.progress(f"comparing {names}"), ThreadPoolExecutor() as pool:
         reports = list(pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded))
     _show(console, loaded, reports)
@@ -101,7 +101,7 @@ def gradients(
 def _show(
     console: Console, loaded: Sequence[problems.Problem], reports: Sequence[list[GradientReport]]
 ) -> None:
-    """A table for each problem, the full report of what disagrees, and the verdict last."""
+    """Shows a table for each problem, the full report of what disagrees, and the verdict."""
     for p, own in zip(loaded, reports, strict=True):
         rows = f"{len(p.batch[0])} rows of {p.data.name}"
         console.print(

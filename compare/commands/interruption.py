@@ -1,4 +1,4 @@
-"""Ctrl-C during a training: once to stop where the state can be kept, twice to stop at once."""
+"""Handles Ctrl-C during a training: the first stops it at a checkpoint, the second at once."""
 
 import contextlib
 import signal
@@ -11,13 +11,13 @@ __all__ = ["noticing_interruption"]
 
 @contextlib.contextmanager
 def noticing_interruption(*, active: bool = True) -> Iterator[Callable[[], bool]]:
-    """Turns the first SIGINT into a note, and leaves the next one as it was.
+    """Notes the first SIGINT instead of interrupting; the next one interrupts as usual.
 
     Args:
-        active: whether to; every SIGINT stays as it was if not.
+        active: if False, every SIGINT interrupts as usual.
 
     Yields:
-        A function that says whether there was one.
+        A function that tells whether a SIGINT was noted.
     """
     noticed = False
     if not active:

@@ -1,4 +1,4 @@
-"""`mutants`: the checker against wrong gradients."""
+"""The command `mutants`: runs the checker against wrong gradients."""
 
 from pathlib import Path
 

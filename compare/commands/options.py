@@ -1,4 +1,4 @@
-"""What the commands have in common: exit codes, names of options, and what is checked first."""
+"""Exit codes, the values of options, and checks before the work that all commands share."""
 
 from pathlib import Path
 from typing import Literal
@@ -19,14 +19,14 @@ Platform = Literal["cpu", "gpu", "tpu"]
 
 
 class UsageError(Exception):
-    """The command cannot run as it was typed; the message is one line and says what to do."""
+    """The command cannot run as it was typed; the message is one line that says what to do."""
 
 
 def require_platform(platform: str | None) -> None:
-    """Makes jax use the platform asked for, before anything else does.
+    """Makes jax use this platform; to be called before anything else uses jax.
 
     Raises:
-        UsageError: jax does not find it.
+        UsageError: jax does not find the platform.
     """
     if platform == "cpu":
         jax.config.update("jax_platforms", "cpu")
@@ -41,6 +41,10 @@ def require_platform(platform: str | None) -> None:
 
 def require_writable(option: str, file: Path | None) -> None:
     """Refuses a file that cannot be written, before the work is done.
+
+    Args:
+        option: the option that names the file, for the message.
+        file: None where the option is not given.
 
     Raises:
         UsageError: the file is a folder, or its folder does not exist.

@@ -1,4 +1,4 @@
-"""What a command leaves behind: its results as JSON, and as a page."""
+"""Writes the results of a command, as JSON and as a page."""
 
 import importlib.util
 from collections.abc import Iterable, Sequence
@@ -7,34 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from compare.commands.options import UsageError, require_writable
-from compare.problems.derivations import Derivation, each_once
-from compare.report import json_file
-from compare.report.html import page as html_report
-from compare.report.plots.figures import INSTALL_REPORT
+from compare.problems import Derivation, each_once
+from compare.report import html, json_file, plots
 
 __all__ = ["command_line", "require", "save"]
 
 command_line: ContextVar[str] = ContextVar("command_line", default="")
-"""What was typed, which a document says of itself."""
+"""The command line as it was typed; a document states the one that repeats it."""
 
 
-def require(*, json: Path | None = None, report: Path | None = None, option: str = "--report"):
+def require(
+    *, json: Path | None = None, report: Path | None = None, option: str = "--report"
+) -> None:
     """Refuses files that cannot be written, before the work is done.
 
     Args:
         json: the file of `--json`.
         report: the file of `--report`.
-        option: what the command calls the latter.
+        option: the command's option that names the file of the report.
 
     Raises:
-        UsageError: the folder is not there, or what draws the report is not installed.
+        UsageError: a file is a folder, its folder does not exist, or a library that the report
+            needs is not installed.
     """
     require_writable("--json", json)
     require_writable(option, report)
     needed = ("jinja2", "matplotlib")
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    missing = " and ".join(name for name in needed if importlib.util.find_spec(name) is None)
     if report is not None and missing:
-        raise UsageError(f"{option} {report}: needs {' and '.join(missing)}; {INSTALL_REPORT}")
+        raise UsageError(f"{option} {report}: needs {missing}; {plots.INSTALL_REPORT}")
 
 
 def save(
@@ -46,18 +47,18 @@ def save(
     report: Path | None = None,
     derivations: Iterable[Derivation] = (),
 ) -> None:
-    """Builds the document of a command's results once, and writes it where it is asked for.
+    """Builds the document of a command's results, and writes it to the files asked for.
 
     Args:
-        command: its name.
-        environment: where the results come from.
+        command: the name of the command.
+        environment: where the results come from, see `json_file.environment`.
         results: in JSON's types.
-        json: write the document to this file.
-        report: write a page that shows it to this file.
-        derivations: of the rules used.
+        json: the file for the document; None to write none.
+        report: the file for a page that shows the document; None to write none.
+        derivations: those of the rules used.
 
     Raises:
-        OSError: a file cannot be written; what was there before is untouched.
+        OSError: a file cannot be written; what it held before is untouched.
     """
     document = json_file.document(
         command, environment, results, reproduce=command_line.get(),
@@ -66,4 +67,4 @@ def save(
     if json is not None:
         json_file.write(json, document)
     if report is not None:
-        html_report.write(report, [document])
+        html.write(report, [document])

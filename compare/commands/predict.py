@@ -1,4 +1,4 @@
-"""`predict`: what a trained network takes a picture of a digit for."""
+"""The command `predict`: says which digit is on a picture, by a trained network."""
 
 import json as json_module
 from pathlib import Path
@@ -13,8 +13,7 @@ from compare import problems
 from compare.commands import outputs
 from compare.commands.options import AGREE, UsageError
 from compare.datasets import digit_image
-from compare.experiments import params_file
-from compare.experiments.params_file import ParamsFileError
+from compare.experiments import ParamsFileError, params_file
 from compare.report import json_file, terminal
 
 __all__ = ["predict"]
@@ -58,10 +57,10 @@ def predict(
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """What `train` says of the network in a folder, the hand-derived side's where both are there.
+    """Reads the first result in the `train.json` of a folder; the hand-derived side comes first.
 
     Raises:
-        ParamsFileError: there is nothing that `train` wrote.
+        ParamsFileError: the file is missing, or `train` did not write it.
     """
     file = folder / "train.json"
     try:

@@ -1,4 +1,4 @@
-"""`report`: results as one page for a browser."""
+"""The command `report`: shows results as one page for a browser."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,7 @@ from compare import problems
 from compare.commands import outputs
 from compare.commands.gradients import gradients
 from compare.commands.options import AGREE, DISAGREE, UsageError
-from compare.report import json_file, terminal
-from compare.report.html import page as html_report
+from compare.report import html, json_file, terminal
 
 __all__ = ["report"]
 
@@ -38,8 +37,8 @@ def report(
     if not files:
         return gradients(seed=seed, data_dir=data_dir, dataset=dataset, report=out)
     documents = [_read(file) for file in files]
-    html_report.write(out, documents)
-    headlines = html_report.headlines(documents)
+    html.write(out, documents)
+    headlines = html.headlines(documents)
     console = terminal.console()
     for headline in headlines:
         console.print(f"{headline.word}: {headline.text}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`train`: with the hand-derived gradient, with that of `jax.grad`, or with both in step."""
+"""The command `train`: with the hand-derived gradient, with `jax.grad`'s, or with both in step."""
 
 import contextlib
 import sys
@@ -23,11 +23,9 @@ from compare.commands.options import (
     require_platform,
 )
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
-from compare.experiments import processes, results, run
-from compare.experiments.checkpoints import Checkpoints
-from compare.experiments.experiment import Experiment, prepare
+from compare.experiments import Checkpoints, Experiment, prepare, processes, results, run
 from compare.report import json_file, terminal, training_files
-from compare.training import devices
+from compare.training import make_mesh
 from compare.training.loop import DivergenceError, Row
 from compare.trees import on_host
 
@@ -101,7 +99,7 @@ def train(
 def _mesh(cluster: Cluster) -> Any:
     if cluster.devices is None and cluster.processes is None:
         return None
-    return devices.make_mesh(cluster.devices or len(jax.devices()))
+    return make_mesh(cluster.devices or len(jax.devices()))
 
 
 def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precision: str) -> int:
@@ -152,7 +150,7 @@ def _progress(row: Row, epochs: int) -> str:
 
 
 def _diverged(error: DivergenceError, kept: Checkpoints | None, keep: Keeping) -> int:
-    """Keeps the last good state where a folder was named, and says what happened."""
+    """Writes the last good state to the folders that were named, and says what happened."""
     where = [] if kept is None else [str(kept.save_last_good(error.last_good))]
     if keep.out is not None and processes.is_first():
         where.append(str(run.save_params(keep.out, error.method, error.last_good)))

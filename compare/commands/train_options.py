@@ -1,4 +1,4 @@
-"""The options of `train` in groups, and what is checked of them before anything is loaded."""
+"""The options of `train` in groups, and the checks on them before anything is loaded."""
 
 import dataclasses
 import importlib.util
@@ -10,7 +10,7 @@ import jax
 from compare import problems
 from compare.commands import outputs
 from compare.commands.options import UsageError
-from compare.experiments.processes import Processes
+from compare.experiments import Processes
 from compare.training.optimizers import OptimizerName, ScheduleName
 
 __all__ = ["Cluster", "Keeping", "Optimization", "settings"]
@@ -39,10 +39,10 @@ class Optimization:
     weight_decay: float | None = None
 
     def recipe(self, problem: str, model: str) -> problems.Recipe:
-        """The problem's own recipe with these changes.
+        """Returns the problem's own recipe for the model, with the options that were given.
 
         Raises:
-            UsageError: there is none, or a number is not positive.
+            UsageError: the problem has no such model, or the number of epochs is not positive.
         """
         recipes = problems.PROBLEMS[problem].recipes
         if model not in recipes:
@@ -71,7 +71,7 @@ class Cluster:
     process: int | None = None
 
     def joined(self) -> Processes | None:
-        """The processes to join; None where this is the only one.
+        """Returns the place of this process among others; None if it is the only one.
 
         Raises:
             UsageError: one of the three options is missing, or a number is out of range.
@@ -94,7 +94,9 @@ class Cluster:
         return Processes(self.coordinator, self.processes, self.process)
 
     def request_devices(self) -> None:
-        """Asks jax for so many devices, before it looks for any.
+        """Makes jax simulate this process's share of the devices on a CPU.
+
+        It must be called before jax looks for devices.
 
         Raises:
             UsageError: their number is not positive, or the processes do not divide it.
@@ -128,7 +130,7 @@ class Keeping:
     report: Path | None = None
 
     def require_usable(self) -> None:
-        """Refuses what could not be written in the end.
+        """Refuses files and folders that could not be written in the end.
 
         Raises:
             UsageError: a folder is a file, or a library is missing.
@@ -145,9 +147,14 @@ class Keeping:
 
 
 def settings(problem: problems.Problem, recipe: problems.Recipe, **further: Any) -> dict[str, Any]:
-    """What determines a training, and so must be the same where one is resumed.
+    """Collects what determines a training, and must be the same if the training is resumed.
 
-    The number of epochs belongs to it only where the learning rate depends on it.
+    The number of epochs is left out unless the learning rate depends on it.
+
+    Args:
+        problem: the model and the data.
+        recipe: how the model is trained.
+        **further: what else determines the training.
     """
     found = {
         "problem": problem.name,

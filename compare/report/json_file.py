@@ -1,4 +1,4 @@
-"""Results as one JSON object: what `--json` writes and what the HTML report renders."""
+"""Writes and reads results as one JSON object: the file of `--json`, and the page's source."""
 
 import json
 import platform
@@ -22,11 +22,11 @@ _FIELDS: dict[str, set[str]] = {
     "articles": {"article", "claim", "method", "claimed", "measured", "holds"},
     "mutants": {"mutant", "expected", "detected", "verdict", "named", "confirmed", "right"},
 }
-"""Every command that writes results, and what each of its results has at least."""
+"""The commands that write results, and the fields that each of their results must have."""
 
 
 def environment(matmul_precision: str) -> dict[str, Any]:
-    """Where the results come from: the devices and the versions."""
+    """Describes where results come from: the devices and the versions."""
     devices = jax.devices()
     return {
         "platform": devices[0].platform,
@@ -46,14 +46,14 @@ def document(
     reproduce: str = "",
     derivations: Sequence[dict[str, str]] = (),
 ) -> dict[str, Any]:
-    """The JSON object of one command.
+    """Builds the JSON object of one command.
 
     Args:
-        command: its name.
-        environment: as `environment` gives it.
+        command: the name of the command.
+        environment: as `environment` returns it.
         results: in JSON's types.
-        reproduce: the command line that gives the same.
-        derivations: of the rules used: `rule`, and the docstrings `fwd` and `bwd`.
+        reproduce: the command line that gives the same results.
+        derivations: those of the rules used: `rule`, and the docstrings `about`, `fwd` and `bwd`.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -66,10 +66,10 @@ def document(
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
-    """Writes the file whole or not at all.
+    """Writes a document to a file, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; what was there before is untouched.
+        OSError: the file cannot be written; what it held before is untouched.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with files.replacing(path) as file:
@@ -77,11 +77,11 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The document in a file that `write` wrote, in this version or an earlier one.
+    """Reads a document that `write` wrote, in this version or an earlier one.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is none of ours; the message says why.
+        ValueError: the file is not such a document; the message says why.
     """
     found = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict) or str(found.get("command")) not in _FIELDS:

@@ -1,4 +1,4 @@
-"""What a training leaves in a folder: tables and pictures."""
+"""Writes the results of a training to a folder, as tables and pictures."""
 
 import csv
 import io
@@ -13,11 +13,11 @@ __all__ = ["write"]
 
 
 def write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
-    """Writes `history-METHOD.csv` and a PNG of each picture that there is something for.
+    """Writes `history-METHOD.csv` and each picture that the results have data for, as PNG.
 
     Args:
-        folder: is there.
-        results: as the JSON has them.
+        folder: an existing folder.
+        results: those of `train`, one a side, as in its JSON.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -41,10 +41,10 @@ def _picture(path: Path, figure: Any) -> None:
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes rows with the same names as a table, the names first.
+    """Writes rows that share their names as a table, the names in its first line.
 
     Raises:
-        OSError: the file cannot be written; what was there before is untouched.
+        OSError: the file cannot be written; what it held before is untouched.
     """
     text = io.StringIO()
     table = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")

@@ -1,1 +1,5 @@
-"""The sections of the HTML report, one a file: each turns documents into what a template shows."""
+"""Renders results as one HTML page; each section of it is a file."""
+
+from compare.report.html.page import headlines, render, write
+
+__all__ = ["headlines", "render", "write"]

@@ -1,4 +1,4 @@
-"""Benchmarks: ratios as bars and in a table, absolute numbers for who asks."""
+"""The section on benchmarks: ratios as bars and in a table, and absolute numbers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _OTHERS = [engine for engine in _ENGINES if engine != "manual"]
 
 
 def view(documents: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The chart, the ratios of each subject to every engine, and the absolute numbers."""
+    """Collects the chart, the ratios of each subject to every engine, and the absolute numbers."""
     rows = results_of(documents, "bench")
     if not rows:
         return None

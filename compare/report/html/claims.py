@@ -1,4 +1,4 @@
-"""What others claim beside what was measured, and the checker against wrong gradients."""
+"""The sections on published claims, and on the checker against wrong gradients."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +9,16 @@ __all__ = ["articles", "mutants"]
 
 
 def articles(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each article with its claims, a row each."""
+    """Collects each article with its claims, a row each."""
     rows = results_of(documents, "articles")
     return [
-        {"article": own[0]["article"], "held": held(own), "claims": own}
-        for own in grouped(rows, key=lambda row: row["article"])
+        {"article": claims[0]["article"], "held": held(claims), "claims": claims}
+        for claims in grouped(rows, key=lambda row: row["article"])
     ]
 
 
 def mutants(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each wrong gradient: whether it was detected, and what it was called."""
+    """Collects each wrong gradient: whether it was detected, and the name its bug was given."""
     return [
         {
             **row,

@@ -1,4 +1,4 @@
-"""Derivations: the docstrings of the rules, cut into equations and sentences."""
+"""The section on derivations: the docstrings of the rules, cut into equations and sentences."""
 
 import re
 import textwrap
@@ -9,11 +9,11 @@ __all__ = ["view"]
 
 
 class Piece(NamedTuple):
-    """A run of lines.
+    """A piece of a docstring.
 
     Attributes:
-        kind: `text`, `item` of a list, or `equation`, which keeps its lines as they are.
-        text: the lines.
+        kind: `text`, `item` of a list, or `equation`, whose line breaks are kept.
+        text: its lines.
     """
 
     kind: str
@@ -21,7 +21,7 @@ class Piece(NamedTuple):
 
 
 def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each rule or model once: what comes first of each docstring, and the rest of it."""
+    """Collects each rule or model once, its docstrings cut into pieces."""
     found = {own["rule"]: own for document in documents for own in document.get("derivations", [])}
     return [
         {
@@ -35,12 +35,12 @@ def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-# What is for a caller and not for a reader of the mathematics.
+# These sections are for callers, and the page is for readers of the mathematics.
 _CALLERS = re.compile(r"^(Args|Raises|Returns|Yields|Attributes):\n(?:[ \n].*\n?)*", re.MULTILINE)
 
 
 def _pieces(docstring: str) -> list[Piece]:
-    """Lines that are indented by four or more are equations; others flow."""
+    """Cuts a docstring into pieces; lines that are indented by four or more are equations."""
     runs: list[tuple[str, list[str]]] = []
     for line in _CALLERS.sub("", docstring).strip().splitlines():
         kind = _kind(line)

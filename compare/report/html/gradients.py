@@ -1,4 +1,4 @@
-"""Gradients: the leaves of every comparison, and what is wrong where two do not agree."""
+"""The section on gradients: the leaves of every comparison, and findings where one disagrees."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ Row = dict[str, Any]
 
 
 class Bar(NamedTuple):
-    """An error over the noise, on a log scale that all leaves of a table share.
+    """A bar for an error over the noise, on a log scale that all leaves of a table share.
 
     Attributes:
-        length: of the bar, in percent.
-        tolerance: where its mark is, in percent.
-        text: the same in words.
+        length: the length of the bar, in percent.
+        tolerance: the place of the mark of the tolerance, in percent.
+        text: the error and the tolerance in words.
     """
 
     length: float
@@ -27,11 +27,11 @@ class Bar(NamedTuple):
 
 
 def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One for each problem and model: comparisons as columns, leaves as rows."""
+    """Collects a table for each problem and model: comparisons as columns, leaves as rows."""
     rows = results_of(documents, "gradients")
     key = ("problem", "model", "settings", "dataset", "batch")
     groups = grouped(rows, key=lambda row: tuple(row.get(name) for name in key))
-    return [_comparisons(own, i) for i, own in enumerate(groups)]
+    return [_comparisons(group, i) for i, group in enumerate(groups)]
 
 
 def _comparisons(rows: list[Row], place: int) -> dict[str, Any]:
@@ -65,12 +65,12 @@ def _paths(rows: list[Row]) -> list[str]:
 
 
 def _leaf(path: str, rows: list[Row], highest: float) -> dict[str, Any]:
-    own = [next((leaf for leaf in row["leaves"] if leaf["path"] == path), None) for row in rows]
+    leaves = [next((leaf for leaf in row["leaves"] if leaf["path"] == path), None) for row in rows]
     cells = [
         None if leaf is None else _cell(leaf, row, highest)
-        for leaf, row in zip(own, rows, strict=True)
+        for leaf, row in zip(leaves, rows, strict=True)
     ]
-    sizes = next(leaf["shape"] for leaf in own if leaf)
+    sizes = next(leaf["shape"] for leaf in leaves if leaf)
     return {
         "path": path, "shape": shape(sizes), "size": math.prod(sizes), "cells": cells,
         "wrong": any(cell and cell["wrong"] for cell in cells),
@@ -88,23 +88,27 @@ def _cell(leaf: Row, row: Row, highest: float) -> dict[str, Any]:
 
 
 def _wrong(leaf: Row) -> bool:
-    """Nothing is judged where a side is not finite or misshapen; then what has no error is not."""
+    """Tells whether a leaf is wrong.
+
+    No leaf is judged where a side is not finite or has another structure. Then those leaves are
+    wrong for which no error could be computed.
+    """
     judged = leaf["noise"] is not None
     return not leaf["agrees"] if judged else leaf["max_abs"] is None
 
 
 _LOWEST, _SHORTEST = -3.0, 2.0
-"""The power of ten at which a bar begins, and the length of one that is below it, in percent."""
+"""The power of ten at which the scale begins; the length of a bar below it, in percent."""
 
 
 def _highest(rows: list[Row]) -> float:
-    """The power of ten at the end of the scale: beyond every tolerance and every finite error."""
+    """Returns the power of ten at which the scale ends: above any tolerance and finite error."""
     ratios = [value(leaf, "ratio") for row in rows for leaf in row["leaves"]]
     return max(2.0, *(math.ceil(math.log10(r)) for r in ratios if 0 < r < math.inf), 0.0)
 
 
 def _bar(leaf: Row, highest: float) -> Bar | None:
-    """None where nothing is measured: a leaf that is missing or of another shape."""
+    """Returns the bar of a leaf; None for a leaf that is missing or has another shape."""
     noise, tolerance = value(leaf, "noise"), value(leaf, "tolerance")
     if not (0 < noise < math.inf and tolerance > 0):
         return None
@@ -117,7 +121,7 @@ def _bar(leaf: Row, highest: float) -> Bar | None:
 
 
 def _place(ratio: float, highest: float) -> float:
-    """How far along the scale, in percent: 0 for no error, 100 for one that is no number."""
+    """Returns a place on the scale in percent: 0 for no error, 100 for NaN or infinity."""
     if ratio == 0 or not ratio < math.inf:
         return 0.0 if ratio == 0 else 100.0
     share = (math.log10(ratio) - _LOWEST) / (highest - _LOWEST)
@@ -125,7 +129,7 @@ def _place(ratio: float, highest: float) -> float:
 
 
 def _numbers(leaf: Row, row: Row) -> dict[str, Any]:
-    """Everything that is known of one leaf, for who asks."""
+    """Collects everything that is known of one leaf."""
     columns = {
         "max_abs": ".2e", "max_rel": ".1e", "max_ulp": ".3g", "noise": ".1e", "ratio": ".2g",
         "tolerance": ".1e", "cosine": ".6g", "manual": ".9g", "reference": ".9g",
@@ -141,9 +145,9 @@ def _numbers(leaf: Row, row: Row) -> dict[str, Any]:
 
 
 def _findings(rows: list[Row], place: int) -> list[dict[str, Any]]:
-    """One for each thing that is wrong: comparisons with one verdict and one bug share it."""
+    """Collects what is wrong; comparisons with the same verdict, bug and site share a finding."""
     wrong = grouped((row for row in rows if not row["agree"]), key=_finding_key)
-    return [_finding(own, f"{place}-{i}") for i, own in enumerate(wrong)]
+    return [_finding(alike, f"{place}-{i}") for i, alike in enumerate(wrong)]
 
 
 def _finding_key(row: Row) -> Any:
@@ -152,7 +156,7 @@ def _finding_key(row: Row) -> Any:
 
 
 def _complete(diagnosis: Row) -> Row:
-    """With what files of an earlier version do not have."""
+    """Fills in the entries that files of an earlier version do not have."""
     return {"at": diagnosis["site"], "source": "", "advice": "", **diagnosis}
 
 

@@ -1,4 +1,4 @@
-"""Results as one page for a browser: a file that needs no network and nothing beside it."""
+"""Renders results as one page for a browser: a file that needs no network and no other file."""
 
 import base64
 import hashlib
@@ -27,11 +27,11 @@ def write(path: Path, documents: Sequence[dict[str, Any]]) -> None:
 
     Args:
         path: of the file.
-        documents: the JSON objects of one or more commands, one at least.
+        documents: the JSON objects of one or more commands.
 
     Raises:
         ImportError: Jinja2 or matplotlib is not installed.
-        OSError: the file cannot be written; what was there before is untouched.
+        OSError: the file cannot be written; what it held before is untouched.
     """
     text = render(documents)
     with files.replacing(path) as file:
@@ -39,7 +39,11 @@ def write(path: Path, documents: Sequence[dict[str, Any]]) -> None:
 
 
 def render(documents: Sequence[dict[str, Any]]) -> str:
-    """The page as text. Sections that have nothing to show are left out."""
+    """Renders the page as text; sections that have nothing to show are left out.
+
+    Raises:
+        ImportError: Jinja2 or matplotlib is not installed.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -67,7 +71,7 @@ def render(documents: Sequence[dict[str, Any]]) -> str:
 
 
 def _policy(script: str) -> str:
-    """Nothing may be loaded and nothing run but this one script; style and images are inline."""
+    """Returns the content security policy: only `script` may run, and nothing may be loaded."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "

@@ -1,4 +1,4 @@
-"""Pictures for a page: inline SVG whose colours follow the page's, and small images."""
+"""Makes pictures for a page: inline SVG in the page's own colours, and small images."""
 
 import base64
 import io
@@ -15,11 +15,11 @@ __all__ = ["error_map", "image", "inline"]
 
 
 def inline(figure: "Figure", name: str) -> str:
-    """The figure as an SVG element, its colours those that the page gives to their roles.
+    """Turns a figure into an SVG element whose colours are variables of the page's style.
 
     Args:
-        figure: what to show.
-        name: unique on the page.
+        figure: the figure.
+        name: a name that is unique on the page.
     """
     roles = "|".join(COLOURS)
     return re.sub(
@@ -31,7 +31,11 @@ def inline(figure: "Figure", name: str) -> str:
 
 @styled
 def error_map(leaf: dict[str, Any]) -> "Figure":
-    """Where the error of a matrix is: its size as a shade, or the entries that are not finite."""
+    """Draws the error of each entry of a matrix as a shade, or which entries are not finite.
+
+    Args:
+        leaf: a leaf with an `error_map`, as in the JSON of `gradients`.
+    """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
 
     rows, nonfinite = leaf["error_map"], leaf["max_abs"] is None
@@ -40,7 +44,7 @@ def error_map(leaf: dict[str, Any]) -> "Figure":
     height, width = leaf["shape"]
     figure, axes = empty(4.6, min(4.6, max(1.8, 0.9 + 3.2 * height / max(width, height))))
     highest = max(entry for row in rows for entry in row)
-    # What is far below the largest is left blank, as zero is.
+    # An error far below the largest is left blank, like an error of zero.
     nothing = to_rgba(WRONG, 0.0)
     shades = LinearSegmentedColormap.from_list(
         "error", [to_rgba(WRONG, 0.08), to_rgba(WRONG, 1.0)]
@@ -61,11 +65,11 @@ def error_map(leaf: dict[str, Any]) -> "Figure":
 
 
 _SHOWN = 1e-8
-"""The smallest error that has a shade, over the largest."""
+"""The smallest error that has a shade, over the largest error."""
 
 
 def image(rows: Sequence[Sequence[int]]) -> str:
-    """A grey image of bytes as a `data:` address, dark on light as ink is."""
+    """Encodes rows of grey values, 0 to 255 for ink, as a `data:` address: dark on light."""
     from PIL import Image
 
     ink = bytes(255 - max(0, min(255, int(pixel))) for row in rows for pixel in row)

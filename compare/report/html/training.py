@@ -1,4 +1,4 @@
-"""Training: curves, partings, confusions and the norms of gradients, as pictures and numbers."""
+"""The section on training: curves, partings, confusions and gradient norms."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,15 +20,15 @@ _SETTINGS = (
 
 
 def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One for each problem, model and way of training, with the sides that were trained."""
+    """Collects a run for each problem, model and settings, with the sides that were trained."""
     key = ("problem", "model", "settings", "dataset", *_SETTINGS)
     rows = results_of(documents, "train")
     groups = grouped(rows, key=lambda row: tuple(row.get(name) for name in key))
-    return [_run(own, f"train-{i}") for i, own in enumerate(groups)]
+    return [_run(group, f"train-{i}") for i, group in enumerate(groups)]
 
 
 def _run(results: list[Row], name: str) -> dict[str, Any]:
-    # What both sides have alike is shown once, of the side under test where it was trained.
+    # Pictures that are alike on both sides are shown once: by hand, if that side was trained.
     shown = next((row for row in results if row["method"] == "manual"), results[0])
     return {
         "title": f"{shown['problem']} · {shown['model']}",
@@ -49,7 +49,7 @@ def _run(results: list[Row], name: str) -> dict[str, Any]:
 
 
 def _if(result: Row, what: str, draw: Any, name: str) -> str | None:
-    """The picture, where the result has what it shows."""
+    """Draws a picture; None if the result has not the entry `what` that it shows."""
     return inline(draw(result), f"{name}-{what}") if result.get(what) else None
 
 

@@ -1,4 +1,4 @@
-"""Numbers as a page shows them, and results put together that belong together."""
+"""Formats numbers for a page, and groups results."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -12,13 +12,13 @@ Row = dict[str, Any]
 
 
 def value(row: Row, name: str) -> float:
-    """The number called `name`; JSON's null is NaN or an infinity, as the flag beside it says."""
+    """Returns the number called `name`; for a null, the NaN or infinity that its flag states."""
     found = row.get(name)
     return float(row.get(f"{name}_nonfinite") or "nan") if found is None else float(found)
 
 
 def number(row: Row, name: str, form: str = ".1e") -> str:
-    """The same in words; "–" where there is none."""
+    """Formats the number called `name`; "–" if there is none."""
     if row.get(name) is None and not row.get(f"{name}_nonfinite"):
         return "–"
     found = value(row, name)
@@ -32,22 +32,23 @@ def number(row: Row, name: str, form: str = ".1e") -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share of 1, to a hundredth of a percent."""
+    """Formats a share from 0 to 1, to a hundredth of a percent; "–" if there is none."""
     return "–" if share is None else f"{100 * share:.2f} %"
 
 
 def shape(sizes: Sequence[int]) -> str:
-    """The sizes of an array."""
+    """Formats the shape of an array."""
     return "×".join(map(str, sizes)) or "scalar"
 
 
 def results_of(documents: Iterable[dict[str, Any]], command: str) -> list[Row]:
-    """The results of every document that this command wrote."""
-    return [row for own in documents if own["command"] == command for row in own["results"]]
+    """Collects the results of all documents that this command wrote."""
+    written = [document for document in documents if document["command"] == command]
+    return [row for document in written for row in document["results"]]
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
-    """Rows with the same key together, in the order in which each key comes first."""
+    """Groups rows by their key, in the order in which each key first occurs."""
     groups: dict[Any, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -55,13 +56,13 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
 
 
 def held(rows: Iterable[Row]) -> str:
-    """How many published claims hold, by every method, of those that were judged."""
+    """Counts the published claims that hold by every method, of those that were judged."""
     published = [row for row in rows if row.get("published", True) and row["holds"] is not None]
     claims = grouped(published, key=lambda row: (row["article"], row["claim"]))
-    return f"{sum(all(row['holds'] for row in own) for own in claims)} of {len(claims)}"
+    return f"{sum(all(row['holds'] for row in claim) for claim in claims)} of {len(claims)}"
 
 
 def joined(words: Iterable[Any]) -> str:
-    """Each word once, in order, as a list in a sentence."""
+    """Joins words into a list for a sentence, each word once, in order."""
     *most, last = [str(word) for word in dict.fromkeys(words)] or ["nothing"]
     return f"{', '.join(most)} and {last}" if most else last

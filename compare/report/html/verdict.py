@@ -1,4 +1,4 @@
-"""The top of the page: what came out, for what, where, and how to get it again."""
+"""The top of the page: the verdicts, the facts, and the commands that repeat the results."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ Document = dict[str, Any]
 
 
 class Headline(NamedTuple):
-    """What one document comes to.
+    """The verdict of one document.
 
     Attributes:
-        command: that wrote it.
+        command: the command that wrote the document.
         state: `good`, `bad` or `plain`.
-        word: the verdict in a word, as the command prints it.
-        text: what it is about.
-        note: what else to know; or "".
+        word: the verdict in one word, as the command prints it.
+        text: what the verdict is about.
+        note: what else a reader should know, or "".
     """
 
     command: str
@@ -29,9 +29,9 @@ class Headline(NamedTuple):
 
 
 def headlines(documents: Sequence[Document]) -> list[Headline]:
-    """One for each document: what is bad first, then the gradients."""
-    found = [_HEADLINES[own["command"]](own["results"]) for own in documents]
-    return sorted(found, key=lambda own: (own.state != "bad", own.command != "gradients"))
+    """Writes a headline for each document: the bad ones first, then those on gradients."""
+    found = [_HEADLINES[document["command"]](document["results"]) for document in documents]
+    return sorted(found, key=lambda line: (line.state != "bad", line.command != "gradients"))
 
 
 def _gradients(results: list[dict[str, Any]]) -> Headline:
@@ -54,13 +54,13 @@ PARTINGS = {
     "chaos": "The two trajectories part by rounding alone, as jax.grad's own do from one ulp away.",
     "defect": "The two trajectories part by more than rounding explains.",
 }
-"""What the verdict on two trainings in step means."""
+"""The meaning of each verdict on two trainings in step."""
 
 
 def _train(results: list[dict[str, Any]]) -> Headline:
     accuracies = [
-        f"{own[0]['problem']} {own[0]['model']} " + joined(_accuracy(row) for row in own)
-        for own in grouped(results, key=lambda row: (row["problem"], row["model"]))
+        f"{sides[0]['problem']} {sides[0]['model']} " + joined(_test_accuracy(s) for s in sides)
+        for sides in grouped(results, key=lambda row: (row["problem"], row["model"]))
     ]
     verdicts = [row["parting"]["verdict"] for row in results if row.get("parting")]
     note = " ".join(dict.fromkeys(PARTINGS[verdict] for verdict in verdicts))
@@ -70,8 +70,8 @@ def _train(results: list[dict[str, Any]]) -> Headline:
     return Headline("train", "good" if verdicts else "plain", "TRAINED", text, note)
 
 
-def _accuracy(result: dict[str, Any]) -> str:
-    """At the end; there is none where training stopped in its first epoch."""
+def _test_accuracy(result: dict[str, Any]) -> str:
+    """Formats the last test accuracy; "–" if training stopped in its first epoch."""
     return percent(result["history"][-1]["test_accuracy"]) if result["history"] else "–"
 
 
@@ -104,9 +104,9 @@ _HEADLINES: dict[str, Callable[[list[dict[str, Any]]], Headline]] = {
 
 
 def facts(documents: Sequence[Document]) -> list[tuple[str, str]]:
-    """Device, dtype, precision, data and versions of all documents, each value once."""
-    rows = [row for own in documents for row in own["results"]]
-    where = [own["environment"] for own in documents]
+    """Collects device, dtype, precision, data and versions of all documents, each value once."""
+    rows = [row for document in documents for row in document["results"]]
+    where = [document["environment"] for document in documents]
     versions = [f"{name} {e[name]}" for name in _VERSIONS for e in where if name in e]
     every = {
         "Device": [_device(e) for e in where],
@@ -116,7 +116,7 @@ def facts(documents: Sequence[Document]) -> list[tuple[str, str]]:
         "Data": [row["dataset"] for row in rows if row.get("dataset")],
         "Versions": versions,
     }
-    return [(name, ", ".join(dict.fromkeys(own))) for name, own in every.items() if own]
+    return [(name, ", ".join(dict.fromkeys(values))) for name, values in every.items() if values]
 
 
 _VERSIONS = ("jax", "jaxlib", "numpy", "python")
@@ -130,13 +130,14 @@ def _device(environment: dict[str, Any]) -> str:
 
 
 def origins(documents: Sequence[Document]) -> list[dict[str, str]]:
-    """How to get each document again: its command line and where it ran."""
+    """Collects the command line of each document, and where it ran."""
     return [
         {
-            "command": own["command"],
-            "line": own.get("reproduce", ""),
-            "where": f"{_device(own['environment'])}, jax {own['environment'].get('jax', '?')}, "
-            f"matrix products {own['environment'].get('matmul_precision', 'default')}",
+            "command": document["command"],
+            "line": document.get("reproduce", ""),
+            "where": f"{_device(where)}, jax {where.get('jax', '?')}, "
+            f"matrix products {where.get('matmul_precision', 'default')}",
         }
-        for own in documents
+        for document in documents
+        for where in [document["environment"]]
     ]

@@ -1,4 +1,4 @@
-"""Benchmarks as a bar chart."""
+"""Draws benchmarks as a bar chart."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,13 @@ __all__ = ["chart", "save"]
 
 @styled
 def chart(results: Sequence[dict[str, Any]]) -> "Figure":
-    """One bar for each subject and size: manual over `jax.grad`, in time and in memory, 1 marked.
+    """Draws manual's time and memory over those of `jax.grad`, a bar for each subject and size.
 
     Args:
-        results: as the JSON has them.
+        results: those of `bench`, as in its JSON.
+
+    Raises:
+        ImportError: matplotlib is not installed.
     """
     rows = [row for row in results if row["engine"] == "autodiff"]
     figure, (time, memory) = empty(9, 1.1 + 0.24 * len(rows), 2)
@@ -29,7 +32,7 @@ def chart(results: Sequence[dict[str, Any]]) -> "Figure":
     ]
     colours = [MANUAL if row["ratio_low"] <= 1 else WRONG for row in rows]
     time.barh(places, ratios, xerr=spread, color=colours, ecolor=MUTED, height=0.7)
-    # Where jax.grad needs no memory there is no ratio, and no bar.
+    # No bar where jax.grad needs no memory: there is no ratio.
     known = [(i, row["temp_ratio"]) for i, row in enumerate(rows) if row.get("temp_ratio")]
     memory.barh(
         [i for i, _ in known],
@@ -55,15 +58,15 @@ def chart(results: Sequence[dict[str, Any]]) -> "Figure":
 
 
 _END = 2.0
-"""Where the scale ends: a longer bar is cut off and has its number beside it."""
+"""The end of the scale: a longer bar is cut off, and its number is written beside it."""
 
 
 def save(results: Sequence[dict[str, Any]], file: Path) -> None:
-    """Writes the chart.
+    """Writes the chart to a file.
 
     Args:
-        results: as the JSON has them.
-        file: its suffix says the format: .svg, .png, .pdf.
+        results: those of `bench`, as in its JSON.
+        file: where to; its suffix sets the format: .svg, .png or .pdf.
 
     Raises:
         ImportError: matplotlib is not installed.

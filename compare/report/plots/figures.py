@@ -1,4 +1,4 @@
-"""What every picture has in common: colours, type, and an empty figure to draw on."""
+"""Gives all pictures the same colours, type and empty figures to draw on."""
 
 import io
 import re
@@ -15,7 +15,7 @@ __all__ = [
 ]  # fmt: skip
 
 INSTALL_REPORT = "pip install 'handgrad[report]'"
-"""What to type where matplotlib or Jinja2 is missing."""
+"""Installs matplotlib and Jinja2."""
 
 INK, MUTED, GRID = "#1c2126", "#69727d", "#d5dae0"
 MANUAL, AUTODIFF, WRONG = "#0072b2", "#e69f00", "#d55e00"  # Okabe and Ito's colours.
@@ -24,7 +24,7 @@ COLOURS = {
     INK: "ink", MUTED: "muted", GRID: "line", MANUAL: "manual", AUTODIFF: "autodiff",
     WRONG: "wrong",
 }  # fmt: skip
-"""Every colour by the name of its role, which a page may give another shade at night."""
+"""The role of each colour; the page gives a role other shades in its dark theme."""
 
 _STYLE: Any = {
     "axes.axisbelow": True,
@@ -57,7 +57,7 @@ _STYLE: Any = {
 
 
 def styled(draw: "Callable[..., Figure]") -> "Callable[..., Figure]":
-    """Makes a function draw in this style, whatever style its caller has set."""
+    """Decorates a function so that it draws in our style, whatever style its caller has set."""
 
     @wraps(draw)
     def drawn(*args: Any, **settings: Any) -> "Figure":
@@ -70,7 +70,15 @@ def styled(draw: "Callable[..., Figure]") -> "Callable[..., Figure]":
 
 
 def empty(width: float, height: float, panels: int = 1) -> "tuple[Figure, Any]":
-    """A figure of this size in inches, and its panels side by side: one, or a sequence of them.
+    """Makes an empty figure.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        panels: the number of panels, side by side.
+
+    Returns:
+        The figure, and its panel or the array of its panels.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -82,11 +90,11 @@ def empty(width: float, height: float, panels: int = 1) -> "tuple[Figure, Any]":
 
 
 def svg(figure: "Figure", name: str) -> str:
-    """The figure as an SVG element for a page: text as text, on no background.
+    """Turns a figure into an SVG element for a page, with text as text and no background.
 
     Args:
-        figure: what to show.
-        name: unique on the page, so that no two pictures share an id.
+        figure: the figure.
+        name: a name that is unique on the page, so that no two pictures share an id.
     """
     import matplotlib
 
@@ -96,5 +104,5 @@ def svg(figure: "Figure", name: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg ") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # The ids of groups are the same in every figure, and nothing refers to them.
+    # Every figure has the same ids of groups, which must not be repeated on a page.
     return re.sub(r'<g id="[^"]*"', "<g", text)

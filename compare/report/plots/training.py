@@ -1,4 +1,4 @@
-"""Pictures of training: each draws a result of `train`, as its JSON has it, on a figure."""
+"""Draws the results of `train`: curves, confusions, boundaries, partings and gradient norms."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Point = tuple[float, float, float]
 XOR: tuple[Point, ...] = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0))
 """The four rows of XOR: two inputs and the target."""
 
-# The two sides lie on each other where all is well, so one is a wide pale line below the other.
+# The curves of both sides coincide if all is well: one is wide and pale, to show below the other.
 _LINES = {
     "autodiff": {"color": AUTODIFF, "linewidth": 5, "alpha": 0.45, "solid_capstyle": "round"},
     "manual": {"color": MANUAL, "linewidth": 1.6},
@@ -27,7 +27,7 @@ _NAMES = {"manual": "by hand", "autodiff": "jax.grad"}
 
 @styled
 def curves(results: Sequence[Result]) -> "Figure":
-    """Loss and accuracy over the epochs: test solid, train dotted, one colour for each side."""
+    """Draws loss and accuracy by epoch: test solid, train dotted, one colour for each side."""
     figure, panels = empty(9, 3.2, 2)
     for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         for result in sorted(results, key=lambda r: list(_LINES).index(r["method"])):
@@ -46,7 +46,7 @@ def curves(results: Sequence[Result]) -> "Figure":
 
 @styled
 def confusion(result: Result) -> "Figure":
-    """How often each class was taken for each: shades by count, the numbers on top."""
+    """Draws the confusion matrix: shades by count, and the counts."""
     counts = result["confusion"]
     n = len(counts)
     size = max(2.6, 1.2 + 0.42 * n)
@@ -71,17 +71,17 @@ def confusion(result: Result) -> "Figure":
 
 @styled
 def boundary(result: Result, points: Sequence[Point] | None = None) -> "Figure":
-    """The probability of class 1 over the plane, the line where it is ½, and the data.
+    """Draws the probability of class 1 over the plane, the line where it is ½, and the data.
 
     Args:
         result: of a problem with two inputs.
-        points: (first input, second input, class) of each row; XOR's four if not given.
+        points: (first input, second input, class) of each row; XOR's four rows if not given.
     """
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     plane = result["decision_boundary"]
     figure, axes = empty(4.2, 3.9)
-    # Transparent where undecided, so that the picture is at home on any background.
+    # Transparent where the probability is ½, so that the picture suits any background.
     shades = [to_rgba(AUTODIFF, 0.7), to_rgba(AUTODIFF, 0.0), to_rgba(MANUAL, 0.0),
               to_rgba(MANUAL, 0.7)]  # fmt: skip
     shading = LinearSegmentedColormap.from_list(
@@ -94,8 +94,8 @@ def boundary(result: Result, points: Sequence[Point] | None = None) -> "Figure":
         axes.contour(plane["x"], plane["y"], plane["probability"], levels=[0.5], colors=[INK],
                      linewidths=1.2)  # fmt: skip
     for target, marker, colour in ((0, "o", AUTODIFF), (1, "s", MANUAL)):
-        own = [(x, y) for x, y, t in (XOR if points is None else points) if round(t) == target]
-        axes.scatter([x for x, _ in own], [y for _, y in own], s=70, marker=marker, color=colour,
+        rows = [(x, y) for x, y, t in (XOR if points is None else points) if round(t) == target]
+        axes.scatter([x for x, _ in rows], [y for _, y in rows], s=70, marker=marker, color=colour,
                      edgecolors=INK, linewidths=1.2, label=f"class {target}", zorder=3)  # fmt: skip
     axes.set(xlabel="first input", ylabel="second input", aspect="equal")
     axes.grid(visible=False)
@@ -105,7 +105,7 @@ def boundary(result: Result, points: Sequence[Point] | None = None) -> "Figure":
 
 @styled
 def parting(result: Result) -> "Figure":
-    """How far the two trajectories are apart at each step, beside that of a one-ulp change."""
+    """Draws the distance of the two trajectories by step, beside that of a one-ulp change."""
     found = result["parting"]
     figure, axes = empty(9, 3.1)
     distance = [_number(d) or math.nan for d in found["distance"]]
@@ -137,7 +137,7 @@ def parting(result: Result) -> "Figure":
 
 @styled
 def gradient_norms(result: Result) -> "Figure":
-    """The norm of each leaf's gradient before and after training, the input's side on top."""
+    """Draws the norm of each leaf's gradient before and after training, the first leaf on top."""
     rows = result["gradient_norms"]
     figure, axes = empty(9, 1.1 + 0.27 * len(rows))
     places = range(len(rows))
@@ -155,10 +155,10 @@ def gradient_norms(result: Result) -> "Figure":
 
 
 def _number(value: float | None) -> float:
-    """JSON has no NaN: its null is one."""
+    """Turns the null that JSON has in place of NaN back into NaN."""
     return math.nan if value is None else float(value)
 
 
 def _marks(steps: Sequence[Any]) -> dict[str, Any]:
-    """A single point is no line: it needs a mark to be seen."""
+    """Returns the style of a marker where there is only one point, which has no line to show it."""
     return {"marker": "o", "markersize": 5} if len(steps) == 1 else {}

@@ -1,4 +1,4 @@
-"""Renders results for a terminal: tables and last lines."""
+"""Renders results for a terminal, as tables and last lines."""
 
 from compare.report.terminal import articles, benchmarks, gradients, mutants, training
 from compare.report.terminal.screen import console, header, progress

@@ -1,4 +1,4 @@
-"""Published claims as tables in a terminal: claimed beside measured."""
+"""Renders published claims for a terminal: claimed beside measured."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -14,10 +14,10 @@ __all__ = ["article_table", "last_line"]
 
 
 def article_table(title: str, rows: Sequence[dict[str, Any]]) -> RenderableType:
-    """One row for each claim of one article, and what a person should know beside them.
+    """Builds the table of one article, a row for each claim, with the notes on them below.
 
-    Where the methods measured the same, it is there once. A second run, with a setting that makes
-    the claim above it hold, is named by that setting.
+    A measurement that both methods share is written once. If a claim was measured a second time,
+    with a setting that makes it hold, the second row names that setting.
     """
     table = Table(
         title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
@@ -28,11 +28,14 @@ def article_table(title: str, rows: Sequence[dict[str, Any]]) -> RenderableType:
     table.add_column("measured", ratio=6)
     table.add_column("holds", no_wrap=True, width=6)
     for _, group in groupby(rows, key=lambda row: (row["claim"], row["published"])):
-        same = list(group)
-        first = same[0]
+        by_method = list(group)
+        first = by_method[0]
         claim = first["claim"] if first["published"] else f"  again: {first['settings']}"
         table.add_row(
-            escape(claim), escape(first["claimed"]), escape(_measured(same)), _holds(same)
+            escape(claim),
+            escape(first["claimed"]),
+            escape(_measured(by_method)),
+            _holds(by_method),
         )
     notes = dict.fromkeys(row["note"] for row in rows if row["note"])
     about = {
@@ -43,21 +46,28 @@ def article_table(title: str, rows: Sequence[dict[str, Any]]) -> RenderableType:
     return Group(table, *lines)
 
 
-def _measured(same: Sequence[dict[str, Any]]) -> str:
-    if len({row["measured"] for row in same}) == 1:
-        return same[0]["measured"]
-    return "\n".join(f"{row['method']}: {row['measured']}" for row in same)
+def _measured(by_method: Sequence[dict[str, Any]]) -> str:
+    if len({row["measured"] for row in by_method}) == 1:
+        return by_method[0]["measured"]
+    return "\n".join(f"{row['method']}: {row['measured']}" for row in by_method)
 
 
-def _holds(same: Sequence[dict[str, Any]]) -> Text:
+def _holds(by_method: Sequence[dict[str, Any]]) -> Text:
     words = {True: "yes", False: "no", None: "–"}
-    outcomes = list(dict.fromkeys(row["holds"] for row in same))
+    outcomes = list(dict.fromkeys(row["holds"] for row in by_method))
     style = "green" if outcomes == [True] else "bold red" if len(outcomes) > 1 else "yellow"
     return Text("/".join(words[outcome] for outcome in outcomes), style=style)
 
 
 def last_line(hold: int, fail: int, unjudged: int, disagreements: Sequence[str]) -> Text:
-    """How many published claims hold, and of which manual and autodiff say different things."""
+    """Writes the last line: how many published claims hold, and on which the methods disagree.
+
+    Args:
+        hold: the number of published claims that hold.
+        fail: the number that do not.
+        unjudged: the number that a short run cannot judge.
+        disagreements: the claims on which manual and autodiff disagree.
+    """
     rest = f", {unjudged} not judged in a short run" if unjudged else ""
     text = f"MEASURED: {hold} of {hold + fail} published claims hold{rest}"
     if not disagreements:

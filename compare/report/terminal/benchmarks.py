@@ -1,4 +1,4 @@
-"""Benchmarks as tables in a terminal: ratios first, absolute numbers after them."""
+"""Renders benchmarks for a terminal: ratios first, then absolute numbers."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -21,7 +21,7 @@ _OTHERS = {
 
 
 def ratio_table(results: Sequence[dict[str, Any]]) -> RenderableType:
-    """One row for each subject and size: manual's time and memory over that of `jax.grad`."""
+    """Builds the tables of ratios: manual's time and memory over those of other engines."""
     table = titled_table("manual's time and memory over that of jax.grad")
     table.add_column("subject", overflow="fold", ratio=1)
     table.add_column("size", no_wrap=True)
@@ -47,7 +47,7 @@ def ratio_table(results: Sequence[dict[str, Any]]) -> RenderableType:
 
 
 def _others(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
-    """Manual's time over that of engines that are not JAX, where there are some."""
+    """Builds the table of manual's time over that of other engines than JAX, if any were timed."""
     rows = [row for row in results if row["engine"] in ("torch", "numpy")]
     if not rows:
         return []
@@ -62,7 +62,7 @@ def _others(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
 
 
 def absolute_table(results: Sequence[dict[str, Any]]) -> RenderableType:
-    """One row for each engine: milliseconds and bytes."""
+    """Builds the table of milliseconds and KiB, a row for each subject, size and engine."""
     table = titled_table("milliseconds of one run, of compiling; temporary memory")
     table.add_column("subject", overflow="fold", ratio=1)
     table.add_column("size", overflow="fold")
@@ -84,7 +84,7 @@ def absolute_table(results: Sequence[dict[str, Any]]) -> RenderableType:
 
 
 def changes_table(changes: Sequence[dict[str, Any]]) -> RenderableType:
-    """What has changed since an earlier run, by ratio; and how many ratios have not."""
+    """Builds the table of ratios that have changed since an earlier run, and their count."""
     changed = [row for row in changes if row["change"]]
     total = f"{len(changed)} of {len(changes)} ratios have changed by more than their spread"
     if not changed:
@@ -107,7 +107,7 @@ def _subjects(results: Sequence[dict[str, Any]]) -> Any:
 
 
 def _ratio(row: dict[str, Any] | None) -> Text:
-    """The ratio and its spread; red where manual is slower by more than the spread."""
+    """Formats a ratio and its spread; red if manual is slower by more than the spread."""
     if row is None:
         return Text("–")
     half = (row["ratio_high"] - row["ratio_low"]) / 2

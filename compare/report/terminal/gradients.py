@@ -1,4 +1,4 @@
-"""The table of a comparison, and the verdict below it."""
+"""Renders comparisons of gradients for a terminal: a table, and the verdict below it."""
 
 import math
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ LEGEND = Text(
 
 
 def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
-    """One row for each leaf, one column for each report; the worst leaf of each is marked.
+    """Builds a table with a row for each leaf and a column for each report.
 
-    A cell is the largest error of any entry, and what share of the tolerance it uses.
+    A cell is the largest error of any entry and its share of the tolerance. The worst leaf of each
+    report is marked.
     """
     table = titled_table(title)
     table.add_column("leaf", no_wrap=True)
@@ -43,7 +44,7 @@ def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
 
 
 def verdict(reports: Sequence[GradientReport]) -> RenderableType:
-    """The last line: agree or not, and for how many."""
+    """Writes the last lines: whether and how many comparisons agree, and the error they detect."""
     wrong = [report for report in reports if not report.agree]
     if wrong:
         text = f"DISAGREE: {len(wrong)} of {len(reports)} comparisons"
@@ -62,7 +63,7 @@ def _longest(reports: Sequence[GradientReport]) -> tuple[Leaf, ...]:
 
 
 def _cell(report: GradientReport, i: int) -> Text:
-    """Error, share of the tolerance, and a mark at the worst leaf."""
+    """Formats the error of a leaf and its share of the tolerance, with a mark at the worst leaf."""
     if i >= len(report.leaves):
         return Text("–")
     leaf = report.leaves[i]

@@ -1,4 +1,4 @@
-"""The table of the gallery of wrong gradients, and its totals."""
+"""Renders the runs of the checker against wrong gradients for a terminal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["mutant_table"]
 
 
 def mutant_table(runs: Sequence[dict[str, Any]]) -> Group:
-    """One row for each wrong gradient, and the totals."""
+    """Builds the table, a row for each wrong gradient, and the totals below it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("mutant", "detected", "named"):
         table.add_column(name, overflow="fold")

@@ -1,4 +1,4 @@
-"""What all commands print with: the console, its head, and the look of a table."""
+"""Gives all commands the same console, header and style of tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["console", "header", "progress", "titled_table"]
 
 
 def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence[str]) -> Group:
-    """What was compared, where, and on which data."""
+    """Writes the header: the device, the versions, the data and notes on them."""
     e = environment
     device = e["platform"] if e["platform"] == e["device_kind"] else (
         f"{e['platform']} ({e['device_kind']})"
@@ -31,7 +31,7 @@ def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence
 
 
 def titled_table(title: str) -> Table:
-    """An empty table as all of ours look, the title on its left."""
+    """Makes an empty table in our style, with the title on the left."""
     return Table(
         title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
         pad_edge=False, collapse_padding=True,
@@ -39,10 +39,10 @@ def titled_table(title: str) -> Table:
 
 
 def console(*, quiet: bool = False) -> Console:
-    """Standard output: colour only in a terminal and without NO_COLOR; nothing if quiet."""
+    """Opens standard output: in colour only in a terminal and without NO_COLOR, mute if quiet."""
     return Console(highlight=False, quiet=quiet)
 
 
 def progress(message: str) -> Status:
-    """A spinner on standard error while something runs; nothing where that is no terminal."""
+    """Makes a spinner on standard error for while something runs; none if that is no terminal."""
     return Console(stderr=True).status(message)

@@ -1,4 +1,4 @@
-"""Training as tables in a terminal: the looks, the classes, the parting."""
+"""Renders training and predictions for a terminal: the looks, the classes, the parting."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _NAMES = {"manual": "by hand", "autodiff": "by jax.grad"}
 
 
 def history_table(result: dict[str, Any]) -> RenderableType:
-    """Some ten looks at one side, the last one among them."""
+    """Builds the table of some ten looks at one side, the last look among them."""
     table = titled_table(
         f"{result['problem']}: {result['model']} {result['settings']}, {_NAMES[result['method']]}"
     )
@@ -45,7 +45,7 @@ def history_table(result: dict[str, Any]) -> RenderableType:
 
 
 def class_table(result: dict[str, Any]) -> RenderableType:
-    """The confusion matrix of the test rows, with each class's precision and recall."""
+    """Builds the table of the confusion matrix, with each class's precision and recall."""
     counts = result["confusion"]
     table = titled_table(
         f"test rows of each class (down) taken for each (across), {result['method']}"
@@ -67,7 +67,7 @@ def class_table(result: dict[str, Any]) -> RenderableType:
 
 
 def parting_text(parting: dict[str, Any]) -> Text:
-    """Whether the two trajectories part like chaos or like a defect, and how far."""
+    """Writes whether the two trajectories part by chaos or by a defect, and how far."""
     distance, spread = parting["distance"][-1], parting["spread"][-1]
     alike, step = parting["identical_steps"], parting["step"]
     together = f"identical to the last bit for {alike} of {parting['steps'][-1]} steps"
@@ -95,7 +95,7 @@ def parting_text(parting: dict[str, Any]) -> Text:
 
 
 def leap_text(parting: dict[str, Any]) -> str:
-    """That manual parted first by chance; "" where it did not."""
+    """Writes that manual leapt away by chance; "" if it did not."""
     if parting["verdict"] != "chaos" or parting.get("onset") is None:
         return ""
     return (
@@ -105,7 +105,7 @@ def leap_text(parting: dict[str, Any]) -> str:
 
 
 def summary(results: Sequence[dict[str, Any]]) -> Text:
-    """The last line."""
+    """Writes the last line: the epochs, the seconds and the test accuracy of each side."""
     last = [(r["method"], r["history"][-1]) for r in results]
     scores = ", ".join(f"{row['test_accuracy']:.2%} {_NAMES[method]}" for method, row in last)
     first = results[0]
@@ -117,7 +117,7 @@ def summary(results: Sequence[dict[str, Any]]) -> Text:
 
 
 def prediction_table(results: Sequence[dict[str, Any]]) -> RenderableType:
-    """The probability of each class, a picture a row."""
+    """Builds the table of the probability of each class, a row for each picture."""
     table = titled_table("probability of each digit, %")
     table.padding = (0, 0)
     table.add_column("picture", overflow="fold", ratio=1)
@@ -133,7 +133,7 @@ def prediction_table(results: Sequence[dict[str, Any]]) -> RenderableType:
 
 
 def prediction(result: dict[str, Any]) -> Text:
-    """The digit on one picture."""
+    """Writes the digit that is predicted for one picture."""
     probability = result["probabilities"][result["predicted"]]
     return Text(f"PREDICTED: {result['predicted']} ({probability:.1%}) on {result['image']}")
 
