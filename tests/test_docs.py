@@ -105,6 +105,17 @@ def test_code_runs(block, tmp_path, monkeypatch, capsys):
     assert without_numbers(printed) == without_numbers(block.printed or ""), printed
 
 
+def test_the_mistake_of_the_readme_mended_agrees(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    wrong = next(block.text for block in PYTHON_BLOCKS if block.page == "README.md")
+    mended = wrong
+    for d in ("dz", "dlogits"):
+        assert f"jnp.full(10, {d}.sum())" in mended
+        mended = mended.replace(f"jnp.full(10, {d}.sum())", f"{d}.sum(axis=0)")
+    exec(compile(mended, "mended.py", "exec"), {})
+    assert capsys.readouterr().out.startswith("AGREE")
+
+
 def test_words_are_compared_and_numbers_are_not():
     assert without_numbers("b1  10  3.9e-01\n at (5,)") == without_numbers("b1 10 -4e-1 at (7,)")
     assert without_numbers("example.py:9") != without_numbers("example.py:8")
