@@ -1,4 +1,4 @@
-"""`binary-classifier`: 10-8-4-1, all sigmoid, binary cross-entropy, gradient descent at lr 0.01."""
+"""The article `binary-classifier`: 10-8-4-1, all sigmoid, cross-entropy, descent at lr 0.01."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,7 +19,7 @@ __all__ = ["Setup", "claims", "prepare", "unit_difference"]
 
 SIZES, STEPS = (10, 8, 4, 1), 1000
 RATES = (0.01, 0.1, 1.0, 3.0)
-"""The published learning rate first, then larger ones, each about ten times the last."""
+"""The published learning rate, then larger ones, each about ten times the one before."""
 LOSS, ACCURACY = 0.15, 0.96
 DEEP = (10, *(8,) * 10, 1)
 _BINARY = "sigmoid_binary_cross_entropy"
@@ -31,8 +31,8 @@ class Setup(NamedTuple):
     Attributes:
         data: scikit-learn's task, 800 rows to train on and 200 to test.
         params: initial parameters, normals scaled by sqrt(1 / n_prev).
-        deep: of ten hidden layers of eight units.
-        steps: of gradient descent.
+        deep: initial parameters of a network with ten hidden layers of eight units.
+        steps: the number of steps of gradient descent.
     """
 
     data: Dataset
@@ -48,7 +48,7 @@ def prepare(options: Options) -> Setup:
 
 
 def claims(setup: Setup, method: Method) -> Iterator[Claim]:
-    """Every claim of the article, by one method."""
+    """Measures every claim of the article, by one method."""
     data = setup.data
     batch, test = (data.x_train, data.y_train), (data.x_test, data.y_test)
     model = mlp(SIZES, "sigmoid", _BINARY)
@@ -73,7 +73,10 @@ def _at(stacked: Any, i: int) -> Any:
 
 
 def _learns(loss: np.ndarray, accuracies: list[float], rows: int, steps: int) -> Iterator[Claim]:
-    """The published rate, and the smallest of the others that keeps the claim, or else the best."""
+    """Measures the claims at the published rate, and at the smallest other one that keeps them.
+
+    If no rate keeps them, the second one is the rate of the smallest loss.
+    """
     last = loss[: len(RATES), -1]
     works = [i for i in range(1, len(RATES)) if last[i] < LOSS and _accurate(accuracies[i], rows)]
     second = works[0] if works else int(np.argmin(last))
@@ -104,9 +107,9 @@ def _accurate(accuracy: float, rows: int) -> bool:
 
 
 def unit_difference(params: Any) -> float:
-    """The largest difference between a unit of a hidden layer and the first unit of it.
+    """Measures the largest difference between a hidden unit and the first unit of its layer.
 
-    A unit is its incoming weights, its bias and its outgoing weights.
+    The numbers of a unit are its incoming weights, its bias and its outgoing weights.
     """
     largest = 0.0
     for layer, following in pairwise(params):
@@ -121,7 +124,7 @@ def _symmetric(zeros: Any, scaled: Any) -> Claim:
         "zero initialisation keeps units identical",
         "identical",
         f"{apart['zeros']:.1e} apart; from normals {apart['scaled']:.1f}",
-        # The same operations on the same numbers: not even rounding may tell the units apart.
+        # Identical units go through identical operations, so that even their rounding is identical.
         apart["zeros"] == 0 < apart["scaled"],
         {**apart, "layer_1": zeros[0]["w"]},
         f"lr 1, {STEPS} steps",
@@ -135,7 +138,7 @@ def _vanishing(setup: Setup, method: Method, batch: Any) -> Claim:
         "deep sigmoid stacks vanish",
         "the first layers' signal is lost",
         f"ten layers leave {ratio:.0e} of it",
-        # Less than a ten-thousandth: at one learning rate for all, the first layer stands still.
+        # Below a ten-thousandth, the first layer stands still at a rate that suits the last.
         ratio < 1e-4,
         {"delta_norms": norms, "ratio": ratio},
         "10-[8]×10-1 sigmoid, normals × sqrt(1/n)",

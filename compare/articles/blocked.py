@@ -20,28 +20,32 @@ WHITE = 255.0
 
 
 def turned(params: Any) -> Any:
-    """The weights transposed: from the article's (n_out, n_in) to (n_in, n_out), or back."""
+    """Transposes the weights: from the article's (n_out, n_in) to (n_in, n_out), or back."""
     return [{**layer, "w": layer["w"].T} for layer in params]
 
 
 def scaled(pixels: Any, scale: float = WHITE) -> jax.Array:
-    """The pixels, 0 to 255 in bytes, as numbers between 0 and 255 / scale."""
+    """Turns pixels from bytes, 0 to 255, into float32 numbers from 0 to 255 / scale."""
     return pixels.astype(jnp.float32) / scale
 
 
 def in_blocks(
     gradient: LossAndGrad, predict: Callable[..., Any], scale: float = WHITE
 ) -> LossAndGrad:
-    """The gradient over all rows, block after block: a block stays in the cache until it is used.
+    """Computes a gradient over all rows block by block, so that a block stays in the cache.
 
-    The rows are bytes until then, which is a quarter of what there is to read. Weights are
-    (n_out, n_in), in which `jax.grad`'s sum over the rows is twice as fast on a CPU. In place of
-    the model's state it returns the accuracy.
+    Pixels are kept as bytes, which take a quarter of the time to read, and become floats within
+    their block. Weights are (n_out, n_in): in this layout the sum over the rows that `jax.grad`
+    computes is twice as fast on a CPU. The accuracy takes the place of the model's state.
 
     Args:
-        gradient: of a model without state.
-        predict: of the same model.
-        scale: what the pixels are divided by.
+        gradient: the gradient of a model without state.
+        predict: the prediction of the same model.
+        scale: the number that pixels are divided by.
+
+    Returns:
+        `loss_and_grad(params, state, blocks, key) -> ((loss, accuracy), grads)`, blocks being
+        pixels (blocks, rows, features) and labels (blocks, rows).
     """
 
     def loss_and_grad(params: Any, state: Any, blocks: Any, key: jax.Array) -> Any:
@@ -63,7 +67,7 @@ def in_blocks(
 
 
 def biases_summed_over_everything(gradient: LossAndGrad) -> LossAndGrad:
-    """The article's bug: every unit gets the bias gradients of all units of its layer, added up."""
+    """Makes the article's bug: every unit gets the sum of the bias gradients of its layer."""
 
     def published(*args: Any) -> Any:
         value, grads = gradient(*args)
@@ -75,7 +79,18 @@ def biases_summed_over_everything(gradient: LossAndGrad) -> LossAndGrad:
 def train_in_blocks(
     gradient: LossAndGrad, params: Any, blocks: Any, rate: float, iterations: int
 ) -> tuple[Any, np.ndarray, np.ndarray]:
-    """The last parameters, and the loss and the accuracy before each step, by `in_blocks`."""
+    """Trains by gradient descent, with a gradient that `in_blocks` made.
+
+    Args:
+        gradient: as `in_blocks` returns it.
+        params: where it starts, weights (n_out, n_in).
+        blocks: pixels (blocks, rows, features) and labels (blocks, rows).
+        rate: the learning rate.
+        iterations: the number of steps.
+
+    Returns:
+        The last parameters, and the loss and the accuracy before each step, (iterations,) each.
+    """
     params, (loss, accuracy) = descend(
         gradient, params, blocks, rate, iterations, state=jnp.zeros(()), watch=_model_state
     )

@@ -1,4 +1,4 @@
-"""A published claim beside what was measured, and the rules by which it holds."""
+"""Claims: what was published beside what was measured, and the rules by which a claim holds."""
 
 import math
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ class Options(NamedTuple):
     """How the articles are run.
 
     Attributes:
-        quick: a short version of each.
+        quick: whether to run a short version of each.
         seed: of what an article leaves open: a data set, a split, a draw of weights.
-        mnist: the data of the articles on MNIST; None where none of them is run.
+        mnist: the data for the articles on MNIST; None if none of them is run.
     """
 
     quick: bool = False
@@ -26,16 +26,16 @@ class Claim(NamedTuple):
     """One published claim, measured.
 
     Attributes:
-        claim: what is claimed.
+        claim: what is claimed, in words.
         claimed: the published figures, or the statement itself.
-        measured: the same, as it was found here.
-        holds: whether it does; None where a shortened run cannot tell.
+        measured: the figures that were measured here.
+        holds: whether the claim holds; None if a shortened run cannot tell.
         values: the numbers behind `measured`.
-        settings: with which it was measured.
-        note: what a person should know beside it.
+        settings: the settings of the measurement.
+        note: what a reader should know about it, or "".
         published: whether these are the article's own settings; if not, this is the second run,
-            with the setting that makes it work.
-        timed: whether the figure is the machine's rather than the gradient's.
+            with a setting that makes the claim hold.
+        timed: whether the figure is a time, which depends on the machine.
     """
 
     claim: str
@@ -50,29 +50,29 @@ class Claim(NamedTuple):
 
 
 def standard_error(share: float, rows: int) -> float:
-    """Of a share that is counted on so many rows, by the binomial distribution."""
+    """Computes the standard error of a share counted on so many rows (binomial distribution)."""
     return math.sqrt(max(share * (1 - share), 0) / rows)
 
 
 def reaches(measured: float, claimed: float, rows: int) -> bool:
-    """Whether an accuracy is at least the claimed one, short of it by two standard errors at most.
+    """Tells whether an accuracy is below the claimed one by two standard errors at most.
 
-    Two, because other rows of the same kind would move the claimed figure by as much, one time in
-    twenty.
+    Chance moves an accuracy by two standard errors or more one time in twenty: that often, another
+    sample of rows would give a figure as far from the claimed one.
 
     Args:
-        measured: the accuracy, 0 to 1; NaN never reaches anything.
-        claimed: the published one.
-        rows: on which it is measured.
+        measured: the accuracy, 0 to 1; for NaN the answer is no.
+        claimed: the published accuracy.
+        rows: the number of rows it is measured on.
     """
     return measured >= claimed - 2 * standard_error(claimed, rows)
 
 
 def within(measured: float, claimed: float, tolerance: float) -> bool:
-    """Whether a figure is the claimed one, give or take `tolerance`."""
+    """Tells whether a figure is within `tolerance` of the claimed one."""
     return abs(measured - claimed) <= tolerance
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as a percentage."""
+    """Formats a share as a percentage."""
     return "NaN" if math.isnan(share) else f"{100 * share:.{digits}f}%"

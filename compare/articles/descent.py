@@ -1,4 +1,4 @@
-"""Gradient descent on all rows at once, by either method, and what to look at on the way."""
+"""Gradient descent on all rows at once, by either method."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,7 @@ METHODS: dict[str, Method] = {
     "manual": lambda model: model.manual,
     "autodiff": lambda model: jax.value_and_grad(model.loss, has_aux=True),
 }
-"""The two ways to a model's gradient."""
+"""The two methods: each takes a model and returns its gradient."""
 
 
 @partial(jax.jit, static_argnames=("gradient", "steps", "watch"))
@@ -34,19 +34,19 @@ def descend(
     state: Any = (),
     watch: Callable[[TrainState], Any] = lambda state: (),
 ) -> tuple[Any, tuple[jax.Array, Any]]:
-    """Full-batch gradient descent as one program.
+    """Runs full-batch gradient descent as one compiled program.
 
     Args:
-        gradient: of a model without random masks.
+        gradient: the gradient of a model without random masks.
         params: where it starts.
         batch: all rows.
         rate: the learning rate.
-        steps: how many.
+        steps: the number of steps.
         state: the model's state before the first step.
-        watch: what to keep of the state after each step.
+        watch: `watch(train_state)`, what to record after each step.
 
     Returns:
-        The last parameters; the loss before each step, and what was watched after it.
+        The last parameters; the loss before each step, (steps,), and the record after it, stacked.
     """
     optimizer = optax.sgd(rate)
     step = make_step(gradient, optimizer)
@@ -55,14 +55,14 @@ def descend(
         new, loss = step(current, batch)
         return new, (loss, watch(new))
 
-    # Nothing is drawn, so any key will do.
+    # The model has no random masks, so any key will do.
     start = init_state(params, state, optimizer, jax.random.key(0))
     last, history = jax.lax.scan(body, start, length=steps)
     return last.params, history
 
 
 def layers(*weights: np.ndarray) -> list[dict[str, jax.Array]]:
-    """Parameters with these weights, (n_in, n_out) each, and zero biases, float32."""
+    """Builds float32 parameters with these weights, (n_in, n_out) each, and zero biases."""
     return [
         {"w": jnp.asarray(w, jnp.float32), "b": jnp.zeros(w.shape[1], jnp.float32)} for w in weights
     ]

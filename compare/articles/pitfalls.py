@@ -1,4 +1,4 @@
-"""What the write-ups warn of, on the network and the data of `sixty-lines`."""
+"""Measures what the articles warn of, on the network and the data of `sixty-lines`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ CLASSES = "softmax_cross_entropy_with_integer_labels"
 
 
 def unnormalised(params: Any, blocks: Any, method: Method) -> Claim:
-    """Pixels 0 to 255 with the article's own softmax, which subtracts no maximum."""
+    """Trains on pixels from 0 to 255 with the article's own softmax, which subtracts no maximum."""
     model = mlp(SIZES, "relu", losses.unguarded_cross_entropy)
     few = jax.tree.map(lambda a: a[:1], blocks)
     wrong = biases_summed_over_everything(method(model))
@@ -39,7 +39,7 @@ def unnormalised(params: Any, blocks: Any, method: Method) -> Claim:
 
 
 def wrong_axis_and_missing_mean(params: Any, blocks: Any, method: Method) -> Iterator[Claim]:
-    """The wrong axis and the missing mean, beside what is right, on a few rows."""
+    """Trains with the softmax over the wrong axis, without 1/m, and right, on a few rows."""
     few = jax.tree.map(lambda a: a[:1], blocks)
     rows = few[1].size
     wrong_axis = mlp(SIZES, "relu", losses.softmax_over_examples)
@@ -59,7 +59,7 @@ def wrong_axis_and_missing_mean(params: Any, blocks: Any, method: Method) -> Ite
             claim,
             claimed,
             f"{percent(accuracy[-1])} at iteration 100; mended {percent(good[-1])}",
-            # The most frequent digit is 11% of the rows; twice as many would be something learnt.
+            # The most frequent digit is 11% of the rows, so that 20% would show some learning.
             bool(accuracy[-1] < 0.2),
             {"accuracy": accuracy, "mended": good},
             f"784-10-10, {rows:,} rows, lr 0.1, 101 iterations",
@@ -68,19 +68,19 @@ def wrong_axis_and_missing_mean(params: Any, blocks: Any, method: Method) -> Ite
 
 
 def log_of_zero(method: Method) -> Claim:
-    """One example of which the network is sure, and wrong: a softmax that rounds to 0."""
+    """Computes loss and gradient where the softmax of the true class rounds to 0."""
     sizes, key = (1, 2), jax.random.key(0)
     params = [{"w": jnp.zeros((1, 2)), "b": jnp.array([0.0, 120.0]) - 60}]
     batch = jnp.zeros((1, 1)), jnp.zeros(1, jnp.int32)
     plain = mlp(sizes, "relu", losses.unguarded_cross_entropy)
     (naive, _), naive_grads = jax.jit(method(plain))(params, (), batch, key)
     (loss, _), grads = jax.jit(method(mlp(sizes, "relu", CLASSES)))(params, (), batch, key)
-    naive_slope, slope = (np.asarray(g[0]["b"]) for g in (naive_grads, grads))
+    naive_db, db = (np.asarray(g[0]["b"]) for g in (naive_grads, grads))
     return Claim(
         "log(0): −log softmax overflows",
         "infinite or NaN",
-        f"{float(naive):g}, slope {naive_slope[0]:g}; log-sum-exp {float(loss):g}, {slope[0]:g}",
+        f"{float(naive):g}, slope {naive_db[0]:g}; log-sum-exp {float(loss):g}, {db[0]:g}",
         bool(not np.isfinite(naive) and np.isfinite(loss)),
-        {"loss": naive, "slope": naive_slope, "log_sum_exp": loss, "log_sum_exp_slope": slope},
+        {"loss": naive, "slope": naive_db, "log_sum_exp": loss, "log_sum_exp_slope": db},
         "two logits, 120 apart, float32",
     )

@@ -1,4 +1,4 @@
-"""`regularised-mlp`: 128-[256, 128, 64]-1 with batch-norm, ReLU and dropout 0.3, AdamW, cosine."""
+"""The article `regularised-mlp`: 128-256-128-64-1, batch-norm, ReLU, dropout 0.3, AdamW, cosine."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,9 +22,9 @@ SIZES = (128, 256, 128, 64, 1)
 DEEP = (128, *(64,) * 10, 1)
 BATCH, RATE, EPOCHS = 64, 1e-3, 100
 LARGE, SMALL = 3.0, 0.1
-"""Learning rates of gradient descent: one that kills units, one that does not."""
+"""Learning rates of gradient descent: one that kills units, and one that does not."""
 _FEW_STEPS = 3
-"""Enough for units to die; with many, descent at such a rate is chaotic, and rounding decides."""
+"""Enough for units to die. After many steps at such a rate descent is chaotic: rounding decides."""
 _BINARY = "sigmoid_binary_cross_entropy"
 _SETTINGS = "128-256-128-64-1, 1,000 random rows"
 _PLAIN = "128-256-128-64-1 without batch-norm, 250 random rows"
@@ -35,12 +35,12 @@ class Setup(NamedTuple):
 
     Attributes:
         batch: 1,000 random rows of 128 and random labels.
-        few: the first 250 of them, for what the article warns of.
+        few: the first 250 of these rows, for what the article warns of.
         plain: initial parameters of the same sizes without batch-norm and dropout, He's.
-        sigmoid: of ten hidden layers, variance 1 / n_in.
-        relu: of ten hidden layers, variance 2 / n_in, He's.
-        key: of the article's network: its parameters, shuffles and masks.
-        epochs: how long it trains.
+        sigmoid: initial parameters of ten hidden layers, variance 1 / n_in.
+        relu: initial parameters of ten hidden layers, variance 2 / n_in, He's.
+        key: the random key of the article's network: its parameters, shuffles and masks.
+        epochs: the number of epochs.
     """
 
     batch: tuple[np.ndarray, np.ndarray]
@@ -58,20 +58,20 @@ def prepare(options: Options) -> Setup:
     x = rng.standard_normal((1000, SIZES[0])).astype(np.float32)
     y = rng.integers(0, 2, (1000, 1)).astype(np.float32)
     return Setup(
-        (x, y),
-        (x[:250], y[:250]),
-        drawn(options.seed, SIZES, 2.0),
-        drawn(options.seed, DEEP, 1.0),
-        drawn(options.seed, DEEP, 2.0),
-        jax.random.key(options.seed),
-        3 if options.quick else EPOCHS,
+        batch=(x, y),
+        few=(x[:250], y[:250]),
+        plain=drawn(options.seed, SIZES, 2.0),
+        sigmoid=drawn(options.seed, DEEP, 1.0),
+        relu=drawn(options.seed, DEEP, 2.0),
+        key=jax.random.key(options.seed),
+        epochs=3 if options.quick else EPOCHS,
     )
 
 
 def claims(setup: Setup, method: Method) -> Iterator[Claim]:
-    """Every claim of the article, by one method."""
+    """Measures every claim of the article, by one method."""
     yield from _training(setup, method)
-    yield _slope(method)
+    yield _sigmoid_derivative(method)
     yield from _depth(setup, method)
     yield _dead(setup, method)
     yield _plateau()
@@ -79,7 +79,7 @@ def claims(setup: Setup, method: Method) -> Iterator[Claim]:
 
 
 def _training(setup: Setup, method: Method) -> Iterator[Claim]:
-    """The standard training step and its learning rate, by epoch."""
+    """Trains, and records the learning rate at every epoch."""
     model = regularised_mlp(SIZES, _BINARY)
     steps = steps_per_epoch(len(setup.batch[0]), BATCH)
     chosen = optimizer(
@@ -110,36 +110,39 @@ def _training(setup: Setup, method: Method) -> Iterator[Claim]:
         "cosine annealing, T_max 100",
         f"{RATE:g} → {expected:.2g}",
         f"{rates[0]:g} → {rates[-1]:.2g}",
-        # float32 rounds the cosine's argument: a millionth of the largest rate.
+        # The schedule computes the cosine in float32, which is off by up to a millionth.
         bool(abs(rates[-1] - expected) <= 1e-6 * RATE),
         {"rates": rates},
         settings,
     )
 
 
-def _slope(method: Method) -> Claim:
-    """σ′ as the gradient by the bias of a sigmoid whose output is half a unit off its target."""
+def _sigmoid_derivative(method: Method) -> Claim:
+    """Measures σ′ as the gradient by the bias of a sigmoid, its output ½ above the target.
+
+    The derivative of a squared error that is off by ½ is 1, so that σ′ alone is left.
+    """
     model = mlp((1, 1, 1), "sigmoid", "mean_squared_error")
     params = [{"w": jnp.ones((1, 1)), "b": jnp.zeros(1)}] * 2
     gradient, key = method(model), jax.random.key(0)
     z = jnp.arange(-80, 81) / 10
 
     @jax.jit
-    def slopes(z: jax.Array) -> jax.Array:
-        def slope(x: jax.Array) -> jax.Array:
+    def derivatives(z: jax.Array) -> jax.Array:
+        def derivative(x: jax.Array) -> jax.Array:
             target = model.predict(params, (), x[None, None]) - 0.5
             _, grads = gradient(params, (), (x[None, None], target), key)
             return grads[0]["b"][0]
 
-        return jax.vmap(slope)(z)
+        return jax.vmap(derivative)(z)
 
-    measured = np.asarray(slopes(z))
+    measured = np.asarray(derivatives(z))
     top = float(measured.max())
     return Claim(
         "sigmoid's derivative ≤ 0.25",
         "0.25",
         f"{top:.4f} at z = {float(z[measured.argmax()]):g}",
-        # A few units in the last place, for the rounding of a − y.
+        # The rounding of a − y leaves a few units in the last place.
         abs(top - 0.25) <= 4 * float(jnp.finfo(jnp.float32).eps),
         {"z": z, "derivative": measured},
     )
@@ -158,7 +161,7 @@ def _depth(setup: Setup, method: Method) -> Iterator[Claim]:
         "ten sigmoid layers shrink the signal",
         f"about 0.25¹⁰ = {expected:.1e}",
         f"{ratios['sigmoid']:.1e}; ReLU with He {ratios['relu_he']:.2f}",
-        # "About" is an order of magnitude, either way.
+        # "About" is read as an order of magnitude, either way.
         expected / 10 <= ratios["sigmoid"] <= 10 * expected,
         {"delta_norms": through, "ratios": ratios},
         "128-[64]×10-1, weights of variance 1/n",
@@ -167,7 +170,7 @@ def _depth(setup: Setup, method: Method) -> Iterator[Claim]:
         "He initialisation suits ReLU",
         "keeps the signal",
         f"{ratios['relu_he']:.2f} of it; variance 1/n {ratios['relu_xavier']:.3f}",
-        # Without He's 2 each layer keeps √½ of the norm. With it, nearer to 1 than to that.
+        # A layer keeps √½ of the norm without He's factor 2, and all with it; ∜½ is half-way.
         ratios["relu_xavier"] ** 0.1 < 0.5**0.25 < ratios["relu_he"] ** 0.1,
         {"ratios": ratios},
         "128-[64]×10-1",
@@ -194,7 +197,7 @@ def _dead(setup: Setup, method: Method) -> Claim:
 
 
 def _plateau() -> Claim:
-    """The rate while the loss stands still."""
+    """Follows the learning rate while the loss stands still."""
     chosen = optimizer("sgd", RATE, "plateau")
     update = optax.with_extra_args_support(chosen.transformation).update
     params = {"w": jnp.zeros(1)}
@@ -218,7 +221,10 @@ def _plateau() -> Claim:
 
 
 def range_test(gradient: LossAndGrad, params: Any, batch: Any, rates: jax.Array) -> jax.Array:
-    """The loss before each step of gradient descent whose rate goes through `rates`."""
+    """Runs gradient descent with one step at each rate; returns the loss before each step.
+
+    This is the learning-rate range test of Smith (2017).
+    """
 
     def step(params: Any, rate: jax.Array) -> tuple[Any, jax.Array]:
         (loss, _), grads = gradient(params, (), batch, jax.random.key(0))
@@ -228,7 +234,7 @@ def range_test(gradient: LossAndGrad, params: Any, batch: Any, rates: jax.Array)
 
 
 def _finder(setup: Setup, method: Method) -> Claim:
-    """A tenth of the rate at which the range test's loss is smallest (Smith 2017)."""
+    """Finds a tenth of the rate at which the range test's loss is smallest (Smith 2017)."""
     gradient = method(mlp(SIZES, "relu", _BINARY))
     tried = np.geomspace(1e-5, 10, 100)
     curve = np.asarray(range_test(gradient, setup.plain, setup.few, jnp.asarray(tried)))

@@ -1,4 +1,4 @@
-"""Every published network by its name, and what a run of some of them gives."""
+"""Lists every article by its name, runs articles, and counts the claims that hold."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +20,10 @@ class Article(NamedTuple):
 
     Attributes:
         title: its network and settings, in words.
-        shortened: what a quick run leaves out; "" where it leaves out nothing.
+        shortened: what a quick run leaves out; "" if it leaves out nothing.
         prepare: `prepare(options) -> setup`, what both methods start from.
-        claims: `claims(setup, method)`, every claim, measured.
-        needs_mnist: whether `options.mnist` must be there.
+        claims: `claims(setup, method) -> claims`, measured by one method.
+        needs_mnist: whether `options.mnist` must be given.
     """
 
     title: str
@@ -71,12 +71,15 @@ ARTICLES = {
 
 
 def run(name: str, options: Options, methods: Mapping[str, Method] = METHODS) -> list[Row]:
-    """The rows of one article: every claim by every method, a claim's methods together.
+    """Runs one article by every method.
 
     Args:
         name: one of ARTICLES.
-        options: how.
-        methods: by name.
+        options: how the article is run.
+        methods: the methods by name.
+
+    Returns:
+        A row for each claim and method; the rows of one claim follow each other.
 
     Raises:
         ValueError: there is no such article, or it needs MNIST and was given none.
@@ -85,35 +88,32 @@ def run(name: str, options: Options, methods: Mapping[str, Method] = METHODS) ->
         raise ValueError(f"unknown article {name!r}; choose from {', '.join(ARTICLES)}")
     article = ARTICLES[name]
     setup = article.prepare(options)
-    # Compiling is most of a quick run, and runs in threads; a full run has a claim about its time.
+    # A quick run mostly compiles, which threads speed up. A full run measures its time: one thread.
     with ThreadPoolExecutor(len(methods) if options.quick else 1) as pool:
         measured = list(pool.map(lambda m: list(article.claims(setup, m)), methods.values()))
     return [
         {"article": name, "method": method, **json_ready(claim._asdict())}
-        for same in zip(*measured, strict=True)
-        for method, claim in zip(methods, same, strict=True)
+        for by_method in zip(*measured, strict=True)
+        for method, claim in zip(methods, by_method, strict=True)
     ]
 
 
 def _by_claim(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    for _, same in groupby(rows, key=lambda r: (r["article"], r["claim"], r["published"])):
-        yield list(same)
+    for _, claim in groupby(rows, key=lambda r: (r["article"], r["claim"], r["published"])):
+        yield list(claim)
 
 
 def disagreements(rows: Sequence[Row]) -> list[str]:
-    """The claims of which the methods say different things; how long a run takes is not theirs."""
+    """Lists the claims that hold by one method and not by the other, those about time left out."""
     return [
-        f"{same[0]['article']}: {same[0]['claim']}"
-        for same in _by_claim(rows)
-        if not same[0]["timed"] and len({row["holds"] for row in same}) > 1
+        f"{claim[0]['article']}: {claim[0]['claim']}"
+        for claim in _by_claim(rows)
+        if not claim[0]["timed"] and len({row["holds"] for row in claim}) > 1
     ]
 
 
 class Totals(NamedTuple):
-    """How many published claims hold, do not hold, and were not judged.
-
-    A claim holds where it does by every method.
-    """
+    """The numbers of published claims that hold by every method, do not, and were not judged."""
 
     hold: int
     fail: int
@@ -121,8 +121,9 @@ class Totals(NamedTuple):
 
 
 def totals(rows: Sequence[Row]) -> Totals:
-    """Counts the published claims, second runs left out."""
-    outcomes = [[row["holds"] for row in same] for same in _by_claim(rows) if same[0]["published"]]
-    unjudged = sum(None in own for own in outcomes)
-    hold = sum(all(own) for own in outcomes)
-    return Totals(hold, len(outcomes) - hold - unjudged, unjudged)
+    """Counts the published claims; second runs, with settings of our own, are left out."""
+    published = [claim for claim in _by_claim(rows) if claim[0]["published"]]
+    outcomes = [[row["holds"] for row in claim] for claim in published]
+    unjudged = sum(None in by_method for by_method in outcomes)
+    hold = sum(all(by_method) for by_method in outcomes)
+    return Totals(hold=hold, fail=len(outcomes) - hold - unjudged, unjudged=unjudged)

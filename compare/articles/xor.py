@@ -1,4 +1,4 @@
-"""`xor`: 2-4-1, LeakyReLU(0.01), sigmoid, binary cross-entropy, five thousand epochs at lr 0.1."""
+"""The article `xor`: 2-4-1, LeakyReLU(0.01), sigmoid, cross-entropy, 5,000 epochs at lr 0.1."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -30,8 +30,8 @@ class Setup(NamedTuple):
     Attributes:
         batch: the four rows.
         networks: initial parameters of 2-4-1, stacked over the seeds.
-        perceptrons: of 2-1.
-        epochs: of each training.
+        perceptrons: initial parameters of 2-1, stacked over the seeds.
+        epochs: the number of epochs of each training.
     """
 
     batch: tuple[np.ndarray, np.ndarray]
@@ -41,14 +41,14 @@ class Setup(NamedTuple):
 
 
 def initial(seed: int, *sizes: int) -> list[dict[str, jax.Array]]:
-    """The article's own draw: `default_rng(seed)` normals × 0.1, first layer first, zero biases."""
+    """Draws parameters as the article does: `default_rng(seed)` normals × 0.1, and zero biases."""
     rng = np.random.default_rng(seed)
     shapes = pairwise(sizes)
     return layers(*(0.1 * rng.standard_normal(shape) for shape in shapes))
 
 
 def prepare(options: Options) -> Setup:
-    """The rows, and the initial parameters of every seed."""
+    """Loads the rows, and draws the initial parameters of every seed."""
     data = xor.load()
 
     def drawn(*sizes: int) -> Any:
@@ -58,7 +58,7 @@ def prepare(options: Options) -> Setup:
 
 
 def claims(setup: Setup, method: Method) -> Iterator[Claim]:
-    """Every claim of the article, by one method."""
+    """Measures every claim of the article, by one method."""
     network = mlp((2, 4, 1), "leaky_relu", _BINARY)
     params, loss, right = _train(setup, network, method, setup.networks)
     outputs = jax.nn.sigmoid(
@@ -72,7 +72,7 @@ def claims(setup: Setup, method: Method) -> Iterator[Claim]:
 
 
 def _train(setup: Setup, model: Model, method: Method, params: Any) -> tuple[Any, Any, Any]:
-    """Last parameters, losses and how many rows are right, each (seeds, epochs)."""
+    """Trains from every seed; returns parameters, losses and counts of right rows by epoch."""
 
     def watch(state: TrainState) -> jax.Array:
         logits = model.predict(state.params, (), setup.batch[0])
@@ -103,7 +103,7 @@ def _solved(outputs: jax.Array, loss: float, right: np.ndarray) -> Iterator[Clai
     settings = f"{SETTINGS}, default_rng({SEED})"
     claim = "2-4-1 solves XOR"
     yield Claim(claim, "solved", f"{right[-1]} of 4 right", bool(right[-1] == 4), values, settings)
-    # As printed, to four digits: half a unit of the last one.
+    # The article prints four digits, so half a unit of the fourth is allowed.
     same = bool(np.all(np.abs(np.asarray(outputs) - _PUBLISHED) <= 0.5e-4))
     yield Claim(
         "its outputs",
@@ -144,14 +144,14 @@ def _losses(setup: Setup, method: Method, right: np.ndarray) -> Claim:
 
 
 def _solved_from(right: np.ndarray) -> int | None:
-    """The epoch, from 1, from which on all rows are right; None if they are not at the end."""
+    """Finds the epoch, from 1, after which all rows stay right; None if one is wrong at the end."""
     wrong = np.flatnonzero(right < 4)
     first = int(wrong[-1]) + 2 if len(wrong) else 1
     return first if first <= len(right) else None
 
 
 def _softmax(method: Method) -> Claim:
-    """Softmax, read off the gradient of cross-entropy by a bias, which is p − y."""
+    """Measures softmax as p, from the gradient p − y of cross-entropy by a bias."""
     model = mlp((1, 3), "identity", "softmax_cross_entropy_with_integer_labels")
     params = [{"w": jnp.zeros((1, 3)), "b": jnp.array([2.0, 1.0, 0.1])}]
     batch = jnp.zeros((1, 1)), jnp.zeros(1, jnp.int32)

@@ -10,14 +10,9 @@ from compare.benchmark.timing import (
     interleaved,
     measure,
 )
+from compare.benchmark.workloads import subjects
 
 __all__ = [
-    "Measurement",
-    "Prepared",
-    "Subject",
-    "changes",
-    "compiled",
-    "eager",
-    "interleaved",
-    "measure",
-]
+    "Measurement", "Prepared", "Subject", "changes", "compiled", "eager", "interleaved", "measure",
+    "subjects",
+]  # fmt: skip

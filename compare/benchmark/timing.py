@@ -1,8 +1,8 @@
-"""How long, how much memory: several engines at the same work, taking turns on the same machine.
+"""Measures time and memory of several engines that do the same work, in turns on one machine.
 
-A machine is never quiet, and never equally fast for long. So the engines run in turns, in an order
-that changes with every round, and what counts is the ratio of two medians from one run; its spread
-is that of the ratios of single rounds. Agreement is proved before anything is timed.
+The speed of a machine changes from moment to moment. So the engines run in turns, in an order that
+changes with every round, and the result is the ratio of their medians within one run; its spread is
+that of the ratios of single rounds. Agreement is proved before anything is timed.
 """
 
 import time
@@ -20,11 +20,11 @@ __all__ = [
 ]  # fmt: skip
 
 TURN_SECONDS = 0.005
-"""An engine runs at least this long before the next has its turn, so that caches and thread pools
-are its own for most of it."""
+"""The least length of an engine's turn. It is long enough for caches and thread pools to be filled
+with the engine's own work for most of the turn."""
 
 PAUSE_SECONDS = 0.002
-"""Between two turns, for the threads of the last engine to fall asleep."""
+"""The pause between two turns, in which the threads of the last engine fall asleep."""
 
 
 class Prepared(NamedTuple):
@@ -32,10 +32,10 @@ class Prepared(NamedTuple):
 
     Attributes:
         run: does the work once, and returns when it is done.
-        compile_ms: tracing, lowering and compiling; None where nothing is compiled.
-        temp_bytes: memory for intermediate results, as the compiler planned it; None where no
-            compiler did.
-        spin_seconds: how long its threads may keep a core busy after its last run.
+        compile_ms: the time of tracing, lowering and compiling; None if nothing is compiled.
+        temp_bytes: the memory for intermediate results that the compiler planned; None if nothing
+            is compiled, or the compiler does not tell.
+        spin_seconds: how long the engine's threads may keep a core busy after its last run.
     """
 
     run: Callable[[], Any]
@@ -49,10 +49,10 @@ class Subject(NamedTuple):
 
     Attributes:
         name: a rule or a model, with its settings.
-        batch: the examples in it, or the size of its inputs in words.
-        prove: compares hand-derived gradients with those of `jax.grad` on this very input.
-        engines: each `prepare() -> Prepared`; `manual` is the first.
-        derivations: of what is done by hand.
+        batch: the number of examples, or the size of the inputs in words.
+        prove: compares hand-derived gradients with those of `jax.grad` on the same input.
+        engines: `prepare() -> Prepared` of each engine by its name; `manual` comes first.
+        derivations: those of the gradients that are derived by hand.
     """
 
     name: str
@@ -63,22 +63,22 @@ class Subject(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What one engine took.
+    """The time and memory of one engine.
 
     Attributes:
         model: the name of the subject.
-        batch: its size.
+        batch: the size of the subject.
         dtype: of the numbers.
         engine: `manual`, `autodiff`, `autodiff_same_forward`, `torch` or `numpy`.
-        median_ms: of one run, over all rounds.
-        min_ms: the fastest round.
-        compile_ms: as `Prepared`.
-        temp_bytes: as `Prepared`.
-        temp_ratio: manual's temporary memory over this engine's; None where that is none.
+        median_ms: the time of one run, the median over all rounds.
+        min_ms: the time of one run in the fastest round.
+        compile_ms: see `Prepared`.
+        temp_bytes: see `Prepared`.
+        temp_ratio: manual's temporary memory over this engine's; None if this engine has none.
         ratio: manual's median over this engine's.
-        ratio_low: the first quartile of that ratio over the rounds.
-        ratio_high: the third quartile.
-        rounds: how many turns the engine had.
+        ratio_low: the first quartile of the rounds' ratios.
+        ratio_high: the third quartile of the rounds' ratios.
+        rounds: the number of rounds, each with one turn of the engine.
     """
 
     model: str
@@ -97,7 +97,7 @@ class Measurement(NamedTuple):
 
 
 def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
-    """`fn(*args)` under `jax.jit`, compiled ahead of time."""
+    """Prepares `fn(*args)` under `jax.jit`, compiled ahead of time."""
     start = time.perf_counter()
     executable = jax.jit(fn).lower(*args).compile()
     elapsed = time.perf_counter() - start
@@ -110,7 +110,7 @@ def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
 
 
 def eager(run: Callable[[], Any], *, spin_seconds: float = 0.0) -> Prepared:
-    """Work that no compiler prepares, by threads that go on spinning for so many seconds."""
+    """Prepares work that is not compiled; its threads spin for so many seconds afterwards."""
     return Prepared(run, spin_seconds=spin_seconds)
 
 
@@ -118,9 +118,12 @@ def measure(subject: Subject, *, seconds: float, seed: int = 0) -> list[Measurem
     """Proves that manual agrees with `jax.grad` on this input, then times every engine.
 
     Args:
-        subject: the work and who does it.
-        seconds: how long all engines together are timed, warm-up and compilation aside.
+        subject: the work and the engines.
+        seconds: the time for all engines together, without warm-up and compilation.
         seed: of the order of turns.
+
+    Returns:
+        One measurement for each engine.
 
     Raises:
         ValueError: the gradients do not agree; the message is the report.
@@ -132,47 +135,55 @@ def measure(subject: Subject, *, seconds: float, seed: int = 0) -> list[Measurem
         )
     prepared = {name: prepare() for name, prepare in subject.engines.items()}
     times = interleaved(prepared, seconds=seconds, seed=seed)
-    manual = np.array(next(iter(times.values())))
-    manual_bytes = next(iter(prepared.values())).temp_bytes
-    rows = []
-    for name, own in times.items():
-        low, high = np.quantile(manual / own, [0.25, 0.75])
-        rows.append(
-            Measurement(
-                model=subject.name,
-                batch=subject.batch,
-                dtype=report.dtype,
-                engine=name,
-                median_ms=1e3 * float(np.median(own)),
-                min_ms=1e3 * min(own),
-                compile_ms=prepared[name].compile_ms,
-                temp_bytes=prepared[name].temp_bytes,
-                temp_ratio=_quotient(manual_bytes, prepared[name].temp_bytes),
-                ratio=float(np.median(manual) / np.median(own)),
-                ratio_low=float(low),
-                ratio_high=float(high),
-                rounds=len(own),
-            )
-        )
-    return rows
+    return [_measurement(subject, report.dtype, name, prepared, times) for name in times]
 
 
-def _quotient(own: int | None, other: int | None) -> float | None:
-    return own / other if own is not None and other else None
+def _measurement(
+    subject: Subject,
+    dtype: str,
+    engine: str,
+    prepared: Mapping[str, Prepared],
+    times: Mapping[str, Sequence[float]],
+) -> Measurement:
+    first = next(iter(subject.engines))
+    manual, taken = np.array(times[first]), np.array(times[engine])
+    low, high = np.quantile(manual / taken, [0.25, 0.75])
+    return Measurement(
+        model=subject.name,
+        batch=subject.batch,
+        dtype=dtype,
+        engine=engine,
+        median_ms=1e3 * float(np.median(taken)),
+        min_ms=1e3 * float(taken.min()),
+        compile_ms=prepared[engine].compile_ms,
+        temp_bytes=prepared[engine].temp_bytes,
+        temp_ratio=_quotient(prepared[first].temp_bytes, prepared[engine].temp_bytes),
+        ratio=float(np.median(manual) / np.median(taken)),
+        ratio_low=float(low),
+        ratio_high=float(high),
+        rounds=len(taken),
+    )
+
+
+def _quotient(manual: int | None, other: int | None) -> float | None:
+    return manual / other if manual is not None and other else None
 
 
 def interleaved(
     engines: Mapping[str, Prepared], *, seconds: float, seed: int = 0
 ) -> dict[str, list[float]]:
-    """Seconds of one run for each engine and round; in every round each has one turn.
+    """Times engines in rounds, in each of which every engine has one turn.
 
-    After an engine whose threads spin, the next one runs uncounted until they sleep: a pause for as
-    long would have it start on cold cores.
+    After an engine whose threads spin, the next engine runs without being timed until they sleep.
+    After a pause of that length it would start on idle, slower cores.
 
     Args:
         engines: what is timed, by name.
-        seconds: after this long no new round begins; there are five at least.
+        seconds: the time after which no new round begins; there are at least five rounds.
         seed: of the order of turns within a round.
+
+    Returns:
+        The seconds of one run of each engine, by round.
     """
     rng = np.random.default_rng(seed)
     repeats = {name: _repeats(engine.run) for name, engine in engines.items()}
@@ -188,7 +199,7 @@ def interleaved(
 
 
 def _turn(run: Callable[[], Any], repeats: int, warm_up_seconds: float = 0.0) -> float:
-    """The mean of a few runs, after one or, for so long, more that are not counted."""
+    """Measures the mean time of a few runs, after one or more that warm up and are not counted."""
     start = time.perf_counter()
     run()
     while time.perf_counter() - start < warm_up_seconds:
@@ -200,24 +211,24 @@ def _turn(run: Callable[[], Any], repeats: int, warm_up_seconds: float = 0.0) ->
 
 
 def _repeats(run: Callable[[], Any]) -> int:
-    """How many runs make a turn; the first ones of all warm up."""
+    """Measures how many runs make a turn of TURN_SECONDS; these runs also warm the engine up."""
     took = [_turn(run, 1) for _ in range(3)]
     return max(1, round(TURN_SECONDS / min(took)))
 
 
 def changes(then: Sequence[dict[str, Any]], now: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """How manual's ratio to each engine has changed since an earlier run.
+    """Compares manual's ratio to each engine with that of an earlier run.
 
-    Only ratios are compared: they outlive the machine that they were taken on. A change counts
-    where the quartiles of both runs lie apart.
+    Only ratios are compared, since times depend on the machine. A ratio has changed if the ranges
+    between the quartiles of both runs do not overlap.
 
     Args:
-        then: the results of an earlier run, as its JSON has them.
-        now: those of this run.
+        then: the results of the earlier run, as in its JSON.
+        now: the measurements of this run.
 
     Returns:
-        One `{"model", "batch", "engine", "then", "now", "change"}` for each measurement of both;
-        `change` is "slower", "faster" or "".
+        One `{"model", "batch", "engine", "then", "now", "change"}` for each ratio that both runs
+        have; `change` is "slower", "faster" or "".
     """
     before = {(row["model"], row["batch"], row["engine"]): row for row in then}
     found = []

@@ -1,4 +1,4 @@
-"""What the benchmark times: every rule and every model, at several sizes."""
+"""Lists what the benchmark times: every rule and every model, at several sizes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,18 +20,18 @@ from compare.training.steps import init_state, make_epoch
 __all__ = ["subjects"]
 
 Foreign = Callable[[problems.Model, Any, int], Prepared]
-"""An engine that is not JAX: `engine(model, point, seed)` proves itself and is prepared."""
+"""An engine that is not JAX: `engine(model, point, seed)` proves its gradient and prepares it."""
 
 _CLASSES = "softmax_cross_entropy_with_integer_labels"
 _BINARY = "sigmoid_binary_cross_entropy"
 
 
 def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[Subject]:
-    """What there is to time, the models first.
+    """Lists the subjects to time, the models first.
 
     Args:
-        only: those whose name contains this.
-        smallest: one size of each, the smallest.
+        only: take subjects whose name contains this; all if not given.
+        smallest: take only the smallest size of each.
         seed: of the numbers.
     """
     found: dict[str, list[Subject]] = {}
@@ -47,7 +47,7 @@ def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[S
 
 
 def _rule(problem: RuleProblem, seed: int) -> Subject:
-    """A rule forward and backward, under a cotangent of normal numbers."""
+    """Returns a rule forward and backward, with a cotangent of normal numbers."""
     rule = problem.rule
 
     def manual(inputs: Any, d_out: Any) -> Any:
@@ -101,7 +101,7 @@ def _models(seed: int) -> list[Subject]:
 
 _BATCH, _LEARNING_RATE = 128, 1e-3
 _FEW_ROWS, _EPOCHS = 1_280, (12_800, 60_000)
-"""Rows of an epoch: ten steps, one that is quickly over, and MNIST's."""
+"""Rows of an epoch: of ten steps, of a hundred, and of all of MNIST."""
 
 
 def _trainings(seed: int) -> list[Subject]:
@@ -120,7 +120,7 @@ def _training(
     seed: int,
     others: dict[str, Foreign],
 ) -> Subject:
-    """One epoch of Adam in shuffled batches, on random numbers."""
+    """Returns one epoch of Adam in shuffled batches, on random numbers."""
 
     def point() -> Any:
         return model.draw_point(seed, rows)
@@ -147,7 +147,7 @@ def _training(
 
 
 def _torch_training(model: problems.Model, point: Any, seed: int) -> Prepared:
-    """PyTorch's training, once its first step's gradient is that of `jax.grad`."""
+    """Prepares PyTorch's training, once the gradient of its first step agrees with `jax.grad`."""
     params, state, data, key = point
     first = jax.tree.map(lambda rows: rows[:_BATCH], data)
     _prove(_torch_training_gradient, model, (params, state, first, key), seed)
@@ -156,7 +156,7 @@ def _torch_training(model: problems.Model, point: Any, seed: int) -> Prepared:
 
 
 def _torch_training_gradient(params: Any, state: Any, batch: Any, key: Any) -> Any:
-    """The gradient that PyTorch's training takes its first step with, the batch being all rows."""
+    """Returns the gradient of the first step of PyTorch's training, the batch being all rows."""
     rows = np.arange(len(batch[0]))
     epoch, result = torch_engine.mlp_training(params, batch, len(rows), _LEARNING_RATE)
     epoch(rows)
@@ -165,7 +165,7 @@ def _torch_training_gradient(params: Any, state: Any, batch: Any, key: Any) -> A
 
 
 def _user_models(seed: int) -> list[Subject]:
-    """`jax.grad` of a CNN that only borrows our max_pool: of a batch, and of each example."""
+    """Returns `jax.grad` of a user's CNN with our max_pool: of a batch, and of each example."""
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
     ours, theirs = (jax.value_and_grad(loss) for loss in user_cnn_losses())
 
@@ -198,7 +198,7 @@ def _model(
     seed: int,
     others: dict[str, Foreign],
 ) -> Subject:
-    """One step's loss and gradient, on random numbers."""
+    """Returns the loss and gradient of one step, on random numbers."""
     by_jax = jax.value_and_grad(model.loss, has_aux=True)
     same_forward = jax.value_and_grad(lambda *args: model.manual(*args)[0], has_aux=True)
 
@@ -222,12 +222,12 @@ def _model(
 def _foreign(
     others: dict[str, Foreign], model: problems.Model, point: Callable[[], Any], seed: int
 ) -> dict[str, Callable[[], Prepared]]:
-    """The engines that are not JAX, on this point."""
+    """Returns `prepare()` for each engine that is not JAX, on this point."""
     return {name: lambda other=other: other(model, point(), seed) for name, other in others.items()}
 
 
 def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: int) -> Prepared:
-    """PyTorch's step, once it has given the gradient of `jax.grad`."""
+    """Prepares PyTorch's step, once its gradient agrees with `jax.grad`."""
 
     def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
         step, result = steps(params, batch)
@@ -242,14 +242,15 @@ def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: i
 
 
 def _numpy_mlp(model: problems.Model, point: Any, seed: int) -> Prepared:
-    """NumPy's step, once it has given the gradient of `jax.grad`."""
+    """Prepares NumPy's step, once its gradient agrees with `jax.grad`."""
 
     def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
         value, grads = numpy_engine.mlp_loss_and_grad(*jax.device_get((params, batch)))
         return (value, state), grads
 
     _prove(candidate, model, point, seed)
-    params, _, batch, _ = jax.tree.map(np.array, jax.device_get((point[0], (), point[2], ())))
+    params, _, batch, _ = point
+    params, batch = jax.tree.map(np.array, jax.device_get((params, batch)))
     return eager(
         lambda: numpy_engine.mlp_loss_and_grad(params, batch),
         spin_seconds=numpy_engine.SPIN_SECONDS,

@@ -5,9 +5,7 @@ from typing import Literal
 
 import tyro
 
-from compare.articles.claim import Options
-from compare.articles.descent import METHODS
-from compare.articles.runs import ARTICLES, Row, disagreements, run, totals
+from compare.articles import ARTICLES, METHODS, Options, Row, disagreements, run, totals
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
 from compare.datasets import mnist

@@ -5,8 +5,7 @@ import json as json_module
 from pathlib import Path
 from typing import Any
 
-from compare.benchmark.timing import Measurement, changes, measure
-from compare.benchmark.workloads import subjects
+from compare.benchmark import Measurement, changes, measure, subjects
 from compare.commands import outputs
 from compare.commands.options import (
     AGREE,

@@ -6,7 +6,7 @@ import tyro
 
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, UsageError
-from compare.mutants.runs import run_all
+from compare.mutants import run_all
 from compare.report import json_file, terminal
 
 __all__ = ["mutants"]

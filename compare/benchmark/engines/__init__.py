@@ -1,1 +1,5 @@
-"""The same gradients by other means, to be timed beside ours: plain NumPy, and PyTorch."""
+"""Computes the same gradients with plain NumPy and with PyTorch, to be timed beside ours."""
+
+from compare.benchmark.engines import numpy_engine, torch_engine
+
+__all__ = ["numpy_engine", "torch_engine"]

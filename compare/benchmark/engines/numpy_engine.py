@@ -1,4 +1,4 @@
-"""The multilayer perceptron in plain NumPy, as a first course on backpropagation has it."""
+"""The multilayer perceptron in plain NumPy, as in a first course on backpropagation."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import numpy as np
 __all__ = ["SPIN_SECONDS", "mlp_loss_and_grad"]
 
 SPIN_SECONDS = 0.15
-"""OpenBLAS's threads wait for more work without sleeping (measured: 0.1 s, in which JAX takes 1.5
-times as long on 2 cores)."""
+"""OpenBLAS's threads spin while they wait for more work. Measured: for 0.1 s, and JAX takes 1.5
+times as long meanwhile on 2 cores."""
 
 
 def mlp_loss_and_grad(params: Any, batch: Any) -> tuple[Any, Any]:
-    """Softmax cross-entropy of a network with ReLU, and its gradient.
+    """Computes the softmax cross-entropy of a network with ReLU, and its gradient.
 
     Shapes: params `[{"w": (n_in, n_out), "b": (n_out,)}, ...]`, batch x (batch, n_in) and labels
     (batch,), all NumPy.

@@ -1,7 +1,8 @@
-"""The same models in PyTorch on the CPU, eager, differentiated by its autograd.
+"""The models in PyTorch on the CPU, eager, differentiated by its autograd.
 
-Images stay in PyTorch's own order, (batch, channels, height, width), and convolution kernels in
-its (n_out, n_in, h, w): they are converted before the clock starts, gradients after it has stopped.
+Images are in PyTorch's layout, (batch, channels, height, width), and convolution kernels in its
+layout (n_out, n_in, h, w). They are converted before the clock starts, and gradients are converted
+back after it has stopped.
 """
 
 import importlib
@@ -20,24 +21,24 @@ __all__ = [
 Step = Callable[[], Any]
 
 SPIN_SECONDS = 0.03
-"""OpenMP's threads wait for more work without sleeping (measured: less than 0.02 s)."""
+"""OpenMP's threads spin while they wait for more work. Measured: for less than 0.02 s."""
 
 
 def installed() -> bool:
-    """Whether PyTorch can be imported."""
+    """Tells whether PyTorch can be imported."""
     return importlib.util.find_spec("torch") is not None
 
 
 def mlp_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]:
-    """Softmax cross-entropy of a network with ReLU.
+    """Prepares the softmax cross-entropy of a network with ReLU, and its gradient.
 
     Args:
         params: `[{"w": (n_in, n_out), "b": (n_out,)}, ...]`.
         batch: x (batch, n_in) and integer labels (batch,).
 
     Returns:
-        `step()`, one forward and backward pass; and `result() -> (loss, grads)`, what the last one
-        gave, like `params`.
+        `step()`, which does one forward and backward pass; and `result() -> (loss, grads)`, which
+        returns the loss and the gradient of the last pass, the gradient like `params`.
     """
     torch = _torch()
     leaves = _leaves(torch, params)
@@ -54,14 +55,14 @@ def mlp_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]
 
 
 def cnn_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]:
-    """Softmax cross-entropy of the convolutional network of `manual.cnn`.
+    """Prepares the softmax cross-entropy of the network of `manual.cnn`, and its gradient.
 
     Args:
         params: kernels (3, 3, n_in, n_out) and biases of the stages, then the dense layer.
         batch: images (batch, height, width, channels) and integer labels (batch,).
 
     Returns:
-        As `mlp_loss_and_grad`.
+        `step` and `result`, as of `mlp_loss_and_grad`.
     """
     torch = _torch()
     functional = torch.nn.functional
@@ -70,8 +71,8 @@ def cnn_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]
     dense = _copy(params[-1]["w"])
     channels = dense.shape[0] // (height * width)
     by_channel = dense.reshape(height, width, channels, -1).transpose(2, 0, 1, 3)
-    own = [*kernels, {**params[-1], "w": by_channel.reshape(dense.shape)}]
-    leaves = _leaves(torch, own)
+    converted = [*kernels, {**params[-1], "w": by_channel.reshape(dense.shape)}]
+    leaves = _leaves(torch, converted)
     x = torch.from_numpy(np.ascontiguousarray(_copy(batch[0]).transpose(0, 3, 1, 2)))
     labels = torch.from_numpy(_copy(batch[1])).long()
 
@@ -93,18 +94,18 @@ def cnn_loss_and_grad(params: Any, batch: Any) -> tuple[Step, Callable[[], Any]]
 def mlp_training(
     params: Any, data: Any, batch_size: int, learning_rate: float
 ) -> tuple[Callable[..., None], Callable[[], Any]]:
-    """Training of a network with ReLU by softmax cross-entropy and Adam.
+    """Prepares the training of a network with ReLU by softmax cross-entropy and Adam.
 
     Args:
-        params: `[{"w": (n_in, n_out), "b": (n_out,)}, ...]`, where it starts.
+        params: the first parameters, `[{"w": (n_in, n_out), "b": (n_out,)}, ...]`.
         data: x (rows, n_in) and integer labels (rows,).
-        batch_size: rows of a mini-batch; what is left over is a last, smaller one.
+        batch_size: rows of a mini-batch; the last one may have fewer.
         learning_rate: of Adam.
 
     Returns:
-        `epoch(order)`, one pass over the rows in this order, or shuffled where none is given; and
-        `result() -> (loss, grads, params)`: the last batch's loss and its gradient, taken before
-        its step, and where the parameters are after it.
+        `epoch(order)`, which makes one pass over the rows, shuffled if no order is given; and
+        `result() -> (loss, grads, params)`: the loss and the gradient of the last batch, before
+        its step, and the parameters after its step.
     """
     torch = _torch()
     network = _network(torch, params)
@@ -131,7 +132,7 @@ def mlp_training(
 
 
 def _network(torch: Any, params: Any) -> Any:
-    """Linear layers that hold these parameters, weights as (n_out, n_in), and ReLU in between."""
+    """Builds linear layers with these parameters and ReLU in between; weights are (n_out, n_in)."""
     modules = []
     for layer in params:
         w, b = _copy(layer["w"]), _copy(layer["b"])
@@ -143,7 +144,7 @@ def _network(torch: Any, params: Any) -> Any:
 
 
 def _torch() -> Any:
-    """PyTorch, on as many threads as there are cores."""
+    """Imports PyTorch, and lets it use as many threads as there are cores."""
     torch = importlib.import_module("torch")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     return torch
@@ -168,7 +169,7 @@ def _steps(
     leaves: list[tuple[Any, Any]],
     back: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[Step, Callable[[], Any]]:
-    """A step that fills the gradients anew, and what reads them in our order of axes."""
+    """Makes `step`, which computes new gradients, and `result`, which reads them in our layout."""
     latest: dict[str, Any] = {}
 
     def step() -> None:
