@@ -27,7 +27,7 @@ test: $(VENV)/.installed-dev
 # The table of docs/checker.md: 500 right gradients in each of three dtypes.
 false-alarms: $(VENV)/.installed-dev
 	HANDGRAD_NETWORKS=50 HANDGRAD_DTYPES='float64 float32 bfloat16' \
-		$(VENV)/bin/python -m pytest --numprocesses=2 -rP tests/compare/test_false_alarms.py
+		$(VENV)/bin/python -m pytest --numprocesses=2 -rP tests/compare/checker/test_false_alarms.py
 
 # A stamp for each set of extras: nothing is installed again until pyproject.toml changes.
 $(VENV)/.installed-data: pyproject.toml | $(VENV)/bin/python

@@ -1,27 +1,24 @@
+import importlib
 import inspect
 
 import pytest
 
-import manual.cnn
-import manual.mlp
-import manual.regularised_mlp
 from compare import problems
 from compare.problems import derivations
 from compare.problems.rules import RULES
 from manual.rules import dropout
 
-MODULES = {
-    "mlp": manual.mlp, "regularised-mlp": manual.regularised_mlp, "cnn": manual.cnn
-}  # fmt: skip
+MODELS = [(name, m) for name, problem in problems.PROBLEMS.items() for m in problem.models]
 
 
-@pytest.mark.parametrize("model", problems.PROBLEMS["mnist"].models, ids=lambda model: model.name)
-def test_a_model_has_every_rule_that_it_imports(model):
+@pytest.mark.parametrize(("name", "model"), MODELS, ids=[f"{n}-{m.name}" for n, m in MODELS])
+def test_a_model_has_every_rule_that_it_imports(name, model):
     names = [own.rule for own in model.derivations]
-    assert names[0] == MODULES[model.name].__name__
-    imported = {name.removesuffix("_bwd") for name in vars(MODULES[model.name]) if "_bwd" in name}
+    module = importlib.import_module(f"manual.{model.name.replace('-', '_')}")
+    assert names[0] == module.__name__
+    imported = {name.removesuffix("_bwd") for name in vars(module) if "_bwd" in name}
     assert imported <= set(names)
-    assert "softmax_cross_entropy_with_integer_labels" in names
+    assert model.criterion.__name__ in names
 
 
 def test_a_resized_model_keeps_them():
