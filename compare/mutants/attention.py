@@ -16,7 +16,7 @@ __all__ = ["ORIGINALS"]
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """An embedding, one head, a read-out, four sequences of five: (params, x, y)."""
+    """Draws an embedding, one head, a read-out and four sequences of five: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {
         "embed": normal(rng, 7, 6, scale=0.6),
@@ -30,7 +30,7 @@ def make(seed: int) -> tuple[Any, ...]:
 
 
 def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Scaled dot-product attention (Vaswani et al. 2017, §3.2.1), no position sees a later one."""
+    """Computes the squared error of causal attention (Vaswani et al. 2017, §3.2.1)."""
     h = x @ params["embed"]
     q, k, v = h @ params["wq"], h @ params["wk"], h @ params["wv"]
     scores = jnp.einsum("btd,bsd->bts", q, k) / math.sqrt(q.shape[-1])
@@ -41,14 +41,14 @@ def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def masked_softmax(scores: jax.Array) -> jax.Array:
-    """Rows that sum to 1, with 0 above the diagonal."""
+    """Computes the softmax of each row, with 0 above the diagonal."""
     scores = jnp.where(jnp.tri(scores.shape[-1], dtype=bool), scores, -jnp.inf)
     e = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
 def transpose(a: jax.Array) -> jax.Array:
-    """Of the two last axes."""
+    """Transposes the last two axes."""
     return a.swapaxes(-1, -2)
 
 
@@ -69,7 +69,7 @@ def mix_bwd(dmixed: jax.Array, p: jax.Array, v: jax.Array) -> tuple[jax.Array, j
 
 
 def uses_of_h(dskip: Any, dq: Any, dk: Any, dv: Any) -> jax.Array:
-    """h is used four times."""
+    """dh = dskip + dq + dk + dv: h is used four times."""
     return dskip + dq + dk + dv
 
 
@@ -83,7 +83,7 @@ def correct(
     mix_bwd: Any = mix_bwd,
     uses_of_h: Any = uses_of_h,
 ) -> tuple[Any, Any]:
-    """From the head back through the mixture, the softmax and the three projections."""
+    """Goes from the head back through the mixture, the softmax and the three projections."""
     h = x @ params["embed"]
     q, k, v = h @ params["wq"], h @ params["wk"], h @ params["wv"]
     p = masked_softmax(q @ transpose(k) / math.sqrt(q.shape[-1]))

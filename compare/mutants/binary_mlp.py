@@ -19,7 +19,7 @@ ALL = ("hidden/w", "hidden/b", "output/w", "output/b")
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """Two layers and a batch of 7: (params, x, y)."""
+    """Draws two layers and a batch of 7: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {
         "hidden": {"w": normal(rng, 5, 4), "b": normal(rng, 4)},
@@ -29,14 +29,14 @@ def make(seed: int) -> tuple[Any, ...]:
 
 
 def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Binary cross-entropy of a sigmoid unit on sigmoid units."""
+    """Computes the binary cross-entropy of a sigmoid unit on sigmoid units."""
     h = jax.nn.sigmoid(x @ params["hidden"]["w"] + params["hidden"]["b"])
     a = jax.nn.sigmoid(h @ params["output"]["w"] + params["output"]["b"])
     return -jnp.mean(y * jnp.log(a) + (1 - y) * jnp.log(1 - a))
 
 
 def sigmoid(z: jax.Array) -> jax.Array:
-    """1 / (1 + e⁻ᶻ)."""
+    """σ(z) = 1 / (1 + e⁻ᶻ)."""
     return 1 / (1 + jnp.exp(-z))
 
 
@@ -64,7 +64,7 @@ def correct(
     sigmoid_bwd: Any = sigmoid_bwd,
     bias_bwd: Any = bias_bwd,
 ) -> tuple[Any, Any]:
-    """As the courses write it: dz for each example, dw = aᵀ dz / B."""
+    """Goes back as the courses do: dz for each example, dw = aᵀ dz / B."""
     m = len(x)
     hidden, output = params["hidden"], params["output"]
     h = sigmoid(x @ hidden["w"] + hidden["b"])
@@ -142,7 +142,7 @@ def bias_keeps_its_batch_axis(*inputs: Any) -> tuple[Any, Any]:
 
 
 def make_pixels(seed: int) -> tuple[Any, ...]:
-    """Pixels from 0 to 255 and weights that are too large for them: (params, x, labels)."""
+    """Draws pixels from 0 to 255, and weights too large for them: (params, x, labels)."""
     rng = np.random.default_rng(seed)
     params = {"w": normal(rng, 50, 3, scale=3), "b": normal(rng, 3)}
     x = jnp.asarray(rng.integers(256, size=(7, 50)), jnp.float32)
@@ -150,13 +150,13 @@ def make_pixels(seed: int) -> tuple[Any, ...]:
 
 
 def log_of_softmax_loss(params: Any, x: jax.Array, labels: jax.Array) -> jax.Array:
-    """−log p, with p a softmax that underflows to 0."""
+    """Computes −log p, with p a softmax that can underflow to 0."""
     p = jax.nn.softmax(x @ params["w"] + params["b"])
     return -jnp.mean(jnp.log(p[jnp.arange(len(x)), labels]))
 
 
 def log_of_softmax(params: Any, x: jax.Array, labels: jax.Array) -> tuple[Any, Any]:
-    """One step at a time, −1/p and then softmax's Jacobian; right while p > 0."""
+    """Goes back one step at a time: −1/p, then softmax's Jacobian. This is right while p > 0."""
     z = x @ params["w"] + params["b"]
     e = jnp.exp(z - z.max(axis=1, keepdims=True))
     p = e / e.sum(axis=1, keepdims=True)
@@ -168,7 +168,7 @@ def log_of_softmax(params: Any, x: jax.Array, labels: jax.Array) -> tuple[Any, A
 
 
 def make_scaled_pixels(seed: int) -> tuple[Any, ...]:
-    """The same inputs, normalised: no probability underflows."""
+    """Draws the inputs of `make_pixels`, scaled so that no probability underflows."""
     params, x, labels = make_pixels(seed)
     return {"w": params["w"] / 9, "b": params["b"]}, x / 255, labels
 

@@ -21,7 +21,7 @@ FIRST = ("0/w", "0/b")
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """Two layers and three images: (params, x, y)."""
+    """Draws two layers and three images: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = [
         {"w": normal(rng, 3, 2, 2, 4, scale=0.3), "b": normal(rng, 4, scale=0.5)},
@@ -31,7 +31,7 @@ def make(seed: int) -> tuple[Any, ...]:
 
 
 def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """ReLU between the layers, tanh after them, a mean over the image, a squared error."""
+    """Computes the squared error of two convolutions, with ReLU, tanh and a global average."""
 
     def conv(x: jax.Array, layer: Any) -> jax.Array:
         out = jax.lax.conv_general_dilated(
@@ -46,14 +46,14 @@ def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def windows(x: jax.Array, w: jax.Array) -> list[Any]:
-    """For each offset (i, j) into the kernel, row by row: which pixels of x it meets."""
+    """Lists for each offset (i, j) into the kernel, row by row, the pixels of x that it meets."""
     height, width = x.shape[1] - w.shape[0] + 1, x.shape[2] - w.shape[1] + 1
     offsets = itertools.product(range(w.shape[0]), range(w.shape[1]))
     return [(slice(None), slice(i, i + height), slice(j, j + width)) for i, j in offsets]
 
 
 def patches(x: jax.Array, w: jax.Array) -> jax.Array:
-    """What every offset meets, side by side: (batch, height, width, offsets, channels)."""
+    """Stacks the pixels of every offset: (batch, height, width, offsets, channels)."""
     return jnp.stack([x[at] for at in windows(x, w)], axis=3)
 
 
@@ -68,7 +68,7 @@ def kernel_bwd(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
 
 
 def patches_bwd(w: jax.Array, dz: jax.Array) -> jax.Array:
-    """What each window sends back to the pixels that it met: dz[p, q] w[i, j]ᵀ."""
+    """dpatch[i, j, p, q] = dz[p, q] w[i, j]ᵀ, for each offset and position."""
     return jnp.einsum("bpqo,kio->kbpqi", dz, w.reshape(-1, *w.shape[2:]))
 
 
@@ -81,7 +81,7 @@ def image_bwd(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
 
 
 def bias_bwd(dz: jax.Array) -> jax.Array:
-    """One bias for a whole map: db = Σ over batch and positions of dz."""
+    """db = Σ over batch and positions of dz: a whole map has one bias."""
     return dz.sum(axis=(0, 1, 2))
 
 
@@ -100,7 +100,7 @@ def correct(
     bias_bwd: Any = bias_bwd,
     relu_bwd: Any = relu_bwd,
 ) -> tuple[Any, Any]:
-    """Kernel, bias and image of each layer (Goodfellow et al. 2016, §9.5)."""
+    """Goes back through both layers: kernel, bias, image (Goodfellow et al. 2016, §9.5)."""
     (w1, b1), (w2, b2) = ((layer["w"], layer["b"]) for layer in params)
     z = conv(x, w1) + b1
     h = jnp.maximum(z, 0)

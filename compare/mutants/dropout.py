@@ -19,7 +19,7 @@ FIRST = ("0/w", "0/b")
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """Two layers, a batch of 7 and a key: (params, x, y, key)."""
+    """Draws two layers, a batch of 7 and a key: (params, x, y, key)."""
     rng = np.random.default_rng(seed)
     params = [
         {"w": normal(rng, 5, 6, scale=0.6), "b": normal(rng, 6)},
@@ -29,7 +29,7 @@ def make(seed: int) -> tuple[Any, ...]:
 
 
 def loss(params: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
-    """The mask selects."""
+    """Computes the squared error with dropout; the mask selects."""
     h = jnp.tanh(x @ params[0]["w"] + params[0]["b"])
     keep = jax.random.bernoulli(key, KEEP, h.shape)
     h = jnp.where(keep, h / KEEP, 0)
@@ -37,7 +37,7 @@ def loss(params: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def product_loss(params: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
-    """The mask multiplies."""
+    """Computes the squared error with dropout; the mask multiplies."""
     h = jnp.tanh(x @ params[0]["w"] + params[0]["b"])
     mask = jax.random.bernoulli(key, KEEP, h.shape).astype(h.dtype) / KEEP
     h = h * mask
@@ -45,7 +45,7 @@ def product_loss(params: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> jax
 
 
 def draw(key: jax.Array, h: jax.Array) -> jax.Array:
-    """0 for what is dropped, 1/keep for what is kept."""
+    """Draws a mask: 0 for each unit that is dropped, 1/keep for each that is kept."""
     return jax.random.bernoulli(key, KEEP, h.shape) / jnp.asarray(KEEP, h.dtype)
 
 
@@ -64,7 +64,7 @@ def correct(
     dropout_bwd: Any = dropout_bwd,
     input_of_second: Any = lambda dropped, h: dropped,
 ) -> tuple[Any, Any]:
-    """From the squared error back through a dense layer, the mask, the tanh, a dense layer."""
+    """Goes from the error back through a dense layer, the mask, the tanh and a dense layer."""
     first, second = params
     h = jnp.tanh(x @ first["w"] + first["b"])
     mask = draw(key, h)
@@ -122,7 +122,7 @@ def mask_forgotten(*inputs: Any) -> tuple[Any, Any]:
 
 @PRODUCT.mutant("dropout_scale_missing", *FIRST)
 def mask_stored_as_booleans(*inputs: Any) -> tuple[Any, Any]:
-    """What is kept for the backward pass is which units lived, and not what they were scaled by."""
+    """The backward pass has stored which units were kept, and not their factor 1/keep."""
     return correct(*inputs, dropout_bwd=lambda d, mask, key: d * (mask != 0))
 
 

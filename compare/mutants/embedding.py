@@ -18,7 +18,7 @@ PADDING = 2
 
 
 def make_classifier(seed: int) -> tuple[Any, ...]:
-    """A bag of embedded words and a read-out: (params, tokens, labels)."""
+    """Draws a bag of embedded words and a read-out: (params, tokens, labels)."""
     rng = np.random.default_rng(seed)
     params: dict[str, Any] = {"table": normal(rng, VOCABULARY, 4), "positions": normal(rng, 5, 4)}
     params["out"] = {"w": normal(rng, 4, 3), "b": normal(rng, 3)}
@@ -28,7 +28,7 @@ def make_classifier(seed: int) -> tuple[Any, ...]:
 
 
 def classifier_loss(params: Any, tokens: jax.Array, labels: jax.Array) -> jax.Array:
-    """Words and positions through a tanh, averaged over time, then softmax and cross-entropy."""
+    """Computes the cross-entropy of words and positions through a tanh, averaged over time."""
     x = params["table"][tokens] + params["positions"]
     pooled = jnp.tanh(x).mean(axis=1)
     logits = pooled @ params["out"]["w"] + params["out"]["b"]
@@ -37,17 +37,17 @@ def classifier_loss(params: Any, tokens: jax.Array, labels: jax.Array) -> jax.Ar
 
 
 def table_bwd(table: jax.Array, tokens: jax.Array, dx: jax.Array) -> jax.Array:
-    """dtable_v = Σ dx over the places where v stands."""
+    """dtable_v = Σ dx over the places where the token is v."""
     return jnp.zeros_like(table).at[tokens].add(dx)
 
 
 def pool_bwd(dpooled: jax.Array, time: int) -> jax.Array:
-    """Each of the T terms of a mean gets 1/T."""
+    """da_t = dpooled / T: each of the T terms of a mean gets 1/T."""
     return jnp.repeat(dpooled[:, None, :], time, axis=1) / time
 
 
 def positions_bwd(dx: jax.Array) -> jax.Array:
-    """Positions are the same in every example: dpositions = Σ_batch dx."""
+    """dpositions = Σ_batch dx: positions are the same in every example."""
     return dx.sum(axis=0)
 
 
@@ -60,7 +60,7 @@ def classifier(
     pool_bwd: Any = pool_bwd,
     positions_bwd: Any = positions_bwd,
 ) -> tuple[Any, Any]:
-    """From the logits back through the mean, the tanh and the look-up."""
+    """Goes from the logits back through the mean, the tanh and the look-up."""
     a = jnp.tanh(params["table"][tokens] + params["positions"])
     pooled = a.mean(axis=1)
     logits = pooled @ params["out"]["w"] + params["out"]["b"]
@@ -124,12 +124,12 @@ def mean_over_time_forgotten(*inputs: Any) -> tuple[Any, Any]:
 
 @CLASSIFIER.mutant("bias_averaged", "positions")
 def positions_averaged(*inputs: Any) -> tuple[Any, Any]:
-    """The positions, a bias by any other name, take the mean over the batch."""
+    """The positions, which act as a bias, get the mean over the batch and not the sum."""
     return classifier(*inputs, positions_bwd=lambda dx: dx.mean(axis=0))
 
 
 def make_tied(seed: int) -> tuple[Any, ...]:
-    """One table for reading and for predicting: (params, tokens, labels)."""
+    """Draws one table for reading and for predicting: (params, tokens, labels)."""
     rng = np.random.default_rng(seed)
     params = {"table": normal(rng, VOCABULARY, 4), "w": normal(rng, 4, 4), "b": normal(rng, 4)}
     tokens, labels = rng.integers(6, size=7), rng.integers(VOCABULARY, size=7)
@@ -137,21 +137,21 @@ def make_tied(seed: int) -> tuple[Any, ...]:
 
 
 def tied_loss(params: Any, tokens: jax.Array, labels: jax.Array) -> jax.Array:
-    """The next word's logits are products with the same table (Press & Wolf 2017)."""
+    """Computes the cross-entropy; the table is the read-out as well (Press & Wolf 2017)."""
     h = jnp.tanh(params["table"][tokens] @ params["w"] + params["b"])
     log_p = jax.nn.log_softmax(h @ params["table"].T)
     return -jnp.mean(log_p[jnp.arange(len(labels)), labels])
 
 
 def both_ends(dread: jax.Array, dpredict: jax.Array) -> jax.Array:
-    """The table's gradient is the sum over its two uses."""
+    """dtable = dread + dpredict: the sum over the two uses of the table."""
     return dread + dpredict
 
 
 def tied(
     params: Any, tokens: jax.Array, labels: jax.Array, *, join: Any = both_ends
 ) -> tuple[Any, Any]:
-    """The gradient at both of the table's uses."""
+    """Goes back to both uses of the table, and joins the two gradients."""
     table, rows = params["table"], jnp.arange(len(labels))
     x = table[tokens]
     h = jnp.tanh(x @ params["w"] + params["b"])

@@ -16,7 +16,7 @@ __all__ = ["ORIGINALS"]
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """A residual block between two layers: (params, x, y)."""
+    """Draws a residual block between two layers: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {"embed": normal(rng, 5, 4, scale=0.7), "v": normal(rng, 4, 3, scale=0.7)}
     params |= {"w": normal(rng, 4, 4, scale=0.7), "b": normal(rng, 4)}
@@ -24,14 +24,14 @@ def make(seed: int) -> tuple[Any, ...]:
 
 
 def residual_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """A block h + tanh(h w + b) (He et al. 2016) between two linear maps."""
+    """Computes the squared error of h + tanh(h w + b) (He et al. 2016) between linear maps."""
     h = x @ params["embed"]
     out = h + jnp.tanh(h @ params["w"] + params["b"])
     return jnp.mean((out @ params["v"] - y) ** 2)
 
 
 def both_ways(dskip: jax.Array, dbranch: jax.Array) -> jax.Array:
-    """The gradient of a value is the sum over its uses."""
+    """dh = dskip + dbranch: the gradient of a value is the sum over its uses."""
     return dskip + dbranch
 
 
@@ -65,7 +65,7 @@ def branch_overwritten_by_skip(*inputs: Any) -> tuple[Any, Any]:
 
 
 def make_gate(seed: int) -> tuple[Any, ...]:
-    """A gated linear unit and a read-out: (params, x, y)."""
+    """Draws a gated linear unit and a read-out: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {"value": {"w": normal(rng, 5, 4), "b": normal(rng, 4)}}
     params["gate"] = {"w": normal(rng, 5, 4), "b": normal(rng, 4)}
@@ -74,19 +74,24 @@ def make_gate(seed: int) -> tuple[Any, ...]:
 
 
 def gated_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """(x w + b) ⊙ σ(x v + c), the gated linear unit of Dauphin et al. (2017)."""
+    """Computes the squared error of the gated linear unit (x w + b) ⊙ σ(x v + c).
+
+    Source: Dauphin et al. (2017).
+    """
     value, gate, out = params["value"], params["gate"], params["out"]
     h = (x @ value["w"] + value["b"]) * jax.nn.sigmoid(x @ gate["w"] + gate["b"])
     return jnp.mean(jnp.square(h @ out["w"] + out["b"] - y))
 
 
 def product_bwd(dh: jax.Array, u: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """h = u g: du = dh ⊙ g, dg = dh ⊙ u."""
+    """du = dh ⊙ g, dg = dh ⊙ u, where h = u ⊙ g."""
     return dh * g, dh * u
 
 
-def gated(params: Any, x: jax.Array, y: jax.Array, *, product_bwd: Any = product_bwd):
-    """The product rule, then σ′ on the gate's side."""
+def gated(
+    params: Any, x: jax.Array, y: jax.Array, *, product_bwd: Any = product_bwd
+) -> tuple[Any, Any]:
+    """Goes back by the product rule, then by σ′ on the gate's side."""
     value, gate, out = params["value"], params["gate"], params["out"]
     u = x @ value["w"] + value["b"]
     g = 1 / (1 + jnp.exp(-(x @ gate["w"] + gate["b"])))
@@ -107,13 +112,13 @@ GATED = Original("mlp", gated_loss, gated, make_gate)
 
 @GATED.mutant("missing_factor", "value/w", "value/b")
 def gate_left_out_of_its_value(*inputs: Any) -> tuple[Any, Any]:
-    """The gate is taken for a switch that is on: the value's gradient comes through undamped."""
+    """The gate is left out of the gradient of the value, as if it were always 1."""
     return gated(*inputs, product_bwd=lambda dh, u, g: (dh, dh * u))
 
 
 @GATED.mutant("missing_factor", "gate/w", "gate/b")
 def value_left_out_of_its_gate(*inputs: Any) -> tuple[Any, Any]:
-    """The gate's gradient forgets how large the value is that it lets through."""
+    """The value is left out of the gradient of the gate."""
     return gated(*inputs, product_bwd=lambda dh, u, g: (dh * g, dh))
 
 

@@ -1,4 +1,4 @@
-"""All mutants."""
+"""Lists all mutants and their originals."""
 
 from compare.mutants import (
     attention,
@@ -33,10 +33,10 @@ _FILES = (
 
 
 def originals() -> tuple[Original, ...]:
-    """Every model of the gallery, with its right gradient."""
+    """Returns every model of the gallery, each with its right gradient."""
     return tuple(original for file in _FILES for original in file.ORIGINALS)
 
 
 def mutants() -> tuple[Mutant, ...]:
-    """Every wrong gradient of the gallery."""
+    """Returns every wrong gradient of the gallery."""
     return tuple(mutant for original in originals() for mutant in original.mutants)

@@ -22,7 +22,7 @@ ALL = WEIGHTS + BIASES
 
 
 def make(seed: int, sizes: tuple[int, ...] = (5, 6, 4, 3)) -> tuple[Any, ...]:
-    """Random layers and a batch: (params, x, labels)."""
+    """Draws layers of these sizes and a batch: (params, x, labels)."""
     rng = np.random.default_rng(seed)
     params = [
         {"w": normal(rng, n, m, scale=n**-0.5), "b": normal(rng, m, scale=0.5)}
@@ -33,12 +33,12 @@ def make(seed: int, sizes: tuple[int, ...] = (5, 6, 4, 3)) -> tuple[Any, ...]:
 
 
 def make_square(seed: int) -> tuple[Any, ...]:
-    """The same with as many units in both hidden layers, so that a transpose fits."""
+    """Draws hidden layers of equal width, so that a transpose fits: (params, x, labels)."""
     return make(seed, (5, 6, 6, 3))
 
 
 def loss(params: Any, x: jax.Array, labels: jax.Array) -> jax.Array:
-    """Cross-entropy of a tanh network, the mean over the batch."""
+    """Computes the cross-entropy of a tanh network, the mean over the batch."""
     h = x
     for layer in params[:-1]:
         h = jnp.tanh(h @ layer["w"] + layer["b"])
@@ -48,12 +48,12 @@ def loss(params: Any, x: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def one_hot(labels: jax.Array, classes: int) -> jax.Array:
-    """1 at the label, 0 elsewhere."""
+    """Encodes labels (B,) as (B, K): 1 at the label, 0 elsewhere."""
     return (labels[:, None] == jnp.arange(classes)).astype(jnp.float32)
 
 
 def softmax(z: jax.Array, axis: int = 1) -> jax.Array:
-    """e^z over its sum, row by row."""
+    """p = e^z / Σ e^z, by default row by row."""
     e = jnp.exp(z - z.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
@@ -94,7 +94,7 @@ def correct(
     weight_bwd: Any = weight_bwd,
     bias_bwd: Any = bias_bwd,
 ) -> tuple[Any, Any]:
-    """Forward, then BP1 to BP4 of Nielsen (2015, ch. 2) from the last layer to the first."""
+    """Goes forward, then back by BP1 to BP4 of Nielsen (2015, ch. 2)."""
     inputs = [x]
     for layer in params[:-1]:
         inputs.append(jnp.tanh(inputs[-1] @ layer["w"] + layer["b"]))

@@ -1,4 +1,4 @@
-"""What a mutant is, and the model that it gets wrong."""
+"""Defines a mutant, a wrong gradient, and its original, the model with the right one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ class Mutant(NamedTuple):
         candidate: `candidate(params, *args) -> (loss, grads)`, whose docstring tells the mistake.
         loss: `loss(params, *args)`, which `jax.grad` differentiates.
         make: `make(seed) -> (params, *args)`.
-        path: the leaves that come out wrong, such as `0/w`.
-        verdict: what the comparison must say.
-        aliases: other slugs that describe the very same numbers, and as well.
+        path: the paths of the leaves that are wrong, such as `0/w`.
+        verdict: the verdict that the checker must give.
+        aliases: other slugs that explain the same wrong numbers equally well.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Original:
         loss: `loss(params, *args)`.
         correct: `correct(params, *args) -> (loss, grads)`, derived by hand.
         make: `make(seed) -> (params, *args)`.
-        mutants: those declared so far.
+        mutants: the wrong gradients that have been declared so far.
     """
 
     name: str
@@ -67,21 +67,32 @@ class Original:
         aliases: tuple[str, ...] = (),
         make: Make | None = None,
     ) -> Callable[[Candidate], Candidate]:
-        """Declares the function below it a wrong gradient of this model, named after it.
+        """Decorates a wrong gradient of this model; the mutant is named after the function.
 
         Args:
             slug: as in `Mutant`.
             *path: as in `Mutant`.
             verdict: as in `Mutant`.
             aliases: as in `Mutant`.
-            make: inputs of its own, where the mistake does not fit or show in the original's.
+            make: draws other inputs, where the mistake is not possible or not visible on the
+                original's.
         """
 
         def declare(candidate: Candidate) -> Candidate:
             name = f"{self.name}-{candidate.__name__}".replace("_", "-")
             inputs = make or self.make
             self.mutants.append(
-                Mutant(name, slug, self.name, candidate, self.loss, inputs, path, verdict, aliases)
+                Mutant(
+                    name=name,
+                    slug=slug,
+                    original=self.name,
+                    candidate=candidate,
+                    loss=self.loss,
+                    make=inputs,
+                    path=path,
+                    verdict=verdict,
+                    aliases=aliases,
+                )
             )
             return candidate
 
@@ -89,5 +100,5 @@ class Original:
 
 
 def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> jax.Array:
-    """Independent normals of mean 0 and standard deviation `scale`, in float32."""
+    """Draws independent normals of mean 0 and standard deviation `scale`, float32."""
     return jnp.asarray(scale * rng.standard_normal(shape), jnp.float32)

@@ -17,7 +17,7 @@ EPS = 1e-5
 
 
 def make_batch_norm(seed: int) -> tuple[Any, ...]:
-    """A layer, batch-norm and a read-out: (params, x, y)."""
+    """Draws a layer, batch-norm and a read-out: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {"w": normal(rng, 5, 4), "gamma": 1 + normal(rng, 4, scale=0.5)}
     params |= {"beta": normal(rng, 4), "v": normal(rng, 4, 3)}
@@ -25,7 +25,7 @@ def make_batch_norm(seed: int) -> tuple[Any, ...]:
 
 
 def batch_norm_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Normalisation over the batch (Ioffe & Szegedy 2015); it needs no bias in front."""
+    """Computes the squared error with batch-norm (Ioffe & Szegedy 2015), no bias before it."""
     z = x @ params["w"]
     mean = jnp.mean(z, axis=0)
     var = jnp.var(z, axis=0)
@@ -61,7 +61,7 @@ def batch_norm(
     scale_bwd: Any = scale_bwd,
     beta_bwd: Any = lambda dy: dy.sum(axis=0),
 ) -> tuple[Any, Any]:
-    """From the read-out back through tanh, γ and β, and the normalisation."""
+    """Goes from the read-out back through tanh, γ and β, and the normalisation."""
     z = x @ params["w"]
     std = jnp.sqrt(z.var(axis=0) + EPS)
     xhat = (z - z.mean(axis=0)) / std
@@ -148,12 +148,12 @@ def gamma_from_the_raw_input(*inputs: Any) -> tuple[Any, Any]:
 
 @BATCH_NORM.mutant("bias_averaged", "beta")
 def beta_averaged(*inputs: Any) -> tuple[Any, Any]:
-    """In a layer full of means, β's sum over the batch becomes one as well."""
+    """dβ is the mean over the batch instead of the sum, in a layer that is full of means."""
     return batch_norm(*inputs, beta_bwd=lambda dy: dy.mean(axis=0))
 
 
 def make_layer_norm(seed: int) -> tuple[Any, ...]:
-    """A layer, layer-norm and a read-out: (params, x, y)."""
+    """Draws a layer, layer-norm and a read-out: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {"dense": {"w": normal(rng, 5, 6), "b": normal(rng, 6)}, "v": normal(rng, 6, 3)}
     params["norm"] = {"scale": 1 + normal(rng, 6, scale=0.5), "bias": normal(rng, 6)}
@@ -161,7 +161,7 @@ def make_layer_norm(seed: int) -> tuple[Any, ...]:
 
 
 def layer_norm_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Normalisation over the features of each example (Ba et al. 2016)."""
+    """Computes the squared error with layer-norm (Ba et al. 2016): over features, by example."""
     z = x @ params["dense"]["w"] + params["dense"]["b"]
     centred = z - jnp.mean(z, axis=-1, keepdims=True)
     variance = jnp.mean(centred**2, axis=-1, keepdims=True)
@@ -178,7 +178,7 @@ def layer_norm(
     normalise_bwd: Any = normalise_bwd,
     scale_bwd: Any = scale_bwd,
 ) -> tuple[Any, Any]:
-    """From the read-out back through silu, scale and bias, and the normalisation."""
+    """Goes from the read-out back through silu, scale and bias, and the normalisation."""
     dense, norm = params["dense"], params["norm"]
     z = x @ dense["w"] + dense["b"]
     std = jnp.sqrt(z.var(axis=1, keepdims=True) + EPS)
@@ -208,7 +208,7 @@ def row_statistics_as_constants(*inputs: Any) -> tuple[Any, Any]:
 
 @LAYER_NORM.mutant("path_cut", "dense/w", "dense/b", aliases=("normalisation_terms_missing",))
 def row_variance_as_a_constant(*inputs: Any) -> tuple[Any, Any]:
-    """dx̂ is centred and divided; that s depends on the row as well is forgotten."""
+    """dx̂ is centred and divided by s, as if s did not depend on the row."""
 
     def normalise(dxhat: jax.Array, xhat: jax.Array, std: jax.Array, axis: int) -> jax.Array:
         return (dxhat - dxhat.mean(axis=axis, keepdims=True)) / std
@@ -218,7 +218,7 @@ def row_variance_as_a_constant(*inputs: Any) -> tuple[Any, Any]:
 
 @LAYER_NORM.mutant("scale_omitted", "dense/w", "dense/b", aliases=("missing_factor",))
 def scale_left_out(*inputs: Any) -> tuple[Any, Any]:
-    """The learnt scale is skipped on the way back, as it may be while it is still 1."""
+    """The learnt scale is left out of the backward pass, which is right only while it is 1."""
     return layer_norm(*inputs, scale_bwd=lambda dy, scale: dy)
 
 

@@ -19,7 +19,7 @@ PROJECTION = ("w", "b")
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """A projection of each pixel, and a read-out of the pooled 3 × 2 map: (params, x, y)."""
+    """Draws a projection of each pixel and a read-out of the pooled 3 × 2 map: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {"w": normal(rng, 2, 4), "b": normal(rng, 4)}
     params |= {"v": normal(rng, 24, 5, scale=0.2), "c": normal(rng, 5)}
@@ -27,13 +27,16 @@ def make(seed: int) -> tuple[Any, ...]:
 
 
 def make_disjoint(seed: int) -> tuple[Any, ...]:
-    """The same on images that windows of 2 × 2 cut up without rest."""
+    """Draws the same network, and images that windows of 2 × 2 cover exactly: (params, x, y)."""
     params, _, y = make(seed)
     return params, normal(np.random.default_rng(seed + 1), 3, 6, 4, 2), y
 
 
 def overlapping_max_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Windows of 3 at strides of 2, as in Krizhevsky et al. (2012, §3.4)."""
+    """Computes the squared error with maxima over windows of 3 at strides of 2.
+
+    Source: Krizhevsky et al. (2012, §3.4).
+    """
     z = jnp.tanh(x @ params["w"] + params["b"])
     window, stride = (1, 3, 3, 1), (1, 2, 2, 1)
     pooled = jax.lax.reduce_window(z, -jnp.inf, jax.lax.max, window, stride, "VALID")
@@ -42,7 +45,7 @@ def overlapping_max_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def disjoint_max_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Windows of 2 × 2, as axes of their own."""
+    """Computes the squared error with maxima over windows of 2 × 2, cut out by a reshape."""
     z = jnp.tanh(x @ params["w"] + params["b"])
     b, height, width, c = z.shape
     pooled = z.reshape(b, height // 2, 2, width // 2, 2, c).max(axis=(2, 4))
@@ -51,7 +54,7 @@ def disjoint_max_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def average_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The average over windows of 2 × 2."""
+    """Computes the squared error with averages over windows of 2 × 2."""
     z = jnp.tanh(x @ params["w"] + params["b"])
     window = (1, 2, 2, 1)
     pooled = jax.lax.reduce_window(z, 0.0, jax.lax.add, window, window, "VALID") / 4
@@ -60,14 +63,14 @@ def average_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def windows(z: jax.Array, k: int, s: int) -> Iterator[tuple[int, int, Any]]:
-    """For each output position (p, q): where its window lies in z."""
+    """Yields each output position (p, q) with the index of its window in z."""
     for p in range((z.shape[1] - k) // s + 1):
         for q in range((z.shape[2] - k) // s + 1):
             yield p, q, (slice(None), slice(p * s, p * s + k), slice(q * s, q * s + k))
 
 
 def pool(z: jax.Array, k: int, s: int, reduce: Any) -> jax.Array:
-    """`reduce` of every window."""
+    """Reduces every window by `reduce(window, axis)`."""
     shape = (len(z), (z.shape[1] - k) // s + 1, (z.shape[2] - k) // s + 1, z.shape[3])
     pooled = jnp.zeros(shape, z.dtype)
     for p, q, at in windows(z, k, s):
@@ -76,7 +79,7 @@ def pool(z: jax.Array, k: int, s: int, reduce: Any) -> jax.Array:
 
 
 def max_bwd(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
-    """The whole gradient of a window goes to its largest entry."""
+    """dz += dpooled at the largest entry of each window."""
     dz = jnp.zeros_like(z)
     for p, q, at in windows(z, k, s):
         largest = z[at] == z[at].max(axis=(1, 2), keepdims=True)
@@ -85,7 +88,7 @@ def max_bwd(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
 
 
 def average_bwd(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
-    """Every entry of a window gets 1/k² of its gradient."""
+    """dz += dpooled / k² at every entry of each window."""
     dz = jnp.zeros_like(z)
     for p, q, at in windows(z, k, s):
         dz = dz.at[at].add(dpooled[:, p : p + 1, q : q + 1] / k**2)
@@ -95,7 +98,7 @@ def average_bwd(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
 def network(
     params: Any, x: jax.Array, y: jax.Array, k: int, s: int, reduce: Any, pool_bwd: Any
 ) -> tuple[Any, Any]:
-    """From the read-out back through the pool, the tanh and the projection."""
+    """Goes from the read-out back through the pool, the tanh and the projection."""
     z = jnp.tanh(x @ params["w"] + params["b"])
     pooled = pool(z, k, s, reduce)
     flat = pooled.reshape(len(x), -1)
@@ -108,18 +111,24 @@ def network(
     return (error**2).mean(), grads | {"v": flat.T @ dout, "c": dout.sum(axis=0)}
 
 
-def overlapping_max(params: Any, x: jax.Array, y: jax.Array, pool_bwd: Any = max_bwd):
-    """Windows of 3 at strides of 2."""
+def overlapping_max(
+    params: Any, x: jax.Array, y: jax.Array, pool_bwd: Any = max_bwd
+) -> tuple[Any, Any]:
+    """Computes loss and gradient with maxima over windows of 3 at strides of 2."""
     return network(params, x, y, 3, 2, jnp.max, pool_bwd)
 
 
-def disjoint_max(params: Any, x: jax.Array, y: jax.Array, pool_bwd: Any = max_bwd):
-    """Windows of 2 × 2."""
+def disjoint_max(
+    params: Any, x: jax.Array, y: jax.Array, pool_bwd: Any = max_bwd
+) -> tuple[Any, Any]:
+    """Computes loss and gradient with maxima over windows of 2 × 2."""
     return network(params, x, y, 2, 2, jnp.max, pool_bwd)
 
 
-def average(params: Any, x: jax.Array, y: jax.Array, pool_bwd: Any = average_bwd):
-    """The average over windows of 2 × 2."""
+def average(
+    params: Any, x: jax.Array, y: jax.Array, pool_bwd: Any = average_bwd
+) -> tuple[Any, Any]:
+    """Computes loss and gradient with averages over windows of 2 × 2."""
     return network(params, x, y, 2, 2, jnp.mean, pool_bwd)
 
 
@@ -151,7 +160,7 @@ def maximum_as_average(*inputs: Any) -> tuple[Any, Any]:
 
 @DISJOINT.mutant(None, *PROJECTION)
 def gradient_to_the_corner(*inputs: Any) -> tuple[Any, Any]:
-    """Where the maximum was is not remembered: the window's first entry gets the gradient."""
+    """The place of the maximum is not stored: the first entry of each window gets the gradient."""
 
     def corner(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
         del k
@@ -162,7 +171,7 @@ def gradient_to_the_corner(*inputs: Any) -> tuple[Any, Any]:
 
 @DISJOINT.mutant(None, *PROJECTION)
 def gradient_to_all_of_the_window(*inputs: Any) -> tuple[Any, Any]:
-    """Upsampled by repetition, without the mask of the maxima."""
+    """The gradient is repeated over the whole window, without the mask of the maximum."""
 
     def repeat(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
         del z, s

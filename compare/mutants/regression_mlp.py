@@ -19,7 +19,7 @@ ALL = ("w1", "b1", "w2", "b2")
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """Two layers and a batch of 7: (params, x, y)."""
+    """Draws two layers and a batch of 7: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {
         "w1": normal(rng, 5, 4),
@@ -31,20 +31,20 @@ def make(seed: int) -> tuple[Any, ...]:
 
 
 def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The mean of the squared errors over all entries."""
+    """Computes the mean of the squared errors over all entries."""
     h = jax.nn.leaky_relu(x @ params["w1"] + params["b1"], SLOPE)
     prediction = h @ params["w2"] + params["b2"]
     return jnp.mean((prediction - y) ** 2)
 
 
 def penalised_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The squared error and a penalty on the weights."""
+    """Computes the squared error and a penalty on the weights."""
     penalty = jnp.sum(params["w1"] ** 2) + jnp.sum(params["w2"] ** 2)
     return loss(params, x, y) + DECAY * penalty
 
 
 def squared_error_bwd(prediction: jax.Array, y: jax.Array) -> jax.Array:
-    """2 (prediction − y) over the number of entries."""
+    """dprediction = 2 (prediction − y) / (B O)."""
     return 2 * (prediction - y) / y.size
 
 
@@ -61,7 +61,7 @@ def correct(
     squared_error_bwd: Any = squared_error_bwd,
     leaky_relu_bwd: Any = leaky_relu_bwd,
 ) -> tuple[Any, Any]:
-    """Two layers, unrolled."""
+    """Goes forward and back through two layers, unrolled."""
     z = x @ params["w1"] + params["b1"]
     h = jnp.where(z >= 0, z, SLOPE * z)
     prediction = h @ params["w2"] + params["b2"]
@@ -74,12 +74,14 @@ def correct(
 
 
 def decay_bwd(w: jax.Array) -> jax.Array:
-    """The derivative of λ w² is 2 λ w."""
+    """dw = 2 λ w, the derivative of λ w²."""
     return 2 * DECAY * w
 
 
-def penalised(params: Any, x: jax.Array, y: jax.Array, *, decay_bwd: Any = decay_bwd):
-    """The gradient of the error, and of the penalty on top of it."""
+def penalised(
+    params: Any, x: jax.Array, y: jax.Array, *, decay_bwd: Any = decay_bwd
+) -> tuple[Any, Any]:
+    """Adds the gradient of the penalty to the gradient of the error."""
     value, grads = correct(params, x, y)
     for name in ("w1", "w2"):
         value = value + DECAY * (params[name] ** 2).sum()
@@ -105,7 +107,7 @@ def divided_by_the_batch_and_not_by_all_entries(*inputs: Any) -> tuple[Any, Any]
 
 @REGRESSION.mutant("wrong_activation", "w1", "b1")
 def relu_derivative_for_leaky_relu(*inputs: Any) -> tuple[Any, Any]:
-    """The forward pass got its leak, the backward pass still cuts off what is below zero."""
+    """The forward pass has a slope below 0, the backward pass still the 0 of a plain ReLU."""
     return correct(*inputs, leaky_relu_bwd=lambda dh, z: dh * (z > 0))
 
 
@@ -127,7 +129,7 @@ def weight_decay_without_its_two(*inputs: Any) -> tuple[Any, Any]:
 
 
 def make_distribution(seed: int) -> tuple[Any, ...]:
-    """A linear classifier with one-hot targets: (params, x, y)."""
+    """Draws a linear classifier and one-hot targets: (params, x, y)."""
     rng = np.random.default_rng(seed)
     params = {"w": normal(rng, 5, 4), "b": normal(rng, 4)}
     y = jax.nn.one_hot(jnp.asarray(rng.integers(4, size=7)), 4, dtype=jnp.float32)
@@ -135,7 +137,7 @@ def make_distribution(seed: int) -> tuple[Any, ...]:
 
 
 def brier_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The squared error of a softmax's probabilities."""
+    """Computes the squared error of a softmax's probabilities (Brier 1950)."""
     p = jax.nn.softmax(x @ params["w"] + params["b"], axis=-1)
     return jnp.mean(jnp.sum((p - y) ** 2, axis=-1))
 
@@ -145,8 +147,10 @@ def softmax_bwd(dp: jax.Array, p: jax.Array) -> jax.Array:
     return p * (dp - jnp.sum(p * dp, axis=1, keepdims=True))
 
 
-def brier(params: Any, x: jax.Array, y: jax.Array, *, softmax_bwd: Any = softmax_bwd):
-    """The squared error, then softmax's Jacobian, then a dense layer."""
+def brier(
+    params: Any, x: jax.Array, y: jax.Array, *, softmax_bwd: Any = softmax_bwd
+) -> tuple[Any, Any]:
+    """Goes back through the squared error, softmax's Jacobian and a dense layer."""
     z = x @ params["w"] + params["b"]
     e = jnp.exp(z - z.max(axis=1, keepdims=True))
     p = e / e.sum(axis=1, keepdims=True)

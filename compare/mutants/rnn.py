@@ -18,7 +18,7 @@ RECURRENT = ("wx", "wh", "b")
 
 
 def make_inputs(seed: int, *target: int) -> tuple[Any, ...]:
-    """An RNN with a read-out, five steps of a batch of 7: (params, h0, xs, ys)."""
+    """Draws an RNN with a read-out, and five steps of a batch of 7: (params, h0, xs, ys)."""
     rng = np.random.default_rng(seed)
     params = {
         "wx": normal(rng, 3, 4, scale=0.6),
@@ -31,17 +31,17 @@ def make_inputs(seed: int, *target: int) -> tuple[Any, ...]:
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """With a target for every step."""
+    """Draws inputs with a target for every step: (params, h0, xs, ys)."""
     return make_inputs(seed, 5, 7, 2)
 
 
 def make_last(seed: int) -> tuple[Any, ...]:
-    """With a target for the last step."""
+    """Draws inputs with a target for the last step: (params, h0, xs, y)."""
     return make_inputs(seed, 7, 2)
 
 
 def loss(params: Any, h0: jax.Array, xs: jax.Array, ys: jax.Array) -> jax.Array:
-    """The squared error of a prediction at every step."""
+    """Computes the squared error of a prediction at every step."""
 
     def step(h: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         h = jnp.tanh(x @ params["wx"] + h @ params["wh"] + params["b"])
@@ -52,7 +52,7 @@ def loss(params: Any, h0: jax.Array, xs: jax.Array, ys: jax.Array) -> jax.Array:
 
 
 def last_loss(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array) -> jax.Array:
-    """The squared error of one prediction after the last step."""
+    """Computes the squared error of one prediction after the last step."""
 
     def step(h: jax.Array, x: jax.Array) -> tuple[jax.Array, None]:
         return jnp.tanh(x @ params["wx"] + h @ params["wh"] + params["b"]), None
@@ -62,7 +62,7 @@ def last_loss(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array) -> jax.Ar
 
 
 def states(params: Any, h0: jax.Array, xs: jax.Array) -> list[jax.Array]:
-    """h at every time, the initial one included."""
+    """Computes h at every time, the initial state first."""
     hs = [h0]
     for x in xs:
         hs.append(jnp.tanh(x @ params["wx"] + hs[-1] @ params["wh"] + params["b"]))
@@ -75,17 +75,17 @@ def tanh_bwd(dh: jax.Array, h: jax.Array) -> jax.Array:
 
 
 def carry_bwd(dz: jax.Array, wh: jax.Array) -> jax.Array:
-    """What a step hands back to the one before it: dz whᵀ."""
+    """dh = dz whᵀ, the gradient that a step hands to the step before it."""
     return dz @ wh.T
 
 
 def add(total: jax.Array, term: jax.Array) -> jax.Array:
-    """dwh += ..."""
+    """dw += term, at each step."""
     return total + term
 
 
 def read(hs: list[jax.Array], t: int) -> jax.Array:
-    """The state that step t read; hs begins with the one before step 0."""
+    """Returns the state that step t read; hs begins with the state before step 0."""
     return hs[t]
 
 
@@ -101,7 +101,10 @@ def through_time(
     read: Any = read,
     steps: int | None = None,
 ) -> dict[str, Any]:
-    """The recurrent gradients, from the last step to the first; dhs is what the loss sends to h."""
+    """Computes the recurrent gradients from the last step to the first.
+
+    dhs holds the gradient that the loss itself sends to h at each step.
+    """
     grads = {name: jnp.zeros_like(params[name]) for name in RECURRENT}
     dh_next = jnp.zeros_like(hs[0])
     first = 0 if steps is None else len(xs) - steps
@@ -114,8 +117,10 @@ def through_time(
     return grads
 
 
-def correct(params: Any, h0: jax.Array, xs: jax.Array, ys: jax.Array, **mistake: Any):
-    """The read-out of every step, then back through time."""
+def correct(
+    params: Any, h0: jax.Array, xs: jax.Array, ys: jax.Array, **mistake: Any
+) -> tuple[Any, Any]:
+    """Goes back through the read-out of every step, then through time."""
     hs = states(params, h0, xs)
     error = jnp.stack(hs[1:]) @ params["v"] + params["c"] - ys
     dout = 2 * error / error.size
@@ -124,8 +129,10 @@ def correct(params: Any, h0: jax.Array, xs: jax.Array, ys: jax.Array, **mistake:
     return (error**2).mean(), grads | {"c": dout.sum(axis=(0, 1))}
 
 
-def correct_last(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array, **mistake: Any):
-    """The read-out of the last step, then back through time."""
+def correct_last(
+    params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array, **mistake: Any
+) -> tuple[Any, Any]:
+    """Goes back through the read-out of the last step, then through time."""
     hs = states(params, h0, xs)
     error = hs[-1] @ params["v"] + params["c"] - y
     dout = 2 * error / error.size
@@ -196,7 +203,7 @@ def state_after_instead_of_before(*inputs: Any) -> tuple[Any, Any]:
 
 
 def make_gated(seed: int) -> tuple[Any, ...]:
-    """A gated unit with a read-out: (params, h0, xs, y)."""
+    """Draws a gated unit with a read-out: (params, h0, xs, y)."""
     rng = np.random.default_rng(seed)
     params = {
         name: {"w": normal(rng, 3, 4, scale=0.7), "u": normal(rng, 4, 4, scale=0.7),
@@ -208,7 +215,10 @@ def make_gated(seed: int) -> tuple[Any, ...]:
 
 
 def gated_loss(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array) -> jax.Array:
-    """h ← (1 − z) h + z n, the update gate of the GRU (Cho et al. 2014) without its reset gate."""
+    """Computes the squared error of h ← (1 − z) h + z n.
+
+    This is the GRU (Cho et al. 2014) with its update gate z and without its reset gate.
+    """
     gate, new, out = params["gate"], params["new"], params["out"]
 
     def step(h: jax.Array, x: jax.Array) -> tuple[jax.Array, None]:
@@ -221,12 +231,14 @@ def gated_loss(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array) -> jax.A
 
 
 def mix_bwd(dh: jax.Array, h: jax.Array, z: jax.Array, n: jax.Array) -> tuple[jax.Array, ...]:
-    """To h, z and n: dh ⊙ (1 − z), dh ⊙ (n − h), dh ⊙ z."""
+    """dh ⊙ (1 − z) for h, dh ⊙ (n − h) for z, dh ⊙ z for n."""
     return dh * (1 - z), dh * (n - h), dh * z
 
 
-def gated(params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array, *, mix_bwd: Any = mix_bwd):
-    """Three ways back from h to the state before it: kept, through the gate, through the new."""
+def gated(
+    params: Any, h0: jax.Array, xs: jax.Array, y: jax.Array, *, mix_bwd: Any = mix_bwd
+) -> tuple[Any, Any]:
+    """Goes back through time; dh has three terms: kept, through the gate, through the new."""
     gate, new, out = params["gate"], params["new"], params["out"]
     h, saved = h0, []
     for x in xs:
@@ -257,13 +269,13 @@ NEW = ("new/w", "new/u", "new/b")
 
 @GATED.mutant("missing_factor", *GATE, *NEW)
 def state_kept_undamped(*inputs: Any) -> tuple[Any, Any]:
-    """What is kept of the state comes back whole, without its factor 1 − z."""
+    """The part of the state that is kept gets the gradient dh, without its factor 1 − z."""
     return gated(*inputs, mix_bwd=lambda dh, h, z, n: (dh, dh * (n - h), dh * z))
 
 
 @GATED.mutant("path_cut", *GATE, *NEW, aliases=("overwritten_not_accumulated",))
 def gate_learns_from_the_new_only(*inputs: Any) -> tuple[Any, Any]:
-    """The gate stands in z n and in (1 − z) h, and its gradient comes from the first alone."""
+    """The gate is a factor in z n and in (1 − z) h; its gradient comes from z n alone."""
     return gated(*inputs, mix_bwd=lambda dh, h, z, n: (dh * (1 - z), dh * n, dh * z))
 
 

@@ -1,4 +1,4 @@
-"""The checker against the gallery of wrong gradients: detected, and named?"""
+"""Runs the checker against the gallery: is each wrong gradient detected, and its bug named?"""
 
 import time
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ __all__ = ["MutantRun", "run_all"]
 
 
 class MutantRun(NamedTuple):
-    """What the public interface says of one wrong gradient.
+    """What `check_gradients` says of one wrong gradient.
 
     Attributes:
-        mutant: its name.
-        expected: the name of its bug; None where no name fits.
+        mutant: the name of the mutant.
+        expected: the name of its bug; None if no name fits.
         detected: whether the verdict is the expected one, which is never `agree`.
         verdict: the verdict.
-        named: the bug that was named; None where none was.
-        confirmed: whether the name is confirmed.
-        right: whether the name is right; None where there is no name to give.
-        site: `file:line` that the bug was located at.
-        seconds: how long it took.
+        named: the name of the bug that the diagnosis gives; None if it gives none.
+        confirmed: whether the diagnosis is confirmed.
+        right: whether the name is right; None if no name fits and none was given.
+        site: `file:line` of the bug by the diagnosis, or "".
+        seconds: how long the check took.
     """
 
     mutant: str
