@@ -79,7 +79,7 @@ class Layout:
         return [leaf for leaf in jax.tree.leaves(tree) if _is_array(leaf)]
 
     def rebuild(self, arrays: list[Any]) -> Any:
-        """Returns the tree with these arrays in the places of its own."""
+        """Returns the tree with these arrays in place of its own arrays."""
         rest = iter(arrays)
         leaves = [next(rest) if fixed is None else fixed.leaf for fixed in self._fixed]
         return jax.tree.unflatten(self._structure, leaves)
@@ -147,14 +147,15 @@ def structure_faults(expected: Any, found: Any, names: tuple[str, str]) -> list[
 def _fault(
     path: str, wanted: np.ndarray | None, given: np.ndarray | None, names: tuple[str, str]
 ) -> str:
+    expected, found = names
     if given is None:
-        return f"{path}: is missing from {names[1]}"
+        return f"{path}: is missing from {found}"
     if wanted is None:
-        return f"{path}: is in {names[1]} and not in {names[0]}"
+        return f"{path}: is in {found} and not in {expected}"
     if given.shape != wanted.shape:
-        return f"{path}: {names[1]} has shape {given.shape}, {names[0]} has {wanted.shape}"
+        return f"{path}: {found} has shape {given.shape}, {expected} has {wanted.shape}"
     if given.dtype != wanted.dtype:
-        return f"{path}: {names[1]} has dtype {given.dtype}, {names[0]} has {wanted.dtype}"
+        return f"{path}: {found} has dtype {given.dtype}, {expected} has {wanted.dtype}"
     return ""
 
 

@@ -44,7 +44,11 @@ class Setup(NamedTuple):
 def prepare(options: Options) -> Setup:
     """Draws the task and the parameters."""
     seed = options.seed
-    return Setup(classification.load(seed), drawn(seed, SIZES, 1.0), drawn(seed, DEEP, 1.0))
+    return Setup(
+        data=classification.load(seed),
+        params=drawn(seed, SIZES, 1.0),
+        deep=drawn(seed, DEEP, 1.0),
+    )
 
 
 def claims(setup: Setup, method: Method) -> Iterator[Claim]:

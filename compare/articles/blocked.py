@@ -40,7 +40,7 @@ def in_blocks(
 
     Args:
         gradient: the gradient of a model without state.
-        predict: the prediction of the same model.
+        predict: `predict(params, state, x) -> logits` of that model.
         scale: the number that pixels are divided by.
 
     Returns:

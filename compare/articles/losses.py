@@ -29,7 +29,7 @@ def sigmoid_squared_error_bwd(
     """dz = 2/n (a − y) a (1 − a) dL,  dy = −2/n (a − y) dL.
 
     The chain rule ends in σ′ = a (1 − a), at most a quarter and nearly 0 where the network is sure
-    and wrong: cross-entropy has the same derivative without it, and that is why it learns faster.
+    and wrong. The derivative of cross-entropy has no such factor, and that is why it learns faster.
     """
     a, targets = residuals
     da = 2 / a.size * (a - targets) * d_loss

@@ -159,7 +159,7 @@ def _learns(setup: Setup, mean_losses: list[float], predicted: np.ndarray) -> It
         "4 and 9 are a typical confusion",
         "typical",
         f"{pairs[rank - 1][1]} rows, rank {rank} of 45 pairs",
-        # Among the five most frequent: one pair in nine.
+        # "Typical" is read as one of the five most frequent pairs, one pair in nine.
         rank <= 5,
         {"confusion": confusion, "rank": rank, "most": pairs[:5]},
         settings,

@@ -54,7 +54,9 @@ def prepare(options: Options) -> Setup:
     def drawn(*sizes: int) -> Any:
         return jax.tree.map(lambda *p: jnp.stack(p), *(initial(s, *sizes) for s in range(SEEDS)))
 
-    return Setup((data.x_train, data.y_train), drawn(2, 4, 1), drawn(2, 1))
+    return Setup(
+        batch=(data.x_train, data.y_train), networks=drawn(2, 4, 1), perceptrons=drawn(2, 1)
+    )
 
 
 def claims(setup: Setup, method: Method) -> Iterator[Claim]:

@@ -103,9 +103,9 @@ def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
     elapsed = time.perf_counter() - start
     planned = executable.memory_analysis()
     return Prepared(
-        lambda: jax.block_until_ready(executable(*args)),
-        1e3 * elapsed,
-        None if planned is None else planned.temp_size_in_bytes,
+        run=lambda: jax.block_until_ready(executable(*args)),
+        compile_ms=1e3 * elapsed,
+        temp_bytes=None if planned is None else planned.temp_size_in_bytes,
     )
 
 

@@ -8,11 +8,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from compare import problems
-from compare.training import devices
-from compare.training import trainer as trainers
-from compare.training.loop import Trainer, steps_per_epoch
-from compare.training.optimizers import Optimizer, optimizer
-from compare.training.steps import LossAndGrad
+from compare.training import LossAndGrad, Optimizer, devices, optimizer, steps_per_epoch
+from compare.training.loop import Trainer
+from compare.training.trainer import first_state, make_trainer
 from compare.trees import is_float
 
 __all__ = ["SIDES", "Experiment", "prepare"]
@@ -72,15 +70,11 @@ def prepare(
     rows = len(problem.data.x_train)
     batch = _require_batch(recipe.batch, rows, mesh)
     chosen = _optimizer(recipe, steps_per_epoch(rows, batch))
-    problem = problem._replace(
-        **{name: _cast(getattr(problem, name), dtype) for name in ("params", "state", "data")}
-    )
+    problem = _in_dtype(problem, dtype)
     model, data = problem.model, problem.data
     sides = {"manual": model.manual, "autodiff": jax.value_and_grad(model.loss, has_aux=True)}
     gradients: dict[str, LossAndGrad] = {name: sides[name] for name in SIDES[method]}
-    state = trainers.first_state(
-        gradients, problem.params, problem.state, chosen, problem.key, seed
-    )
+    state = first_state(gradients, problem.params, problem.state, chosen, problem.key, seed)
     train_data, test_data = devices.replicate(
         ((data.x_train, data.y_train), (data.x_test, data.y_test)), mesh
     )
@@ -89,9 +83,7 @@ def prepare(
         recipe=recipe,
         gradients=gradients,
         optimizer=chosen,
-        trainer=trainers.make_trainer(
-            gradients, model.predict, model.criterion, chosen, batch, mesh
-        ),
+        trainer=make_trainer(gradients, model.predict, model.criterion, chosen, batch, mesh),
         state=devices.replicate(state, mesh),
         train_data=train_data,
         test_data=test_data,
@@ -129,7 +121,12 @@ def _require_batch(batch: int, rows: int, mesh: Mesh | None) -> int:
     return size
 
 
-def _cast(tree: Any, dtype: str) -> Any:
-    return jax.tree.map(
-        lambda leaf: np.asarray(leaf, jnp.dtype(dtype)) if is_float(leaf) else leaf, tree
+def _in_dtype(problem: problems.Problem, dtype: str) -> problems.Problem:
+    def cast(tree: Any) -> Any:
+        return jax.tree.map(
+            lambda leaf: np.asarray(leaf, jnp.dtype(dtype)) if is_float(leaf) else leaf, tree
+        )
+
+    return problem._replace(
+        params=cast(problem.params), state=cast(problem.state), data=cast(problem.data)
     )

@@ -84,7 +84,7 @@ CLASSIFIER = Original("embedding", classifier_loss, classifier, make_classifier)
 def repeated_tokens_overwritten(*inputs: Any) -> tuple[Any, Any]:
     """dtable[tokens] = dx: of a word that occurs five times only the last one counts.
 
-    NumPy's dtable[tokens] += dx does the same; it takes np.add.at (NumPy's manual on ufunc.at).
+    NumPy's dtable[tokens] += dx has this effect, np.add.at has not (NumPy's manual on ufunc.at).
     """
 
     def assign(table: jax.Array, tokens: jax.Array, dx: jax.Array) -> jax.Array:

@@ -115,7 +115,7 @@ def relu_derivative_for_leaky_relu(*inputs: Any) -> tuple[Any, Any]:
 def weight_decay_forgotten(params: Any, x: jax.Array, y: jax.Array) -> tuple[Any, Any]:
     """The penalty is in the loss and not in the gradient (both terms: Nielsen 2015, ch. 3).
 
-    Found late, because a loss printed while training goes down all the same.
+    It is found late, because the loss goes down in spite of it.
     """
     value, _ = penalised(params, x, y)
     _, grads = correct(params, x, y)

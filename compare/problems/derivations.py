@@ -27,13 +27,22 @@ class Derivation(NamedTuple):
 
 def of_rule(rule: Rule) -> Derivation:
     """Collects the docstrings of a rule: its module's, and those of its two halves."""
-    halves = inspect.getmodule(rule.fwd), rule.fwd, rule.bwd
-    return Derivation(rule.__name__, *map(_docstring, halves))
+    return Derivation(
+        rule=rule.__name__,
+        about=_docstring(inspect.getmodule(rule.fwd)),
+        fwd=_docstring(rule.fwd),
+        bwd=_docstring(rule.bwd),
+    )
 
 
 def of_model(module: Any) -> Derivation:
     """Collects the docstrings of a model's module and of its `loss_and_grad`."""
-    return Derivation(module.__name__, "", _docstring(module), _docstring(module.loss_and_grad))
+    return Derivation(
+        rule=module.__name__,
+        about="",
+        fwd=_docstring(module),
+        bwd=_docstring(module.loss_and_grad),
+    )
 
 
 def each_once(derivations: Iterable[Derivation]) -> list[dict[str, str]]:

@@ -53,8 +53,8 @@ class Row(NamedTuple):
         test_accuracy: the share of the test data that is classified right.
         learning_rate: of the next step.
         seconds: spent on training since the start, compiling and looks left out.
-        samples_per_second: since the last look. Where both sides train, a sample counts once, and
-            the time is that of both.
+        samples_per_second: since the last look. If both sides train, these are the samples of one
+            side over the time of both.
     """
 
     method: str

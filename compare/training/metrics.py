@@ -54,7 +54,7 @@ def correct(logits: jax.Array, targets: Any) -> jax.Array:
     Shapes: logits (rows, classes) -> bool (rows,), (rows, time, classes) -> bool (rows, time).
     """
     truth = labels(targets)
-    if truth.ndim == logits.ndim:  # Zeros and ones of an integer dtype.
+    if truth.ndim == logits.ndim:  # Zeros and ones in integers still have their axis of length 1.
         truth = truth[..., 0]
     return classes(logits) == truth
 
