@@ -213,6 +213,18 @@ def test_a_large_error_in_float32_does_not_excuse_a_small_mistake():
     assert outcome.verdict == "manual_wrong"
 
 
+def test_an_error_that_hardly_shrinks_is_not_rounding():
+    """In NumPy, where the candidate's own noise cannot be measured, the shrinking decides."""
+
+    def in_numpy(z):
+        z = np.asarray(z)
+        p = 1 / (1 + np.exp(-z))
+        return np.log1p(np.exp(z)).sum(), p * (1 + (1e-4 if z.dtype == np.float64 else 1e-3))
+
+    outcome = investigate(disagreement(in_numpy, softplus, LOW, jit=False))
+    assert outcome.verdict == "manual_wrong"
+
+
 def test_a_search_that_fails_does_not_lose_the_verdict(monkeypatch):
     def fail(case):
         raise NotImplementedError("no such primitive\nand more")
