@@ -27,9 +27,9 @@ def test_sigmoid_s_largest_derivative_and_the_decay_through_ten_layers(wrong):
 
         return own
 
-    slope = regularised_mlp._slope(method)
-    assert slope.holds is not wrong
-    assert slope.values["derivative"].max() == pytest.approx(0.5 if wrong else 0.25)
+    claim = regularised_mlp._sigmoid_derivative(method)
+    assert claim.holds is not wrong
+    assert claim.values["derivative"].max() == pytest.approx(0.5 if wrong else 0.25)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
