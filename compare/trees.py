@@ -119,7 +119,8 @@ def cast(leaf: Any, dtype: Any) -> Any:
         return leaf
     if dtype is None or not is_float(leaf):
         dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
-    return np.asarray(leaf).astype(dtype)
+    with np.errstate(over="ignore"):  # What is too large becomes infinite, which is looked at.
+        return np.asarray(leaf).astype(dtype)
 
 
 def structure_faults(expected: Any, found: Any, names: tuple[str, str]) -> list[str]:

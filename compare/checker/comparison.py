@@ -1,40 +1,73 @@
 """The differences of two results, leaf by leaf, against what rounding explains."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.evaluation import DRAWS, Key, Result
+from compare.checker.evaluation import DRAWS, Key, Point
 from compare.checker.leaf import Leaf
+from compare.checker.noise import Noise
 from compare.tolerance import student_factor
 
 __all__ = [
-    "NOISE_FACTOR", "Rows", "arithmetic", "disagreeing", "largest_difference", "mathematics",
-    "unjudged",
+    "Compared", "Comparison", "Rows", "arithmetic", "disagreeing", "largest_difference",
+    "mathematics", "rows", "unjudged",
 ]  # fmt: skip
-
-NOISE_FACTOR = student_factor(DRAWS)
-"""Tolerance over noise."""
 
 Rows = dict[Key, Leaf]
 
 
-def mathematics(manual: Result, autodiff: Result, noise: Result, value_name: str) -> Rows:
-    """Compares two results in float64 with the measured noise of each leaf: question 1."""
-    m, a, spread = (side.leaves(value_name) for side in (manual, autodiff, noise))
-    rows = {}
+class Compared(NamedTuple):
+    """One leaf of two results, and whether rounding explains how they differ.
+
+    Attributes:
+        manual: of manual.
+        reference: what it is held against.
+        dtype: that they were computed in.
+        noise: of this leaf, no less than a unit in the last place of its largest entry.
+        tolerance: how large a difference rounding explains.
+        max_abs: the largest difference of any entry.
+        agrees: whether rounding explains it.
+    """
+
+    manual: np.ndarray
+    reference: np.ndarray
+    dtype: Any
+    noise: float
+    tolerance: float
+    max_abs: float
+    agrees: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it agrees by a tolerance that could be measured."""
+        return self.agrees and math.isfinite(self.tolerance)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it agrees so well that further draws would not change it."""
+        return self.is_settled and self.max_abs <= student_factor(DRAWS) * self.noise
+
+
+Comparison = dict[Key, Compared]
+
+
+def mathematics(exact: Point, noise: Noise) -> Comparison:
+    """Compares both sides in float64, by the measured noise of each leaf: question 1."""
+    m, a = exact.leaves("manual"), exact.leaves("autodiff")
+    found = {}
     for key in m:
-        floor = _floor(spread[key], a[key], np.float64)
-        rows[key] = Leaf.compare(
-            key[1], m[key], a[key], dtype="float64", noise=floor, tolerance=NOISE_FACTOR * floor
+        floor = _floor(noise.by_leaf[key], a[key], np.float64)
+        tolerance, error = noise.factor * floor, largest_difference(m[key], a[key])
+        found[key] = Compared(
+            m[key], a[key], np.dtype(np.float64), floor, tolerance, error, error <= tolerance
         )
-    return rows
+    return found
 
 
-def arithmetic(
-    manual: Result, autodiff: Result, reference: Result, noise: Result, value_name: str
-) -> Rows:
+def arithmetic(own: Point, exact: Point, noise: Noise) -> Comparison:
     """Compares each side, in the dtype asked for, with the float64 gradient: question 2.
 
     Manual's error may be twice autodiff's plus a floor, the noise of that dtype. Autodiff's error
@@ -43,29 +76,33 @@ def arithmetic(
     saturated tanh, moved off 1, in bfloat16): then the floor is that of the unit roundoff, and
     autodiff's error counts in full.
     """
-    sides = (manual, autodiff, reference, noise)
-    m, a, r, spread = (side.leaves(value_name) for side in sides)
-    rows = {}
+    m, a, r = own.leaves("manual"), own.leaves("autodiff"), exact.leaves("autodiff")
+    found = {}
     for key in m:
-        telling = np.isfinite(spread[key])
-        measured = _floor(spread[key] if telling else 0.0, r[key], a[key].dtype)
-        floor = NOISE_FACTOR * measured
-        own_error = largest_difference(a[key], r[key])
+        telling = np.isfinite(noise.by_leaf[key])
+        measured = _floor(noise.by_leaf[key] if telling else 0.0, r[key], a[key].dtype)
+        floor = noise.factor * measured
+        own_error, error = largest_difference(a[key], r[key]), largest_difference(m[key], r[key])
         tolerance = 2 * (min(own_error, floor) if telling else own_error) + floor
-        agrees = (
-            largest_difference(m[key], r[key]) <= tolerance
-            or largest_difference(m[key], a[key]) <= floor
+        agrees = error <= tolerance or largest_difference(m[key], a[key]) <= floor
+        found[key] = Compared(m[key], r[key], a[key].dtype, measured, tolerance, error, agrees)
+    return found
+
+
+def rows(found: Comparison) -> Rows:
+    """Computes all that a report says of the leaves."""
+    return {
+        key: Leaf.compare(
+            key[1], one.manual, one.reference, dtype=one.dtype, noise=one.noise,
+            tolerance=one.tolerance, agrees=one.agrees,
         )
-        rows[key] = Leaf.compare(
-            key[1], m[key], r[key], dtype=a[key].dtype, noise=measured, tolerance=tolerance,
-            agrees=agrees,
-        )  # fmt: skip
-    return rows
+        for key, one in found.items()
+    }  # fmt: skip
 
 
-def unjudged(manual: Result, autodiff: Result, value_name: str) -> Rows:
+def unjudged(point: Point) -> Rows:
     """Sets manual beside autodiff where no tolerance applies: no leaf agrees."""
-    m, a = manual.leaves(value_name), autodiff.leaves(value_name)
+    m, a = point.leaves("manual"), point.leaves("autodiff")
     return {
         key: Leaf.compare(key[1], m.get(key), a.get(key), dtype=leaf.dtype, agrees=False)
         for key, leaf in {**m, **a}.items()
@@ -79,13 +116,16 @@ def disagreeing(rows: Rows) -> list[str]:
 
 def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the largest difference of any entry, in float64."""
-    return float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)), initial=0))
+    difference = a.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which no tolerance allows.
+        difference -= b
+    return float(np.max(np.abs(difference), initial=0))
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
     """The measured noise, and no less than one unit in the last place of the largest entry."""
     info = jnp.finfo(dtype)
-    largest = float(np.max(np.abs(reference.astype(np.float64)), initial=0))
+    largest = float(np.max(np.abs(reference), initial=0))
     return max(float(noise), float(info.eps) * largest, float(info.tiny))
 
 

@@ -4,19 +4,22 @@ import contextlib
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.rounding import draw_keys, rounding_noise
+from compare.checker.float64 import cpu_with
 from compare.jaxprs import primitives
 from compare.trees import Layout, by_path, is_float
 
 __all__ = [
-    "DRAWS", "Arrays", "Evaluation", "Key", "LossAndAux", "Result", "Side", "differentiated", "side"
+    "DRAWS", "Arrays", "Evaluation", "Key", "LossAndAux", "Point", "Program", "Result", "Side",
+    "Sides", "compiler_options", "differentiated", "side", "slides", "tracing",
 ]  # fmt: skip
 
 DRAWS = 16
@@ -76,18 +79,11 @@ class Side:
         self.fn = fn
         self.loss = loss
         self.jitted = jax.jit(self.eager, static_argnames="layout")
-        self._noise_by_level = {
-            level: jax.jit(
-                self._noise,
-                static_argnames=("layout", "freeze_decisions"),
-                compiler_options=_compiler_options(level),
-            )
-            for level in (0, 1)
-        }
-        self._measured: dict[Any, Any] = {}
+        self._programs: dict[Any, Any] = {}
+        self._remembered: dict[Any, Any] = {}
 
     def eager(self, arrays: Arrays, *, layout: Layout) -> Any:
-        """The function of the arrays alone, the rest of its arguments being in the layout."""
+        """Computes the function of the arrays alone; its other arguments are in the layout."""
         params, args = layout.rebuild(arrays)
         result = self.fn(params, *args)
         if not (isinstance(result, tuple | list) and len(result) == 2):
@@ -97,37 +93,50 @@ class Side:
             )
         return tuple(result)
 
-    def noise(
-        self, arrays: Arrays, result: Result, seed: int, *, layout: Layout, freeze_decisions: bool
-    ) -> Any:
-        """The rounding noise of `result`, measured once at each point: jit makes no difference."""
-        # JAX makes its options attributes at run time, where a type checker cannot see them.
-        precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-        point = _digest(arrays), seed, layout, freeze_decisions, precision
-        if point not in self._measured:
-            if len(self._measured) == _POINTS:
-                self._measured.clear()
-            slides = _SLIDES & primitives(self.jitted.trace(arrays, layout=layout).jaxpr.jaxpr)
-            measure = self._noise_by_level[1 if slides else 0]
-            self._measured[point] = measure(
-                arrays,
-                result,
-                draw_keys(DRAWS, seed),
-                layout=layout,
-                freeze_decisions=freeze_decisions,
-            )
-        return self._measured[point]
+    def program(self, arrays: Arrays, layout: Layout, *, plain: bool) -> "Program":
+        """Traces the function at arrays of these shapes and dtypes, once.
 
-    def _noise(
-        self, arrays: Arrays, result: Result, keys: Any, *, layout: Layout, freeze_decisions: bool
-    ) -> Any:
-        return rounding_noise(
-            functools.partial(self.eager, layout=layout),
-            [arrays],
-            tuple(result),
-            keys,
-            freeze_decisions=freeze_decisions,
+        Args:
+            arrays: on the device, or to be put there.
+            layout: where they belong.
+            plain: whether to compile with few optimisations, for a program that runs a few times.
+        """
+        avals = tuple((x.shape, str(x.dtype)) for x in arrays)
+        return _kept(
+            self._programs,
+            _PROGRAMS,
+            (avals, layout, plain, _surroundings()),
+            lambda: Program(self.jitted.trace(arrays, layout=layout), plain),
         )
+
+    def remember(self, arrays: Arrays, further: Any, make: Callable[[], Any]) -> Any:
+        """Returns what was made at this point before, or makes it.
+
+        Args:
+            arrays: the point; every number counts.
+            further: what else it depends on, hashable.
+            make: makes it.
+        """
+        key = _digest(arrays), further, _surroundings()
+        return _kept(self._remembered, _POINTS, key, make)
+
+
+class Program:
+    """A traced function, compiled when it is first needed, in whichever thread that is."""
+
+    def __init__(self, traced: Any, plain: bool):
+        level = (1 if slides(traced) else 0) if plain else None
+        self._options = {} if level is None else compiler_options(level)
+        self._lowered = traced.lower()
+        self._lock = threading.Lock()
+        self._compiled: Any = None
+
+    def compile(self) -> Any:
+        """Compiles it, and returns what runs: a function of the list of arrays."""
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = self._lowered.compile(compiler_options=self._options)
+            return self._compiled
 
 
 # A test suite asks about the same functions again and again; compiling them is most of the time.
@@ -173,46 +182,128 @@ class Evaluation(NamedTuple):
     Attributes:
         layout: where the arrays belong in (params, args).
         jit: whether it runs under `jax.jit`.
-        seed: of the perturbations that measure the noise.
+        seed: of the points and perturbations that measure the noise.
     """
 
     layout: Layout
     jit: bool
     seed: int
 
-    def run(self, side: Side, arrays: Arrays) -> Result:
-        """What `side` returns at these arrays.
+    def run(
+        self, side: Side, arrays: Arrays, *, on_cpu: bool = False, compiled: bool | None = None
+    ) -> Result:
+        """Runs `side` at these arrays.
+
+        Args:
+            side: what to run.
+            arrays: the point.
+            on_cpu: whether to run as the reference does: on the CPU, with float64 where the arrays
+                have it, compiled with few optimisations.
+            compiled: whether under `jax.jit`; None for as this evaluation has it, and always for
+                the reference of the side that differentiates.
 
         Raises:
             ValueError: it cannot be traced, or returns something other than a pair.
         """
-        fn = side.jitted if self.jit else side.eager
-        with _tracing(side, "; pass jit=False" if self.jit else ""):
-            result = fn([jnp.asarray(x) for x in arrays], layout=self.layout)
-        return Result(*jax.block_until_ready(result))
+        if compiled is None:
+            compiled = self._compiles(side, on_cpu)
+        with tracing(side, "; pass jit=False" if compiled else ""), _place(arrays, on_cpu):
+            own = [jnp.asarray(x) for x in arrays]
+            if compiled:
+                result = side.program(own, self.layout, plain=on_cpu).compile()(own)
+            else:
+                result = side.eager(own, layout=self.layout)
+            return Result(*jax.block_until_ready(result))
 
-    def noise(
-        self, side: Side, arrays: Arrays, result: Result, *, freeze_decisions: bool
-    ) -> Result:
-        """The rounding noise of `result`, what `side` returned: a scalar for each leaf.
+    def prepare(self, *runs: tuple[Side, Arrays, bool]) -> None:
+        """Compiles what is to be run side by side: each (side, arrays, on_cpu), as `run` takes it.
 
-        Raises:
-            ValueError: it cannot be traced.
+        XLA compiles outside the interpreter's lock. Tracing stays in this thread, since a person's
+        functions may not be fit for several. What cannot be traced is left to `run`, which says so.
         """
-        with _tracing(side, ""):
-            return Result(
-                *side.noise(
-                    [jnp.asarray(x) for x in arrays],
-                    result,
-                    self.seed,
-                    layout=self.layout,
-                    freeze_decisions=freeze_decisions,
-                )
-            )
+        programs = []
+        for side, arrays, on_cpu in runs:
+            if self.jit or side.loss is not None:
+                with contextlib.suppress(Exception), _place(arrays, on_cpu):
+                    own = [jnp.asarray(x) for x in arrays]
+                    programs.append(side.program(own, self.layout, plain=on_cpu))
+        with ThreadPoolExecutor(max(1, len(programs))) as pool:
+            list(pool.map(Program.compile, programs))
+
+    def _compiles(self, side: Side, on_cpu: bool) -> bool:
+        return self.jit or (on_cpu and side.loss is not None)
+
+
+class Point(NamedTuple):
+    """A point, and what both sides return there.
+
+    Attributes:
+        arrays: the point.
+        manual: what the side under test returns.
+        autodiff: what the side that differentiates returns.
+        value_name: what the report calls the value.
+    """
+
+    arrays: Arrays
+    manual: Result
+    autodiff: Result
+    value_name: str
+
+    def leaves(self, side: Literal["manual", "autodiff"]) -> dict[Key, np.ndarray]:
+        """Returns every array that one side returned, by its key."""
+        result = self.manual if side == "manual" else self.autodiff
+        return result.leaves(self.value_name)
+
+    def differences(self, keys: Sequence[Key]) -> list[np.ndarray]:
+        """Computes manual − autodiff, in float64, of these leaves."""
+        manual, autodiff = self.leaves("manual"), self.leaves("autodiff")
+        with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which shows nothing.
+            return [manual[key].astype(float) - autodiff[key].astype(float) for key in keys]
+
+
+class Sides(NamedTuple):
+    """The two sides of a comparison, and how they are run.
+
+    Attributes:
+        manual: the side under test.
+        autodiff: the side that differentiates.
+        evaluation: how to run them.
+        value_name: what the report calls the value.
+    """
+
+    manual: Side
+    autodiff: Side
+    evaluation: Evaluation
+    value_name: str
+
+    def at(self, arrays: Arrays, *, on_cpu: bool = False) -> Point:
+        """Runs both at these arrays; `on_cpu` as the reference runs (`Evaluation.run`)."""
+        return Point(
+            arrays,
+            self.evaluation.run(self.manual, arrays, on_cpu=on_cpu),
+            self.evaluation.run(self.autodiff, arrays, on_cpu=on_cpu),
+            self.value_name,
+        )
+
+
+def _place(arrays: Arrays, reference: bool) -> Any:
+    """The surroundings of a run: the reference's, or those that are there."""
+    if not reference:
+        return contextlib.nullcontext()
+    return cpu_with(float64=any(x.dtype == np.float64 for x in arrays))
 
 
 @contextlib.contextmanager
-def _tracing(side: Side, hint: str) -> Iterator[None]:
+def tracing(side: Side, hint: str) -> Iterator[None]:
+    """Turns jax's errors about values that are not known while tracing into a ValueError.
+
+    Args:
+        side: whose function is traced.
+        hint: what to do, to stand after the first words.
+
+    Raises:
+        ValueError: the function cannot be traced.
+    """
     try:
         yield
     except _UNTRACEABLE as error:
@@ -221,18 +312,48 @@ def _tracing(side: Side, hint: str) -> Iterator[None]:
         raise ValueError(f"{name} cannot be traced by jax{hint}: {reason}") from error
 
 
+def _kept(memory: dict[Any, Any], size: int, key: Any, make: Callable[[], Any]) -> Any:
+    """What the memory has under the key, made if need be; all is forgotten when it is full."""
+    if key not in memory:
+        made = make()
+        if len(memory) >= size:
+            memory.clear()
+        memory[key] = made
+    return memory[key]
+
+
+def slides(traced: Any) -> bool:
+    """Tells whether a traced function slides windows over arrays."""
+    return bool(_SLIDES & primitives(traced.jaxpr.jaxpr))
+
+
+def _surroundings() -> tuple[Any, ...]:
+    """What of jax's settings a compiled program depends on."""
+    # JAX makes its options attributes at run time, where a type checker cannot see them.
+    config: Any = jax.config
+    return (
+        config.jax_enable_x64,
+        config.jax_default_device,
+        config.jax_default_matmul_precision,
+    )
+
+
 # Sliding windows are loops of the CPU's code, where unoptimised code is 15 times slower. Elsewhere
 # half the compile time is spent on code that runs DRAWS times and never again.
 _SLIDES = frozenset({"conv_general_dilated", "reduce_window_max", "select_and_scatter_add"})
 
 
-def _compiler_options(level: int) -> dict[str, Any]:
+def compiler_options(level: int) -> dict[str, Any]:
+    """Returns the options of XLA for this level of optimisation; none but on a CPU."""
     on_cpu = jax.default_backend() == "cpu"
     return {"xla_backend_optimization_level": level} if on_cpu else {}
 
 
-_POINTS = 8
+_POINTS = 16
 """How many measurements of one side are remembered: a few dtypes at one point."""
+
+_PROGRAMS = 16
+"""How many programs of one side are remembered: a few dtypes of a few shapes."""
 
 
 def _digest(arrays: Arrays) -> bytes:

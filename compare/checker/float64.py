@@ -9,7 +9,10 @@ import numpy as np
 
 from compare.trees import is_float
 
-__all__ = ["float64_on_cpu", "is_float64_on_cpu", "matmul_precision", "on_cpu", "x64"]
+__all__ = [
+    "cpu_with", "float64_on_cpu", "is_float32_on_cpu", "is_float64_on_cpu", "matmul_precision",
+    "on_cpu", "x64",
+]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -23,10 +26,15 @@ def matmul_precision() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def float64_on_cpu() -> Iterator[None]:
-    """Makes float64 possible, and the CPU the default device."""
-    with jax.enable_x64(True), on_cpu():
+def cpu_with(*, float64: bool) -> Iterator[None]:
+    """Makes the CPU the default device, and float64 possible or not."""
+    with jax.enable_x64(float64), on_cpu():
         yield
+
+
+def float64_on_cpu() -> Any:
+    """Makes float64 possible, and the CPU the default device."""
+    return cpu_with(float64=True)
 
 
 def on_cpu() -> Any:
@@ -43,5 +51,14 @@ def x64(needed: bool) -> Any:
 
 def is_float64_on_cpu(arrays: list[Any]) -> bool:
     """Tells whether a run at these arrays is the reference itself."""
-    on_cpu = jax.default_backend() == "cpu"
-    return on_cpu and all(x.dtype == np.float64 for x in arrays if is_float(x))
+    return _all_on_cpu(arrays, np.float64)
+
+
+def is_float32_on_cpu(arrays: list[Any]) -> bool:
+    """Tells whether a run at these arrays is one in float32 on the CPU."""
+    return _all_on_cpu(arrays, np.float32)
+
+
+def _all_on_cpu(arrays: list[Any], dtype: Any) -> bool:
+    floating = [x for x in arrays if is_float(x)]
+    return jax.default_backend() == "cpu" and all(x.dtype == dtype for x in floating)

@@ -1,5 +1,6 @@
 """The judge of two sides that return (value, gradient): does rounding explain the difference?"""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,12 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare.checker import comparison
-from compare.checker.comparison import Rows
-from compare.checker.evaluation import Arrays, Evaluation, Result, Side
-from compare.checker.float64 import float64_on_cpu, is_float64_on_cpu, matmul_precision, x64
+from compare.checker.comparison import Comparison, Rows
+from compare.checker.evaluation import DRAWS, Arrays, Evaluation, Point, Result, Side, Sides
+from compare.checker.float64 import (
+    float64_on_cpu,
+    is_float32_on_cpu,
+    is_float64_on_cpu,
+    matmul_precision,
+    x64,
+)
 from compare.checker.gradient_report import GradientReport
 from compare.checker.investigation import Disagreement, investigate, overruled
 from compare.checker.leaf import Loss
+from compare.checker.noise import Noise, TwoPrecisions, larger, monte_carlo, two_precisions
+from compare.checker.persistence import is_mathematics
 from compare.diagnosis.case import Diagnosis
 from compare.trees import (
     Layout,
@@ -63,7 +72,8 @@ def judge(
     with matmul_precision() as precision, x64(dtype == np.float64):
         arrays = [cast(x, dtype) for x in layout.arrays(point)]
         evaluation = Evaluation(layout, jit, seed)
-        found = _Judge(manual, autodiff, evaluation, value_name).finding(arrays)
+        sides = Sides(manual, autodiff, evaluation, value_name)
+        found = _Judge(sides).finding(arrays)
     device = jax.devices()[0]
     return GradientReport(
         verdict=found.verdict,
@@ -91,29 +101,19 @@ class _Finding(NamedTuple):
     diagnosis: Diagnosis | None = None
 
 
-class _Point(NamedTuple):
-    """Some arrays, and what both sides return there."""
-
-    arrays: Arrays
-    manual: Result
-    autodiff: Result
-
-
 class _Judge(NamedTuple):
-    """Who is judged, and how they are run."""
+    """Who is judged."""
 
-    manual: Side
-    autodiff: Side
-    evaluation: Evaluation
-    value_name: str
+    sides: Sides
 
     def finding(self, arrays: Arrays) -> _Finding:
         """Structure and finiteness, then the mathematics, then the arithmetic."""
-        own = self._at(arrays)
+        self._prepare(arrays)
+        own = self.sides.at(arrays, on_cpu=is_float64_on_cpu(arrays))
         loss = Loss(own.manual.total, own.autodiff.total, math.nan)
         faults = self._structure_faults(own)
         if faults:
-            return _Finding("structure_mismatch", loss, self._unjudged(own), faults)
+            return _Finding("structure_mismatch", loss, comparison.unjudged(own), faults)
         faults = self._nonfinite_faults(own)
         if faults:
             return self._not_finite(own, loss, faults)
@@ -121,73 +121,100 @@ class _Judge(NamedTuple):
         loss = loss._replace(reference=exact.autodiff.total)
         faults = [f"{fault} (in float64)" for fault in self._nonfinite_faults(exact)]
         if faults:
-            return _Finding("nonfinite", loss, self._unjudged(exact), faults)
+            return _Finding("nonfinite", loss, comparison.unjudged(exact), faults)
         return self._numbers(own, exact, loss)
 
-    def _numbers(self, own: _Point, exact: _Point, loss: Loss) -> _Finding:
-        with float64_on_cpu():
-            noise = self._noise(exact, freeze_decisions=True)
-        rows = comparison.mathematics(exact.manual, exact.autodiff, noise, self.value_name)
-        if not all(math.isfinite(row.tolerance) for row in rows.values()):
-            return _Finding("inconclusive", loss, rows, [_UNMEASURED])
-        detectable = max(row.tolerance for (kind, _), row in rows.items() if kind == "grad")
-        wrong = comparison.disagreeing(rows)
-        if wrong:
+    def _prepare(self, arrays: Arrays) -> None:
+        """Compiles side by side what an agreement needs."""
+        exact = [cast(x, np.float64) for x in arrays]
+        runs = [(self.sides.autodiff, exact, True), (self.sides.manual, exact, True)]
+        if not is_float64_on_cpu(arrays):
+            runs += [(self.sides.autodiff, arrays, False), (self.sides.manual, arrays, False)]
+        if not is_float32_on_cpu(arrays):
+            runs.append((self.sides.autodiff, [cast(x, np.float32) for x in arrays], True))
+        self.sides.evaluation.prepare(*runs)
+
+    def _numbers(self, own: Point, exact: Point, loss: Loss) -> _Finding:
+        noise = two_precisions(self.sides, own.arrays)
+        found = self._mathematics(own, exact, noise)
+        if not all(math.isfinite(one.tolerance) for one in found.values()):
+            return _Finding("inconclusive", loss, comparison.rows(found), [_UNMEASURED])
+        detectable = max(one.tolerance for (kind, _), one in found.items() if kind == "grad")
+        if not all(one.agrees for one in found.values()):
+            rows = comparison.rows(found)
             with float64_on_cpu():
                 outcome = investigate(self._disagreement(exact, rows))
-            details = [*wrong, *outcome.details]
+            details = [*comparison.disagreeing(rows), *outcome.details]
             return _Finding(outcome.verdict, loss, rows, details, detectable, outcome.diagnosis)
         if not is_float64_on_cpu(own.arrays):
-            noise = self._noise(own, freeze_decisions=False)
-            rows = comparison.arithmetic(
-                own.manual, own.autodiff, exact.autodiff, noise, self.value_name
-            )
+            found = self._arithmetic(own, exact, noise)
+        rows = comparison.rows(found)
         wrong = comparison.disagreeing(rows)
         verdict = "manual_inaccurate" if wrong else "agree"
         return _Finding(verdict, loss, rows, wrong, detectable)
 
-    def _not_finite(self, own: _Point, loss: Loss, faults: list[str]) -> _Finding:
+    def _mathematics(self, own: Point, exact: Point, noise: TwoPrecisions) -> Comparison:
+        """Question 1, by the cheapest measurement of the noise that answers it."""
+
+        def by(measured: Noise) -> Comparison:
+            return comparison.mathematics(exact, measured)
+
+        found = by(noise.in_float64(noise.first_draws))
+        if _is_clear(found):
+            return found
+        measured = noise.in_float64(DRAWS)
+        found = by(measured)
+        measurable = all(math.isfinite(one.tolerance) for one in found.values())
+        if measurable and (_is_settled(found) or is_mathematics(self.sides, own, exact, found)):
+            return found
+        return by(larger(measured, self._monte_carlo(exact, exact=True)))
+
+    def _arithmetic(self, own: Point, exact: Point, noise: TwoPrecisions) -> Comparison:
+        """Question 2, in the same way."""
+
+        def by(measured: Noise) -> Comparison:
+            return comparison.arithmetic(own, exact, measured)
+
+        found = by(noise.in_dtype(noise.first_draws))
+        if _is_clear(found):
+            return found
+        measured = noise.in_dtype(DRAWS)
+        found = by(measured)
+        if _is_settled(found):
+            return found
+        return by(larger(measured, self._monte_carlo(own, exact=False)))
+
+    def _not_finite(self, own: Point, loss: Loss, faults: list[str]) -> _Finding:
         """The referee's word where only jax.grad's gradient is not finite."""
-        rows = self._unjudged(own)
+        rows = comparison.unjudged(own)
         only_autodiff = np.isfinite(loss.autodiff) and not self._faults_of("manual", own.manual)
         if only_autodiff:
             exact = self._in_float64(own)
             with float64_on_cpu():
-                outcome = overruled(self._disagreement(exact, self._unjudged(exact)))
+                outcome = overruled(self._disagreement(exact, comparison.unjudged(exact)))
             if outcome is not None:
                 return _Finding(outcome.verdict, loss, rows, [*faults, *outcome.details])
         return _Finding("nonfinite", loss, rows, faults)
 
-    def _at(self, arrays: Arrays) -> _Point:
-        return _Point(
-            arrays,
-            self.evaluation.run(self.manual, arrays),
-            self.evaluation.run(self.autodiff, arrays),
-        )
-
-    def _in_float64(self, own: _Point) -> _Point:
+    def _in_float64(self, own: Point) -> Point:
         """The same point in float64 on the CPU; the point itself where it is that already."""
         if is_float64_on_cpu(own.arrays):
             return own
-        with float64_on_cpu():
-            return self._at([cast(x, np.float64) for x in own.arrays])
+        return self.sides.at([cast(x, np.float64) for x in own.arrays], on_cpu=True)
 
-    def _noise(self, point: _Point, *, freeze_decisions: bool) -> Result:
-        return self.evaluation.noise(
-            self.autodiff, point.arrays, point.autodiff, freeze_decisions=freeze_decisions
-        )
+    def _monte_carlo(self, point: Point, *, exact: bool) -> Noise:
+        with float64_on_cpu() if exact else contextlib.nullcontext():
+            return monte_carlo(self.sides, point, freeze_decisions=exact)
 
-    def _disagreement(self, exact: _Point, rows: Rows) -> Disagreement:
-        return Disagreement(
-            self.manual, self.autodiff, self.evaluation, *exact, rows, self.value_name
-        )
+    def _disagreement(self, exact: Point, rows: Rows) -> Disagreement:
+        return Disagreement(self.sides, exact, rows)
 
-    def _structure_faults(self, point: _Point) -> list[str]:
-        params = self.evaluation.layout.rebuild(point.arrays)[0]
+    def _structure_faults(self, point: Point) -> list[str]:
+        params = self.sides.evaluation.layout.rebuild(point.arrays)[0]
         names = ("the parameter", "manual's gradient")
         faults = structure_faults(params, point.manual.grads, names)
         shapes = [
-            {path: leaf.shape for path, leaf in by_path(side.value, self.value_name).items()}
+            {path: leaf.shape for path, leaf in by_path(side.value, self.sides.value_name).items()}
             for side in (point.manual, point.autodiff)
         ]
         for path in sorted({path for path, _ in shapes[0].items() ^ shapes[1].items()}):
@@ -195,18 +222,23 @@ class _Judge(NamedTuple):
             faults.append(f"{path}: manual's shape is {m}, autodiff's is {a}")
         return faults
 
-    def _nonfinite_faults(self, point: _Point) -> list[str]:
+    def _nonfinite_faults(self, point: Point) -> list[str]:
         return [
             *self._faults_of("manual", point.manual),
             *self._faults_of("autodiff", point.autodiff),
         ]
 
     def _faults_of(self, name: str, side: Result) -> list[str]:
-        leaves = side.leaves(self.value_name)
+        leaves = side.leaves(self.sides.value_name)
         return [f for (_, path), leaf in leaves.items() for f in nonfinite_faults(name, path, leaf)]
 
-    def _unjudged(self, point: _Point) -> Rows:
-        return comparison.unjudged(point.manual, point.autodiff, self.value_name)
+
+def _is_settled(found: Comparison) -> bool:
+    return all(one.is_settled for one in found.values())
+
+
+def _is_clear(found: Comparison) -> bool:
+    return all(one.is_clear for one in found.values())
 
 
 _UNMEASURED = (

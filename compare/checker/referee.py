@@ -7,6 +7,7 @@ how much the extrapolations differ among themselves, plus the rounding of f over
 values of the loss alone, never a derivative rule.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,7 +22,13 @@ from compare.jaxprs import bind, called_jaxpr, evaluate
 __all__ = ["Opinion", "Ruling", "rule"]
 
 RANDOM_DIRECTIONS = 3
-"""Gaussian directions for each leaf, beside the entry where the sides differ most."""
+"""Gaussian directions through all leaves that differ."""
+
+LEAVES = 8
+"""In so many leaves, those that differ most, the worst entry is a direction as well."""
+
+REFUTED = 10.0
+"""A value is refuted where it is so many error bars away."""
 
 Leaves = dict[str, np.ndarray]
 Loss = Callable[[list[Any], list[Any]], Any]
@@ -31,7 +38,7 @@ class Opinion(NamedTuple):
     """One directional derivative, from three sources.
 
     Attributes:
-        path: the leaf that the direction lies in.
+        path: the leaf that the direction lies in, or how many leaves.
         manual: by manual's gradient.
         autodiff: by jax.grad's.
         referee: by the referee.
@@ -72,22 +79,25 @@ def rule(
 ) -> Ruling:
     """Decides between two gradients on the leaves `paths`; all arrays are float64.
 
-    A gradient is refuted by one direction in which it is off by more than the referee can be.
+    A gradient is refuted where it is off by REFUTED error bars in two directions, or in all there
+    are. It ends with the first directions that prove manual wrong and jax.grad right.
     """
     exact = _is_analytic(jax.make_jaxpr(loss)(list(leaves.values()), constants).jaxpr)
     derivative = _complex_step(loss) if exact else _central_differences(loss)
-    opinions = []
+    opinions: list[Opinion] = []
     for path, direction in _directions(leaves, manual, autodiff, paths, seed):
-        value, error = derivative(leaves, constants, path, direction)
-        by_manual, by_autodiff = (float(np.vdot(g[path], direction)) for g in (manual, autodiff))
+        value, error = derivative(leaves, constants, direction)
+        by_manual, by_autodiff = (_along(g, direction) for g in (manual, autodiff))
         opinions.append(Opinion(path, by_manual, by_autodiff, value, error))
+        if _is_proof(opinions):
+            break
     method = "complex step" if exact else "central differences"
     return Ruling(_verdict(opinions), method, opinions)
 
 
 def _verdict(opinions: list[Opinion]) -> str:
-    manual = any(_refutes(o, o.manual) for o in opinions)
-    autodiff = any(_refutes(o, o.autodiff) for o in opinions)
+    manual = _refuted(opinions, [o.manual for o in opinions])
+    autodiff = _refuted(opinions, [o.autodiff for o in opinions])
     if manual and autodiff:
         return "both"
     if manual:
@@ -95,9 +105,21 @@ def _verdict(opinions: list[Opinion]) -> str:
     return "autodiff_wrong" if autodiff else "inconclusive"
 
 
+def _is_proof(opinions: list[Opinion]) -> bool:
+    """Whether three directions show manual to be wrong, and jax.grad to be right, beyond doubt."""
+    return len(opinions) >= 3 and all(
+        abs(o.autodiff - o.referee) <= o.error <= 1e-3 * abs(o.manual - o.referee) for o in opinions
+    )
+
+
+def _refuted(opinions: list[Opinion], values: list[float]) -> bool:
+    refuting = sum(_refutes(o, value) for o, value in zip(opinions, values, strict=True))
+    return refuting >= min(2, len(opinions))
+
+
 def _refutes(opinion: Opinion, value: float) -> bool:
-    """Whether a value is outside the error bar; one that is no number always is."""
-    return not abs(value - opinion.referee) <= opinion.error
+    """Whether a value is far outside the error bar; one that is no number always is."""
+    return not abs(value - opinion.referee) <= REFUTED * opinion.error
 
 
 def _gap(opinion: Opinion) -> float:
@@ -105,23 +127,32 @@ def _gap(opinion: Opinion) -> float:
     return gap if np.isfinite(gap) else np.inf
 
 
+def _along(gradient: Leaves, direction: Leaves) -> float:
+    return float(sum(np.vdot(gradient[path], d) for path, d in direction.items()))
+
+
 def _directions(
     leaves: Leaves, manual: Leaves, autodiff: Leaves, paths: list[str], seed: int
-) -> Iterator[tuple[str, np.ndarray]]:
-    """For each leaf the entry where the sides differ most, then random unit vectors."""
+) -> Iterator[tuple[str, Leaves]]:
+    """Unit vectors by name: where the sides differ most, then random ones, then further leaves."""
     rng = np.random.default_rng(seed)
-    for path in paths:
-        worst = np.zeros_like(leaves[path])
-        gap = np.abs(manual[path] - autodiff[path])
-        worst[np.unravel_index(np.argmax(gap), gap.shape)] = 1  # NaN counts as the largest.
-        yield path, worst
-        for _ in range(RANDOM_DIRECTIONS):
-            direction = rng.standard_normal(leaves[path].shape)
-            yield path, direction / np.linalg.norm(direction)
+    gaps = {path: np.abs(manual[path] - autodiff[path]) for path in paths}
+    # NaN counts as the largest.
+    order = sorted(paths, key=lambda path: -np.max(np.nan_to_num(gaps[path], nan=np.inf)))
+    everywhere = paths[0] if len(paths) == 1 else f"{len(paths)} leaves"
+    yield order[0], {order[0]: _worst_entry(gaps[order[0]])}
+    for _ in range(RANDOM_DIRECTIONS):
+        drawn = {path: rng.standard_normal(leaves[path].shape) for path in paths}
+        length = np.sqrt(len(paths))
+        yield everywhere, {path: d / (length * np.linalg.norm(d)) for path, d in drawn.items()}
+    for path in order[1:LEAVES]:
+        yield path, {path: _worst_entry(gaps[path])}
 
 
-def _moved(leaves: Leaves, path: str, step: Any) -> list[Any]:
-    return [x + step if name == path else x for name, x in leaves.items()]
+def _worst_entry(gap: np.ndarray) -> np.ndarray:
+    worst = np.zeros_like(gap)
+    worst[np.unravel_index(np.argmax(gap), gap.shape)] = 1
+    return worst
 
 
 _ANALYTIC = frozenset(
@@ -152,16 +183,15 @@ def _is_floating(atom: Any) -> bool:
 def _complex_step(loss: Loss) -> Callable[..., tuple[float, float]]:
     size = 1e-30
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=_PLAIN)
     def stepped(moved: list[Any], leaves: list[Any], constants: list[Any]) -> Any:
         closed = jax.make_jaxpr(loss)(leaves, constants)
         inputs = [*moved, *jax.tree.leaves(constants)]
         return jnp.imag(evaluate(closed.jaxpr, closed.consts, inputs, _complex_equation)[0]) / size
 
-    def derivative(
-        leaves: Leaves, constants: list[Any], path: str, direction: np.ndarray
-    ) -> tuple[float, float]:
-        moved = _moved(leaves, path, 1j * size * direction)
+    def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
+        # All leaves are complex, so that one program serves them all.
+        moved = [x + 1j * size * direction.get(path, 0.0) for path, x in leaves.items()]
         value = float(stepped(moved, list(leaves.values()), constants))
         # Its rounding is that of the value itself; sums of many terms may lose a few digits.
         return value, max(abs(value), 1e-3) * 1e4 * unit_in_last_place(np.float64)
@@ -188,12 +218,15 @@ def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
     return [eqn.primitive.bind(*arrays, **params)]
 
 
-_STEPS = 10
-_LARGEST_STEP = 2.0**-5
+_PLAIN = {"xla_backend_optimization_level": 0}
+"""Programs that run a few times: the compiler need not try hard. They run on a CPU alone."""
+
+_STEPS = 7
+_LARGEST_STEP = 2.0**-6
 
 
 def _central_differences(loss: Loss) -> Callable[..., tuple[float, float]]:
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=_PLAIN)
     def slopes(
         leaves: list[Any], direction: list[Any], constants: list[Any]
     ) -> tuple[jax.Array, jax.Array]:
@@ -204,10 +237,8 @@ def _central_differences(loss: Loss) -> Callable[..., tuple[float, float]]:
         up, down = jax.lax.map(at, steps), jax.lax.map(at, -steps)
         return (up - down) / (2 * steps), jnp.maximum(jnp.abs(up), jnp.abs(down)) / steps
 
-    def derivative(
-        leaves: Leaves, constants: list[Any], path: str, direction: np.ndarray
-    ) -> tuple[float, float]:
-        directions = [direction if name == path else np.zeros_like(x) for name, x in leaves.items()]
+    def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
+        directions = [direction.get(path, np.zeros_like(x)) for path, x in leaves.items()]
         found = slopes(list(leaves.values()), directions, constants)
         return _extrapolate(*(np.asarray(x) for x in found))
 

@@ -4,9 +4,9 @@ A wrong gradient is explained when the same wrong numbers can be made on purpose
 to rounding. Whatever cannot be reproduced is `unknown`: no name is guessed.
 """
 
-import itertools
+import functools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from compare.diagnosis import hypotheses
@@ -30,25 +30,27 @@ def diagnose(case: Case) -> Diagnosis:
     """
     start = time.monotonic()
     tape = record(case.loss, case.leaves, case.constants)
-    backward = Backward(tape)
-    paths = case.paths()
+    backward = functools.cache(lambda: Backward(tape))
     tried = 0
-    for suspect in itertools.chain(
-        hypotheses.by_ratio_of_all(case),
-        hypotheses.by_leaf(case),
-        _possible(suspects(backward), tape, paths),
-        hypotheses.by_ratio_of_some(case),
-        hypotheses.redrawn(case, backward),
-        hypotheses.dropped(case),
-        _possible(pairs(backward), tape, paths),
-    ):
+    for tried, hypothesis in enumerate(_hypotheses(case, tape, backward), 1):
         if time.monotonic() - start > TIME_LIMIT:
             return _unknown(case, tape, f"not finished: {TIME_LIMIT:.0f} s were not enough", tried)
-        tried += 1
-        gradient = suspect.gradient or backward.gradient(suspect.suspect.rules)
+        gradient = hypothesis.gradient or backward().gradient(hypothesis.suspect.rules)
         if case.explains(gradient):
-            return _named(case, tape, suspect, gradient)
+            return _named(case, tape, hypothesis, gradient)
     return _unknown(case, tape, "none gives these numbers", tried)
+
+
+def _hypotheses(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Iterator[Hypothesis]:
+    """Those first that need no backward pass, which is made when it is asked for."""
+    paths = case.paths()
+    yield from hypotheses.by_ratio_of_all(case)
+    yield from hypotheses.by_leaf(case)
+    yield from _possible(suspects(backward()), tape, paths)
+    yield from hypotheses.by_ratio_of_some(case)
+    yield from hypotheses.redrawn(case, backward())
+    yield from hypotheses.dropped(case)
+    yield from _possible(pairs(backward()), tape, paths)
 
 
 def _possible(

@@ -4,6 +4,7 @@ The loss is traced to a jaxpr; calls are inlined, short scans unrolled, and a li
 maps one array to one of the same shape (an activation, a softmax) is kept whole as one equation.
 """
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -49,24 +50,30 @@ class Equation(NamedTuple):
     step: tuple[int, int] | None
 
 
-class Tape(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Tape:
     """The computation of a scalar loss.
 
     Attributes:
         equations: in their order.
-        values: the value of every slot.
         leaves: the slot of every parameter, by path.
         loss: the slot of the result.
         leaves_of: for every slot, the paths of the parameters that it depends on.
         carries: (scan, step, slot) of every state that an unrolled step hands to the next.
+        evaluate: computes the value of every slot.
     """
 
     equations: list[Equation]
-    values: list[np.ndarray]
     leaves: dict[str, int]
     loss: int
     leaves_of: list[frozenset[str]]
     carries: list[tuple[int, int, int]]
+    evaluate: Callable[[], list[np.ndarray]]
+
+    @functools.cached_property
+    def values(self) -> list[np.ndarray]:
+        """The value of every slot, computed when it is first asked for."""
+        return self.evaluate()
 
 
 def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: list[Any]) -> Tape:
@@ -80,8 +87,9 @@ def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: l
     inputs = [recorder.constant(x) for x in [*leaves.values(), *jax.tree.leaves(constants)]]
     (out,) = recorder.jaxpr(closed.jaxpr, closed.consts, inputs, "", None)
     names = dict(zip(leaves, inputs, strict=False))
-    values = recorder.evaluate()
-    return Tape(recorder.equations, values, names, out, recorder.ancestry(names), recorder.carries)
+    ancestry = recorder.ancestry(names)
+    equations, carries = recorder.equations, recorder.carries
+    return Tape(equations, names, out, ancestry, carries, recorder.evaluate)
 
 
 class _Recorder:
@@ -196,8 +204,10 @@ class _Recorder:
                 env.update(zip(equation.outputs, outs, strict=True))
             return env
 
-        env = jax.jit(run)([self.constants[slot] for slot in slots])
-        return [_on_host(env[slot]) for slot in range(next(self.slots))]
+        # It runs once: the compiler need not try hard.
+        options = {"xla_backend_optimization_level": 0}
+        env = jax.jit(run, compiler_options=options)([self.constants[slot] for slot in slots])
+        return [_on_host(env[slot]) for slot in range(len(env))]
 
     def ancestry(self, leaves: dict[str, int]) -> list[frozenset[str]]:
         known: dict[int, frozenset[str]] = {slot: frozenset((n,)) for n, slot in leaves.items()}

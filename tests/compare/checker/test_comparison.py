@@ -5,15 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.checker.comparison import (
-    NOISE_FACTOR,
-    arithmetic,
-    disagreeing,
-    largest_difference,
-    mathematics,
-    unjudged,
-)
-from compare.checker.evaluation import Result
+from compare.checker import comparison
+from compare.checker.comparison import disagreeing, largest_difference, rows
+from compare.checker.evaluation import DRAWS, Point, Result
+from compare.checker.noise import Noise
+from compare.tolerance import student_factor
+
+NOISE_FACTOR = student_factor(DRAWS)
 
 LOSS, W, B = ("value", "loss"), ("grad", "w"), ("grad", "b")
 
@@ -24,7 +22,20 @@ def result(loss, w, b, dtype: Any = np.float64):
 
 def noise_of(loss, w, b):
     """Measured noise: a number for each leaf."""
-    return result(loss, w, b)
+    return Noise({LOSS: loss, W: w, B: b})
+
+
+def mathematics(manual, autodiff, noise, name):
+    return rows(comparison.mathematics(Point([], manual, autodiff, name), noise))
+
+
+def arithmetic(manual, autodiff, reference, noise, name):
+    own, exact = Point([], manual, autodiff, name), Point([], reference, reference, name)
+    return rows(comparison.arithmetic(own, exact, noise))
+
+
+def unjudged(manual, autodiff, name):
+    return comparison.unjudged(Point([], manual, autodiff, name))
 
 
 RIGHT = result(2.0, [1.0, -4.0], 0.5)
@@ -34,13 +45,13 @@ NOISE = noise_of(1e-9, 1e-9, 1e-12)
 def test_mathematics_holds_each_leaf_against_its_own_noise():
     error = 1e-10
     manual = result(2.0, [1.0, -4.0 + error], 0.5 + error)
-    rows = mathematics(manual, RIGHT, NOISE, "loss")
-    assert list(rows) == [LOSS, B, W]
-    assert {key: row.agrees for key, row in rows.items()} == {LOSS: True, W: True, B: False}
-    assert {row.dtype for row in rows.values()} == {"float64"}
-    assert (rows[W].path, rows[W].index) == ("w", (1,))
-    assert rows[W].noise == 1e-9
-    assert rows[W].ratio == pytest.approx(0.1, rel=1e-6)
+    found = mathematics(manual, RIGHT, NOISE, "loss")
+    assert list(found) == [LOSS, B, W]
+    assert {key: row.agrees for key, row in found.items()} == {LOSS: True, W: True, B: False}
+    assert {row.dtype for row in found.values()} == {"float64"}
+    assert (found[W].path, found[W].index) == ("w", (1,))
+    assert found[W].noise == 1e-9
+    assert found[W].ratio == pytest.approx(0.1, rel=1e-6)
 
 
 @pytest.mark.parametrize(("times", "agrees"), [(0.99, True), (1.01, False), (-1.01, False)])
@@ -52,8 +63,8 @@ def test_the_tolerance_is_the_noise_times_a_factor(times, agrees):
 
 
 def test_the_value_is_compared_too():
-    rows = mathematics(result(2.1, [1.0, -4.0], 0.5), RIGHT, NOISE, "loss")
-    assert [key for key, row in rows.items() if not row.agrees] == [LOSS]
+    found = mathematics(result(2.1, [1.0, -4.0], 0.5), RIGHT, NOISE, "loss")
+    assert [key for key, row in found.items() if not row.agrees] == [LOSS]
 
 
 def test_without_noise_a_unit_in_the_last_place_of_the_largest_entry_is_the_floor():
@@ -67,10 +78,10 @@ def test_without_noise_a_unit_in_the_last_place_of_the_largest_entry_is_the_floo
 
 
 def test_noise_that_is_not_finite_shows_in_the_tolerance():
-    rows = mathematics(RIGHT, RIGHT, noise_of(0.0, math.inf, math.nan), "loss")
-    assert rows[W].tolerance == math.inf
-    assert math.isnan(rows[B].tolerance)
-    assert not rows[B].agrees
+    found = mathematics(RIGHT, RIGHT, noise_of(0.0, math.inf, math.nan), "loss")
+    assert found[W].tolerance == math.inf
+    assert math.isnan(found[B].tolerance)
+    assert not found[B].agrees
 
 
 def judged(own_error, manual_error, noise=1e-3):
@@ -117,31 +128,31 @@ def test_arithmetic_is_shown_against_the_reference_and_in_the_dtype_asked_for():
     row = judged(0.0, 0.125)
     assert (row.dtype, row.manual, row.reference) == ("float32", 1.125, 1.0)
     low = result(0.0, [1.0, 0.0], 0.0, jnp.bfloat16)
-    rows = arithmetic(low, low, result(0.0, [1.0, 0.0], 0.0), noise_of(0.0, 0.0, 0.0), "loss")
-    assert rows[W].dtype == "bfloat16"
-    assert rows[W].noise == 2.0**-7, "the floor is that of bfloat16"
+    found = arithmetic(low, low, result(0.0, [1.0, 0.0], 0.0), noise_of(0.0, 0.0, 0.0), "loss")
+    assert found[W].dtype == "bfloat16"
+    assert found[W].noise == 2.0**-7, "the floor is that of bfloat16"
 
 
 def test_unjudged_leaves_never_agree():
-    rows = unjudged(RIGHT, RIGHT, "loss")
-    assert list(rows) == [LOSS, B, W]
-    assert not any(row.agrees for row in rows.values())
-    assert rows[W].max_abs == 0
-    assert math.isnan(rows[W].tolerance)
+    found = unjudged(RIGHT, RIGHT, "loss")
+    assert list(found) == [LOSS, B, W]
+    assert not any(row.agrees for row in found.values())
+    assert found[W].max_abs == 0
+    assert math.isnan(found[W].tolerance)
 
 
 def test_unjudged_leaves_may_be_missing_on_either_side():
     manual = Result(np.float64(1), {"w": np.ones(2), "extra": np.ones(3, np.float32)})
     autodiff = Result(np.float64(1), {"w": np.ones((2, 1)), "b": np.ones(())})
-    rows = unjudged(manual, autodiff, "loss")
-    assert set(rows) == {LOSS, W, B, ("grad", "extra")}
-    assert all(math.isnan(rows[key].max_abs) for key in (W, B, ("grad", "extra")))
-    assert rows[("grad", "extra")].dtype == "float32"
+    found = unjudged(manual, autodiff, "loss")
+    assert set(found) == {LOSS, W, B, ("grad", "extra")}
+    assert all(math.isnan(found[key].max_abs) for key in (W, B, ("grad", "extra")))
+    assert found[("grad", "extra")].dtype == "float32"
 
 
 def test_disagreement_in_a_sentence_each():
-    rows = mathematics(result(2.0, [1.0, -4.5], 0.75), RIGHT, NOISE, "loss")
-    assert disagreeing(rows) == [
+    found = mathematics(result(2.0, [1.0, -4.5], 0.75), RIGHT, NOISE, "loss")
+    assert disagreeing(found) == [
         f"b: manual has 0.75 where jax.grad has 0.5; they differ by 2.5e-01, and rounding "
         f"explains {NOISE_FACTOR * 1e-12:.1e}",
         f"w: manual has -4.5 where jax.grad has -4 at (1,); they differ by 5.0e-01, and rounding "
@@ -156,3 +167,19 @@ def test_the_largest_difference_is_taken_in_float64():
     assert largest_difference(np.asarray([256.0], jnp.bfloat16), np.asarray([1.0])) == 255
     assert largest_difference(np.zeros((0, 2)), np.zeros((0, 2))) == 0
     assert math.isnan(largest_difference(one, np.asarray([1.0, math.nan])))
+
+
+def test_what_is_clear_needs_no_further_draws():
+    few = Noise(NOISE.by_leaf, student_factor(4))
+    off = result(2.0, [1.0 + 20e-9, -4.0], 0.5)
+    found = comparison.mathematics(Point([], off, RIGHT, "loss"), few)
+    assert found[W].is_settled, "20 times the noise is within the tolerance of 4 draws"
+    assert not found[W].is_clear, "and not within that of 16"
+    assert found[B].is_clear
+
+
+def test_what_cannot_be_measured_is_not_settled():
+    infinite = noise_of(0.0, math.inf, 0.0)
+    found = comparison.mathematics(Point([], RIGHT, RIGHT, "loss"), infinite)
+    assert found[W].agrees
+    assert not found[W].is_settled

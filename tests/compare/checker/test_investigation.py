@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.checker.comparison import mathematics, unjudged
-from compare.checker.evaluation import Evaluation, Result, Side, differentiated
+from compare.checker.comparison import mathematics, rows, unjudged
+from compare.checker.evaluation import Evaluation, Side, Sides, differentiated
 from compare.checker.investigation import Disagreement, investigate, overruled
+from compare.checker.noise import Noise
 from compare.trees import Layout
 
 W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]])
@@ -27,14 +28,11 @@ def disagreement(candidate, loss, params, *args, jit=True, judged=True):
     arrays = layout.arrays(point)
     sides = Side(candidate), differentiated(loss)
     evaluation = Evaluation(layout, jit, seed=0)
-    manual, autodiff = (evaluation.run(side, arrays) for side in sides)
-    noise = Result(*jax.tree.map(lambda _: np.float64(0), tuple(autodiff)))
-    rows = (
-        mathematics(manual, autodiff, noise, "loss")
-        if judged
-        else unjudged(manual, autodiff, "loss")
-    )
-    return Disagreement(*sides, evaluation, arrays, manual, autodiff, rows, "loss")
+    both = Sides(*sides, evaluation, "loss")
+    point = both.at(arrays)
+    silent = Noise(dict.fromkeys(point.leaves("autodiff"), 0.0))
+    found = rows(mathematics(point, silent)) if judged else unjudged(point)
+    return Disagreement(both, point, found)
 
 
 def smooth(params, x):
@@ -74,7 +72,7 @@ def test_a_mistake_is_named_and_the_referee_quoted():
     outcome = investigate(disagreement(without_derivative_of_tanh, smooth, PARAMS, X))
     assert outcome.verdict == "manual_wrong"
     assert len(outcome.details) == 1
-    assert outcome.details[0].startswith("the referee (complex step, 8 directions) finds ")
+    assert outcome.details[0].startswith("the referee (complex step, 3 directions) finds ")
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.bug == "missing_activation_derivative"
     assert outcome.diagnosis.confirmed

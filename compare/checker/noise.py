@@ -1,0 +1,232 @@
+"""Rounding noise: how far rounding alone may move each leaf of a result. Two ways to measure it.
+
+*Two precisions* (`TwoPrecisions`). The programs of both precisions are compiled already. At a few
+points x_k, each entry of the given point moved by one unit in the last place of the narrow type,
+the numbers are exactly representable in both, so that
+
+    g_narrow(x_k) − g_float64(x_k)
+
+is the rounding error of the narrow computation, with all that is born on the way, to a relative
+error of 2⁻²⁹. Its root mean square over the points is the noise in the narrow type, and times
+ε_float64 / ε_float32 = 2⁻²⁹ that in float64: a first-order rounding error is proportional to the
+unit roundoff. It needs nothing but runs, and takes an accelerator's own arithmetic as it is.
+
+It cannot see what float32 hides: in a saturated 1 − tanh² x both the value and its error are 0 in
+float32, and ε in float64; and float32 overflows where float64 does not.
+
+*Monte Carlo arithmetic* (`rounding`) sees that, and overestimates the rest, since a sum of n terms
+seldom errs by √n units. It compiles another program, so it is asked only where a difference is not
+yet explained, and could be.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.checker.evaluation import (
+    DRAWS,
+    Arrays,
+    Evaluation,
+    Key,
+    Point,
+    Result,
+    Side,
+    Sides,
+    compiler_options,
+    slides,
+    tracing,
+)
+from compare.checker.float64 import is_float32_on_cpu, is_float64_on_cpu
+from compare.checker.rounding import draw_keys, rounding_noise
+from compare.tolerance import student_factor
+from compare.trees import cast, is_float
+
+__all__ = [
+    "Noise", "TwoPrecisions", "larger", "monte_carlo", "perturbed_points", "two_precisions"
+]  # fmt: skip
+
+FEW_DRAWS = 4
+"""So many points come first where a run is long."""
+
+LONG_RUN = 2**21
+"""A run at more numbers than this is long: here a draw takes as long as a twentieth of the
+compilation, measured on a network of 5.8 million parameters."""
+
+TO_FLOAT64 = float(np.finfo(np.float64).eps) / float(np.finfo(np.float32).eps)
+
+_JUMP = 1000.0
+"""A draw that is so many times as far off as the median has taken another branch."""
+
+
+class Noise(NamedTuple):
+    """The rounding noise of each leaf, and how much of it a difference may be.
+
+    Attributes:
+        by_leaf: the root mean square, over the draws, of the largest deviation of any entry.
+        factor: tolerance over noise, Student's for so many draws; see `tolerance`.
+    """
+
+    by_leaf: dict[Key, float]
+    factor: float = student_factor(DRAWS)
+
+
+class TwoPrecisions:
+    """The rounding errors of the side that differentiates, at points around the given one.
+
+    Args:
+        evaluation: how to run it.
+        side: the side that differentiates.
+        arrays: the point, in the dtype asked for.
+        value_name: what the report calls the value.
+    """
+
+    def __init__(self, evaluation: Evaluation, side: Side, arrays: Arrays, value_name: str):
+        self._evaluation, self._side, self._value_name = evaluation, side, value_name
+        self._asked = arrays
+        self._points = perturbed_points(arrays, evaluation.seed)
+        self._in_float32: list[dict[Key, float]] = []
+        self._in_dtype: list[dict[Key, float]] = []
+
+    @property
+    def first_draws(self) -> int:
+        """How many draws to begin with: all, or a few where a run is long."""
+        return FEW_DRAWS if sum(np.size(x) for x in self._asked) > LONG_RUN else DRAWS
+
+    def in_float64(self, draws: int) -> Noise:
+        """Returns the noise in float64 from so many draws; a jump over a kink is left out."""
+        self._draw(draws)
+        kept = {key: _without_jumps(own) for key, own in _by_leaf(self._in_float32).items()}
+        by_leaf = {key: TO_FLOAT64 * _root_mean_square(own) for key, own in kept.items()}
+        return Noise(by_leaf, student_factor(draws))
+
+    def in_dtype(self, draws: int) -> Noise:
+        """Returns the noise in the dtype and on the device asked for, from so many draws."""
+        self._draw(draws)
+        own = _by_leaf(self._in_dtype)
+        return Noise({key: _root_mean_square(d) for key, d in own.items()}, student_factor(draws))
+
+    def _draw(self, draws: int) -> None:
+        while len(self._in_float32) < draws:
+            point = next(self._points)
+            exact = self._on_cpu(point, np.float64)
+            if is_float32_on_cpu(self._asked):
+                own = self._evaluation.run(self._side, point, compiled=True)
+                self._in_dtype.append(self._deviations(own, exact))
+                self._in_float32.append(self._in_dtype[-1])
+                continue
+            self._in_float32.append(self._deviations(self._on_cpu(point, np.float32), exact))
+            if not is_float64_on_cpu(self._asked):
+                own = self._evaluation.run(self._side, point, compiled=True)
+                self._in_dtype.append(self._deviations(own, exact))
+
+    def _on_cpu(self, point: Arrays, dtype: Any) -> Result:
+        arrays = [cast(x, dtype) for x in point]
+        return self._evaluation.run(self._side, arrays, on_cpu=True)
+
+    def _deviations(self, narrow: Result, exact: Result) -> dict[Key, float]:
+        own, reference = narrow.leaves(self._value_name), exact.leaves(self._value_name)
+        return {key: _largest(own[key], leaf) for key, leaf in reference.items()}
+
+
+def two_precisions(
+    sides: Sides, arrays: Arrays, of: Literal["manual", "autodiff"] = "autodiff"
+) -> TwoPrecisions:
+    """Returns the measurement of one side at a point, the one of before where there was one."""
+    side = sides.autodiff if of == "autodiff" else sides.manual
+    return side.remember(
+        arrays,
+        ("two precisions", sides.evaluation, sides.value_name),
+        lambda: TwoPrecisions(sides.evaluation, side, arrays, sides.value_name),
+    )
+
+
+def monte_carlo(sides: Sides, point: Point, *, freeze_decisions: bool) -> Noise:
+    """Measures the noise of the side that differentiates by Monte Carlo arithmetic.
+
+    Args:
+        sides: how to run it.
+        point: where, and what it returned there.
+        freeze_decisions: as in `rounding_noise`.
+
+    Raises:
+        ValueError: the side cannot be traced.
+    """
+    side, layout, seed = sides.autodiff, sides.evaluation.layout, sides.evaluation.seed
+    fn = functools.partial(side.eager, layout=layout)
+    arrays = [jnp.asarray(x) for x in point.arrays]
+
+    def measure() -> Result:
+        level = 1 if slides(side.jitted.trace(arrays, layout=layout)) else 0
+
+        @functools.partial(jax.jit, compiler_options=compiler_options(level))
+        def of_draws(arrays: Arrays, results: Any, keys: Any) -> Any:
+            return rounding_noise(fn, [arrays], results, keys, freeze_decisions=freeze_decisions)
+
+        results = point.autodiff.value, point.autodiff.grads
+        return Result(*of_draws(arrays, results, draw_keys(DRAWS, seed)))
+
+    with tracing(side, ""):
+        measured = side.remember(
+            point.arrays, ("Monte Carlo arithmetic", seed, layout, freeze_decisions), measure
+        )
+    return Noise({key: float(leaf) for key, leaf in measured.leaves(sides.value_name).items()})
+
+
+def larger(one: Noise, other: Noise) -> Noise:
+    """Returns the larger noise of each leaf, where it is finite; the tighter of both factors."""
+    by_leaf = {}
+    for key, noise in one.by_leaf.items():
+        known = [n for n in (noise, other.by_leaf[key]) if np.isfinite(n)]
+        by_leaf[key] = max(known) if known else noise
+    return Noise(by_leaf, min(one.factor, other.factor))
+
+
+def perturbed_points(arrays: Arrays, seed: int) -> Iterator[Arrays]:
+    """Yields points around one: each entry moved by a unit in its last place, up or down at random.
+
+    Entries of float64 are rounded to float32 first, so that every number can be represented in all
+    the types that are compared. Zeros, and what is not floating, stay as they are.
+    """
+    rng = np.random.default_rng(seed)
+    narrow = [_narrow(x) for x in arrays]
+    while True:
+        yield [_moved(x, rng) if is_float(x) else x for x in narrow]
+
+
+def _narrow(x: Any) -> Any:
+    if not is_float(x):
+        return x
+    host = np.asarray(x)
+    return cast(host, np.float32) if host.dtype.itemsize > 4 else host
+
+
+def _moved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One unit in the last place is one in the bits, read as a whole number."""
+    bits = np.ascontiguousarray(x).view(f"i{x.dtype.itemsize}")
+    up = np.unpackbits(np.frombuffer(rng.bytes(-(-x.size // 8)), np.uint8), count=x.size)
+    step = (2 * up.astype(bits.dtype) - 1).reshape(x.shape)
+    movable = (x != 0) & np.isfinite(x.astype(np.float32))
+    return (bits + step * movable).view(x.dtype).reshape(x.shape)
+
+
+def _largest(narrow: np.ndarray, exact: np.ndarray) -> float:
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.abs(narrow.astype(np.float64) - exact), initial=0))
+
+
+def _by_leaf(draws: list[dict[Key, float]]) -> dict[Key, np.ndarray]:
+    return {key: np.array([draw[key] for draw in draws]) for key in draws[0]}
+
+
+def _without_jumps(deviations: np.ndarray) -> np.ndarray:
+    """A ReLU on the other side in float32 changes a gradient by far more than rounding does."""
+    return deviations[~(deviations > _JUMP * np.median(deviations))]
+
+
+def _root_mean_square(deviations: np.ndarray) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(deviations))))

@@ -1,0 +1,191 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare import check_gradients
+from compare.checker import noise as noises
+from compare.checker.evaluation import DRAWS, Evaluation, differentiated
+from compare.checker.noise import Noise, TwoPrecisions, larger, perturbed_points
+from compare.tolerance import student_factor
+from compare.trees import Layout
+
+RNG = np.random.default_rng(0)
+UNIT = np.finfo(np.float32).eps
+
+
+def measurement(loss, params, *args, seed=0):
+    point = params, args
+    layout = Layout(point)
+    evaluation = Evaluation(layout, True, seed)
+    arrays = [np.asarray(x) for x in layout.arrays(point)]
+    return TwoPrecisions(evaluation, differentiated(loss), arrays, "loss")
+
+
+def squares(w, x):
+    return jnp.sum((x @ w) ** 2)
+
+
+# Points.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_every_entry_moves_by_one_unit_in_its_last_place(dtype):
+    x = jnp.asarray(RNG.standard_normal((30, 7)), dtype)
+    [moved] = next(perturbed_points([np.asarray(x)], seed=0))
+    assert moved.dtype == x.dtype
+    up = np.asarray(jnp.nextafter(x, jnp.asarray(jnp.inf, dtype)))
+    down = np.asarray(jnp.nextafter(x, jnp.asarray(-jnp.inf, dtype)))
+    assert np.all((moved == up) | (moved == down))
+    assert 0.3 < np.mean(moved == up) < 0.7
+
+
+def test_zeros_whole_numbers_and_keys_stay():
+    key = jax.random.key(0)
+    zeros, numbers = np.zeros(3, np.float32), np.arange(3)
+    moved = next(perturbed_points([zeros, numbers, key], seed=0))
+    np.testing.assert_array_equal(moved[0], zeros)
+    np.testing.assert_array_equal(moved[1], numbers)
+    assert moved[2] is key
+
+
+def test_float64_is_rounded_to_what_float32_can_represent():
+    [moved] = next(perturbed_points([np.array(1 / 3)], seed=0))
+    assert moved.dtype == np.float32
+    assert moved.shape == ()
+    assert abs(moved - 1 / 3) < 2 * UNIT
+
+
+def test_the_seed_chooses_the_points_and_each_is_another():
+    x = [RNG.standard_normal(50).astype(np.float32)]
+    one, again, other = (perturbed_points(x, seed) for seed in (1, 1, 2))
+    first = next(one)[0]
+    np.testing.assert_array_equal(first, next(again)[0])
+    assert not np.array_equal(first, next(other)[0])
+    assert not np.array_equal(first, next(one)[0])
+
+
+# Noise.
+
+
+def test_the_noise_is_what_float32_is_off_by():
+    w, x = (RNG.standard_normal(shape).astype(np.float32) for shape in ((200, 3), (20, 200)))
+    measured = measurement(squares, w, x)
+    own = measured.in_dtype(DRAWS)
+    wide = x.astype(float)
+    errors = [
+        np.abs(np.asarray(jax.jit(jax.grad(squares))(p, q), float)
+               - 2 * q.astype(float).T @ (q.astype(float) @ p.astype(float))).max()
+        for p, q in (next(points) for points in [perturbed_points([w, x], seed=7)] * 8)
+    ]  # fmt: skip
+    assert own.by_leaf["grad", "params"] == pytest.approx(
+        np.sqrt(np.mean(np.square(errors))), rel=0.5
+    )
+    assert own.factor == student_factor(DRAWS)
+    exact = measured.in_float64(DRAWS)
+    for key, noise in own.by_leaf.items():
+        assert exact.by_leaf[key] == pytest.approx(noise * 2.0**-29)
+    # It says something: less than a thousandth of the gradient, and not nothing.
+    assert 0 < own.by_leaf["grad", "params"] < 1e-3 * np.abs(wide.T @ wide).max()
+
+
+def test_exact_arithmetic_has_no_noise():
+    w, x = np.array([[1], [2]], np.float32), np.array([[1, 0], [2, 4]], np.float32)
+    measured = measurement(lambda w, x: (x @ w).sum() * 2, w, x)
+    assert measured.in_dtype(4).by_leaf["grad", "params"] <= 4 * UNIT
+
+
+def test_a_jump_over_a_kink_is_left_out_in_float64_and_kept_in_the_dtype():
+    deviations = [1e-7, 2e-7, 0.5, 1.5e-7]
+    measured = measurement(squares, np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+    measured._in_float32 = measured._in_dtype = [{("grad", "params"): d} for d in deviations]
+    exact = measured.in_float64(4).by_leaf["grad", "params"]
+    assert exact == pytest.approx(2.0**-29 * 1.55e-7, rel=0.1)
+    assert measured.in_dtype(4).by_leaf["grad", "params"] == pytest.approx(0.25, rel=0.01)
+
+
+def test_a_long_run_begins_with_few_draws(monkeypatch):
+    w, x = np.ones((2, 1), np.float32), np.ones((3, 2), np.float32)
+    assert measurement(squares, w, x).first_draws == DRAWS
+    monkeypatch.setattr(noises, "LONG_RUN", 7)
+    measured = measurement(squares, w, x)
+    assert measured.first_draws == 4
+    assert measured.in_float64(4).factor == student_factor(4) > student_factor(DRAWS)
+
+
+def test_the_larger_noise_counts_where_it_is_finite():
+    one = Noise({("grad", "a"): 1.0, ("grad", "b"): np.nan, ("grad", "c"): np.inf}, 70.0)
+    other = Noise({("grad", "a"): 2.0, ("grad", "b"): 3.0, ("grad", "c"): np.nan}, 10.8)
+    found = larger(one, other)
+    assert found.by_leaf["grad", "a"] == 2
+    assert found.by_leaf["grad", "b"] == 3
+    assert not np.isfinite(found.by_leaf["grad", "c"])
+    assert found.factor == 10.8
+
+
+# What two precisions cannot see, and Monte Carlo arithmetic can: through the public interface.
+
+
+def saturated(w):
+    return jnp.sum(jnp.tanh(w))
+
+
+def by_subtraction(factor):
+    def candidate(w):
+        y = jnp.tanh(w)
+        return y.sum(), factor * (1 - y * y)
+
+    return candidate
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_noise_that_float32_hides_raises_no_alarm(dtype):
+    """At 15 both 1 − tanh² and its error are 0 in float32, and 4e-13 and 1e-16 in float64."""
+    w = np.array([15.0, 15.5, 14.0])
+    assert check_gradients(by_subtraction(1), saturated, w, dtype=dtype).agree
+    assert not check_gradients(by_subtraction(2), saturated, w, dtype=dtype).agree
+
+
+def test_what_overflows_in_float32_alone_is_measured_in_float64():
+    def loss(w):
+        return jnp.sum(w * w)
+
+    w = np.array([1e50, -2e45])
+    right = check_gradients(lambda w: (loss(w), 2 * w), loss, w, dtype="float64")
+    assert right.agree, right
+    assert right.detectable < 1e38
+    wrong = check_gradients(lambda w: (loss(w), 2.1 * w), loss, w, dtype="float64")
+    assert not wrong.agree
+
+
+def test_float32_inside_of_float64_is_no_agreement_to_1e_14():
+    w, x = RNG.standard_normal((5, 3)), RNG.standard_normal((7, 5))
+
+    def candidate(w, x):
+        z = (x.astype("float32") @ w.astype("float32")).astype(w.dtype)
+        return squares(w, x), 2 * x.T @ z
+
+    assert not check_gradients(candidate, squares, w, x, dtype="float64").agree
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("long_run", [False, True])
+def test_twice_what_an_agreement_would_have_caught_is_caught(dtype, long_run, monkeypatch):
+    if long_run:
+        monkeypatch.setattr(noises, "LONG_RUN", 1)
+    w, x = RNG.standard_normal((5, 3)), RNG.standard_normal((7, 5))
+
+    def planted(error):
+        def candidate(w, x):
+            value, grad = jax.value_and_grad(squares)(w, x)
+            return value, grad.at[3, 1].add(error)
+
+        return candidate
+
+    right = check_gradients(planted(0.0), squares, w, x, dtype=dtype)
+    assert right.agree
+    # In float32 the question of the mathematics is asked in float64 as well.
+    size = 2 * right.detectable
+    assert size < 1e-11
+    wrong = check_gradients(planted(size), squares, w, x, dtype="float64")
+    assert not wrong.agree
