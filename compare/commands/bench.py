@@ -5,7 +5,9 @@ import json as json_module
 from pathlib import Path
 from typing import Any
 
-from compare.benchmark import Measurement, changes, measure, subjects
+from compare.benchmark import Measurement, changes, check_cost, measure, subjects
+from compare.benchmark.check_subjects import subjects as check_subjects
+from compare.benchmark.checkers import YARDSTICK, Case, installed
 from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
@@ -15,12 +17,16 @@ from compare.commands.options import (
     require_platform,
     require_writable,
 )
+from compare.mutants import mutants, originals
 from compare.report import json_file, plots, terminal
 
-__all__ = ["bench"]
+__all__ = ["bench", "gallery"]
 
 _SECONDS, _QUICK_SECONDS = 1.0, 0.5
 """The time for which the engines of one subject are timed."""
+
+_CHECK = "check"
+"""What --only names the methods of checking a gradient."""
 
 
 def bench(
@@ -38,8 +44,11 @@ def bench(
 
     Agreement is proved on the same numbers before anything is timed.
 
+    --only check measures something else, which is not in the whole: what checking a gradient costs,
+    and what it finds, by our checker and by those of jax, chex and PyTorch, on the CPU.
+
     Args:
-        only: those whose name contains this; all if not given.
+        only: those whose name contains this; all if not given; or check.
         quick: the smallest size of each, and fewer rounds.
         against: results of an earlier run, to show which ratios have changed.
         plot: write a bar chart to this file: .svg, .png or .pdf.
@@ -48,6 +57,10 @@ def bench(
         json: write the results to this file.
         report: write them to this file as a page for a browser.
     """
+    if only == _CHECK:
+        if plot is not None or against is not None or platform not in (None, "cpu"):
+            raise UsageError("--only check: runs on the CPU, without --plot and --against")
+        return _checks(quick=quick, seed=seed, json=json, report=report)
     require_platform(platform)
     outputs.require(json=json, report=report)
     require_writable("--plot", plot)
@@ -81,6 +94,58 @@ def bench(
     if plot is not None:
         plots.benchmarks.save(results, plot)
     return AGREE
+
+
+def _checks(*, quick: bool, seed: int, json: Path | None, report: Path | None) -> int:
+    """Measures what the methods of checking a gradient cost, and what they find."""
+    require_platform("cpu")
+    outputs.require(json=json, report=report)
+    environment = json_file.environment("default")
+    console = terminal.console()
+    console.print(terminal.header(environment, ["random numbers"], []))
+    methods, chosen = installed(), check_subjects(quick=quick)
+    rounds, limit = (1, 10.0) if quick else (3, 60.0)
+    results: list[dict[str, Any]] = []
+    with terminal.progress("measuring") as status:
+        for i, subject in enumerate(chosen):
+            status.update(f"{i + 1} of {len(chosen)}: {subject.name}")
+            found = check_cost.costs(subject, methods, rounds=rounds, limit=limit, seed=seed)
+            results += [row._asdict() for row in found]
+        console.print(terminal.benchmarks.check_cost_table(results))
+        found = []
+        for method in methods:
+            if method != YARDSTICK:
+                status.update(f"the gallery of mutants: {method}")
+                words = ["a few" if quick else "all", str(seed)]
+                found.append(check_cost.detection(method, f"{__name__}:gallery", words)._asdict())
+        console.print(terminal.benchmarks.detection_table(found))
+    console.print(f"MEASURED: {len(methods) - 1} methods of checking a gradient")
+    outputs.save("bench", environment, [*results, *found], json=json, report=report)
+    return AGREE
+
+
+def gallery(size: str, seed: str) -> list[Case]:
+    """Collects the wrong gradients of the gallery of mutants, and its right ones.
+
+    Args:
+        size: `all`, or `a few` of them.
+        seed: of the parameters and the data.
+    """
+    wrong, right = mutants(), originals()
+    if size == "a few":
+        wrong, right = wrong[::24], right[::8]
+    return [
+        *(_case(m.name, m.loss, m.candidate, m.make(int(seed)), right=False) for m in wrong),
+        *(
+            _case(f"right one of {o.mutants[0].name}", o.loss, o.correct, o.make(int(seed)))
+            for o in right
+        ),
+    ]
+
+
+def _case(name: str, loss: Any, candidate: Any, point: Any, *, right: bool = True) -> Case:
+    params, *args = point
+    return Case(name, loss, candidate, params, tuple(args), right)
 
 
 def _earlier(file: Path) -> list[dict[str, Any]]:

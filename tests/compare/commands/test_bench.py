@@ -3,6 +3,10 @@ import json
 import pytest
 
 from compare import cli
+from compare.benchmark.check_cost import TOO_SLOW, Finished
+from compare.benchmark.check_process import Outcome
+from compare.benchmark.check_process import run as run_method
+from compare.benchmark.checkers import METHODS, OURS, YARDSTICK
 from compare.commands import bench as bench_command
 from compare.commands.options import AGREE, DISAGREE, USAGE
 
@@ -87,3 +91,80 @@ def test_an_unreadable_earlier_run_exits_2(content, message, tmp_path, capsys):
 def test_no_such_subject(capsys):
     assert run("bench", "--only", "no-such-subject") == USAGE
     assert "no subject's name contains 'no-such-subject'" in capsys.readouterr().err
+
+
+def stand_in(method, source, words=(), *, limit=None):
+    """Stands in for the processes: chex is too slow, and is wrong about the gallery."""
+    if source == "compare.commands.bench:gallery":
+        says = ["wrong", "error" if "chex" in method else "right"]
+        message = "TypeError: " + "a long word " * 20 if "chex" in method else ""
+        return Finished(
+            [
+                Outcome("a wrong one", False, says[0], "", 1.0, 300.0),
+                Outcome("a right one", True, says[1], message, 1.0, 300.0),
+            ],
+            "",
+        )
+    if "chex" in method:
+        return Finished([], TOO_SLOW)
+    right = words[1] == "1.0"
+    if right:
+        return Finished([Outcome(words[0], right, "right", "", 1234.5, 300.0)], "")
+    message = "manual_wrong constant_factor"
+    return Finished([Outcome(words[0], right, "wrong", message, 1234.5, 300.0)], "")
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    monkeypatch.setattr(bench_command.check_cost, "run", stand_in)
+
+
+def test_the_methods_of_checking_are_measured(no_processes, capsys, tmp_path):
+    file = tmp_path / "check.json"
+    assert run("bench", "--only", "check", "--json", str(file)) == AGREE
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.index("what checking a gradient costs") < out.index("what is found in the gallery")
+    assert "named in 9 of 9" in " ".join(out.split())
+    assert "> 60" in out
+    assert out.splitlines()[-1].startswith("MEASURED")
+    content = json.loads(file.read_text())
+    needed = {"model", "batch", "engine", "ratio", "ratio_low", "ratio_high", "median_ms"}
+    assert all(needed <= set(row) for row in content["results"])
+    assert len({row["model"] for row in content["results"]}) == 9 + 1
+
+
+def test_the_page_of_a_report_takes_them(no_processes, tmp_path):
+    for library in ("matplotlib", "jinja2"):
+        pytest.importorskip(library, reason="pip install 'handgrad[report]'")
+    file, page = tmp_path / "check.json", tmp_path / "page.html"
+    assert run("bench", "--only", "check", "--quick", "--json", str(file)) == AGREE
+    assert run("report", "--from", str(file), "--out", str(page)) == AGREE
+    assert "gallery of gradients" in page.read_text()
+
+
+def test_quick_is_three_subjects_and_a_shorter_limit(no_processes, capsys):
+    assert run("bench", "--only", "check", "--quick") == AGREE
+    out = capsys.readouterr().out
+    assert "named in 3 of 3" in " ".join(out.split())
+    assert "> 10" in out
+
+
+def test_the_gallery_has_wrong_gradients_and_right_ones():
+    every, few = bench_command.gallery("all", "0"), bench_command.gallery("a few", "0")
+    for cases in (every, few):
+        assert {case.right for case in cases} == {True, False}
+        assert len({case.name for case in cases}) == len(cases)
+    assert len(few) < 10 < len(every)
+    wrong, right = few[0], few[-1]
+    assert run_method(METHODS[OURS], wrong).says == "wrong"
+    assert run_method(METHODS[OURS], right).says == "right"
+    assert run_method(METHODS[YARDSTICK], right).says == "right"
+
+
+@pytest.mark.parametrize(
+    "option", [("--plot", "a.svg"), ("--against", "a.json"), ("--platform", "gpu")]
+)
+def test_the_methods_of_checking_have_fewer_options(option, capsys):
+    assert run("bench", "--only", "check", *option) == USAGE
+    assert "--only check: runs on the CPU" in capsys.readouterr().err
