@@ -13,6 +13,18 @@ __all__ = ["inner_site", "is_users", "library_call", "shown", "site_of", "source
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
 _OWN = os.path.join(Path(__file__).parent, "")
+_MACHINERY = tuple(
+    os.path.join("jax", "_src", name)
+    for name in (
+        "core.py",
+        "custom_derivatives.py",
+        f"interpreters{os.sep}",
+        "pjit.py",
+        "source_info_util.py",
+        "traceback_util.py",
+    )
+)
+"""Through these goes every equation: nothing that a person calls is in them."""
 _GALLERY = os.path.join(_OWN, "mutants", "")
 """The mutants stand in for a user's code: the diagnosis of a mutant shows its lines."""
 
@@ -42,6 +54,8 @@ def library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
     for frame in _frames(eqn):
         if is_users(frame.file_name):
             return _site(frame), called
+        if any(part in frame.file_name for part in _MACHINERY):
+            continue
         name = frame.function_name.rsplit(".", 1)[-1]
         if "<locals>" not in frame.function_name and not name.startswith("_"):
             called = name

@@ -104,14 +104,21 @@ def _tied(eqn: core.JaxprEqn, values: list[Any], outs: list[Any]) -> Any:
         a, b = values
         limit = _UNITS * unit_in_last_place(a.dtype) * jnp.maximum(jnp.abs(a), jnp.abs(b))
         return jnp.sum(jnp.abs(a - b) <= limit)
+    if name == "clamp":
+        low, x, high = values
+        return jnp.sum((x == low) | (x == high))
     if name in ("reduce_max", "reduce_min"):
         best = jnp.expand_dims(outs[0], eqn.params["axes"])
         return jnp.sum(jnp.sum(values[0] == best, eqn.params["axes"]) > 1)
     if name == "abs":
         return jnp.sum(values[0] == 0)
-    if name in ("reduce_window_max", "reduce_window_min"):
+    if name in ("reduce_window_max", "reduce_window_min") and not _is_dilated(eqn.params):
         return jnp.sum(_matches(eqn.params, values[0], outs[0]) > 1)
     return None
+
+
+def _is_dilated(params: dict[str, Any]) -> bool:
+    return any(n != 1 for n in (*params["base_dilation"], *params["window_dilation"]))
 
 
 def _matches(params: dict[str, Any], x: Any, best: Any) -> Any:

@@ -29,7 +29,8 @@ class Leaf:
             shown in float64, where it was found, whatever the dtype asked for.
         max_abs: the largest |manual − reference| of any entry.
         max_rel: the largest |manual − reference| / |reference|, over entries with reference ≠ 0.
-        max_ulp: the largest |manual − reference| in units in the last place of the reference.
+        max_ulp: the largest |manual − reference| in units in the last place of the reference, over
+            the same entries.
         ratio: `max_abs / noise`; a right gradient is at about 1 or below.
         cosine: the cosine between the two leaves as vectors; 1 where both are zero.
         noise: the measured rounding noise of this leaf.
@@ -93,8 +94,8 @@ class Leaf:
             shape,
             str(dtype),
             max_abs=max_abs,
-            max_rel=float(np.max(error[r != 0] / np.abs(r[r != 0]), initial=0)),
-            max_ulp=float(np.max(error / _spacing(r, dtype), initial=0)),
+            max_rel=_largest_quotient(error, np.abs(r), r != 0),
+            max_ulp=_largest_quotient(error, _spacing(r, dtype), r != 0),
             ratio=_ratio(max_abs, noise),
             cosine=_cosine(m.ravel(), r.ravel()),
             noise=noise,
@@ -112,6 +113,12 @@ class Leaf:
         if math.isnan(self.max_abs):
             return math.inf
         return _ratio(self.max_abs, self.tolerance)
+
+
+def _largest_quotient(error: np.ndarray, unit: np.ndarray, counted: np.ndarray) -> float:
+    """The largest error in its unit, over the entries that count."""
+    with np.errstate(invalid="ignore"):  # Inf / Inf is NaN, which is what is reported.
+        return float(np.max(error[counted] / unit[counted], initial=0))
 
 
 def _ratio(error: float, unit: float) -> float:

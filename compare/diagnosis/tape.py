@@ -239,8 +239,8 @@ class _Group(NamedTuple):
 
 def _groups(jaxpr: core.Jaxpr) -> Iterator[_Group]:
     """The equations of a jaxpr, those of one call of a library function together."""
-    runs = [list(run) for _, run in itertools.groupby(jaxpr.eqns, key=library_call)]
-    for run in runs:
+    for _, equations in itertools.groupby(jaxpr.eqns, key=_call_of):
+        run = list(equations)
         whole = _whole(run, jaxpr)
         if whole is not None:
             yield whole
@@ -248,6 +248,12 @@ def _groups(jaxpr: core.Jaxpr) -> Iterator[_Group]:
         for eqn in run:
             alone = _whole([eqn], jaxpr) if called_jaxpr(eqn) is not None else None
             yield alone or _Group([eqn], list(eqn.invars), list(eqn.outvars), None)
+
+
+def _call_of(eqn: core.JaxprEqn) -> Any:
+    """The call of a library function that an equation belongs to; an operator is one by itself."""
+    site, called = library_call(eqn)
+    return (site, called) if called else id(eqn)
 
 
 def _whole(run: list[core.JaxprEqn], jaxpr: core.Jaxpr) -> _Group | None:

@@ -168,3 +168,18 @@ def test_the_seed_decides_how_they_move():
 
 def test_moved_off_the_kink_there_is_no_tie():
     assert found_in(jax.nn.relu, *perturbed([np.zeros(20)], seed=1)) == {}
+
+
+def test_a_bound_of_clamp_is_a_kink():
+    x = np.array([-1.0, 0.0, 0.5, 1.0, 2.0])
+    [found] = ties(lambda x: jax.lax.clamp(0.0, x, 1.0).sum(), [x])
+    assert (found.name, found.entries) == ("clamp", 2)
+
+
+def test_dilated_windows_are_left_out():
+    def pooled(x):
+        return jax.lax.reduce_window(
+            x, -jnp.inf, jax.lax.max, (2,), (1,), "VALID", (2,), (2,)
+        ).sum()
+
+    assert ties(pooled, [np.array([1.0, 1.0, 1.0])]) == []

@@ -153,3 +153,17 @@ def test_only_a_matrix_that_disagrees_has_an_error_map():
 
 def test_the_map_is_not_part_of_what_is_printed():
     assert "error_map" not in repr(compared(moved(0, 0, by=1.0), tolerance=0.5))
+
+
+def test_an_infinite_reference_is_reported_without_a_warning():
+    leaf = Leaf.compare("w", np.array([1.0, 2.0]), np.array([np.inf, 2.0]), dtype="float64")
+    assert leaf.max_abs == math.inf
+    assert not leaf.agrees
+    assert math.isnan(leaf.max_rel)
+
+
+def test_units_in_the_last_place_count_where_the_reference_is_not_zero():
+    leaf = Leaf.compare(
+        "w", np.array([1e-3, 1 + 2**-51]), np.array([0.0, 1.0]), dtype="float64", tolerance=1.0
+    )
+    assert leaf.max_ulp == 2
