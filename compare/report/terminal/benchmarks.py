@@ -162,12 +162,17 @@ def detection_table(results: Sequence[dict[str, Any]]) -> RenderableType:
             str(row["errors"]),
             "–" if row["median_ms"] is None else f"{row['median_ms']:.0f}",
         )
+    note = Text(
+        "All judge by their own default tolerances. errors: the method raised another error than "
+        "one that calls the gradient wrong, each listed below.",
+        style="dim",
+    )
     errors = [
         Text(f"{row['engine']}: {message}", style="dim", overflow="ellipsis", no_wrap=True)
         for row in results
         for message in row["messages"]
     ]
-    return Group(table, *errors)
+    return Group(table, note, *errors)
 
 
 def _subjects(results: Sequence[dict[str, Any]]) -> Any:
