@@ -58,9 +58,11 @@ def bench(
         report: write them to this file as a page for a browser.
     """
     if only == _CHECK:
-        if plot is not None or against is not None or platform not in (None, "cpu"):
-            raise UsageError("--only check: runs on the CPU, without --plot and --against")
-        return _checks(quick=quick, seed=seed, json=json, report=report)
+        if (plot, against, report) != (None, None, None) or platform not in (None, "cpu"):
+            raise UsageError(
+                "--only check: runs on the CPU, without --plot, --against and --report"
+            )
+        return _checks(quick=quick, seed=seed, json=json)
     require_platform(platform)
     outputs.require(json=json, report=report)
     require_writable("--plot", plot)
@@ -96,10 +98,10 @@ def bench(
     return AGREE
 
 
-def _checks(*, quick: bool, seed: int, json: Path | None, report: Path | None) -> int:
+def _checks(*, quick: bool, seed: int, json: Path | None) -> int:
     """Measures what the methods of checking a gradient cost, and what they find."""
     require_platform("cpu")
-    outputs.require(json=json, report=report)
+    outputs.require(json=json)
     environment = json_file.environment("default")
     console = terminal.console()
     console.print(terminal.header(environment, ["random numbers"], []))
@@ -120,7 +122,7 @@ def _checks(*, quick: bool, seed: int, json: Path | None, report: Path | None) -
                 found.append(check_cost.detection(method, f"{__name__}:gallery", words)._asdict())
         console.print(terminal.benchmarks.detection_table(found))
     console.print(f"MEASURED: {len(methods) - 1} methods of checking a gradient")
-    outputs.save("bench", environment, [*results, *found], json=json, report=report)
+    outputs.save("bench", environment, [*results, *found], json=json)
     return AGREE
 
 

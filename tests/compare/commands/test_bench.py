@@ -163,7 +163,8 @@ def test_the_gallery_has_wrong_gradients_and_right_ones():
 
 
 @pytest.mark.parametrize(
-    "option", [("--plot", "a.svg"), ("--against", "a.json"), ("--platform", "gpu")]
+    "option",
+    [("--plot", "a.svg"), ("--report", "a.html"), ("--against", "a.json"), ("--platform", "gpu")],
 )
 def test_the_methods_of_checking_have_fewer_options(option, capsys):
     assert run("bench", "--only", "check", *option) == USAGE
