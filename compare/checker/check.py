@@ -48,7 +48,7 @@ def check_gradients(
             it: candidate ((loss, aux), grads), and loss (loss, aux). The floating arrays of aux,
             such as a model's new state, are compared as well.
         dtype: every floating array of `params` and `args` is cast to it; None leaves them.
-        jit: whether both sides run under `jax.jit`.
+        jit: whether `candidate` runs under `jax.jit`; `jax.grad` of the loss is always compiled.
         seed: of the perturbations that measure the noise.
 
     Raises:

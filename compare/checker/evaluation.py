@@ -101,11 +101,13 @@ class Side:
             layout: where they belong.
             plain: whether to compile with few optimisations, for a program that runs a few times.
         """
-        avals = tuple((x.shape, str(x.dtype)) for x in arrays)
+        point = tuple((x.shape, str(x.dtype)) for x in arrays), layout, _surroundings()
+        if plain and (point, False) in self._programs:
+            return self._programs[point, False]
         return _kept(
             self._programs,
             _PROGRAMS,
-            (avals, layout, plain, _surroundings()),
+            (point, plain),
             lambda: Program(self.jitted.trace(arrays, layout=layout), plain),
         )
 
@@ -181,7 +183,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         layout: where the arrays belong in (params, args).
-        jit: whether it runs under `jax.jit`.
+        jit: whether the side under test runs under `jax.jit`; the other is always compiled.
         seed: of the points and perturbations that measure the noise.
     """
 
@@ -199,15 +201,18 @@ class Evaluation(NamedTuple):
             arrays: the point.
             on_cpu: whether to run as the reference does: on the CPU, with float64 where the arrays
                 have it, compiled with few optimisations.
-            compiled: whether under `jax.jit`; None for as this evaluation has it, and always for
-                the reference of the side that differentiates.
+            compiled: whether under `jax.jit`; None for as this evaluation has it, which compiles
+                the side that differentiates always.
 
         Raises:
             ValueError: it cannot be traced, or returns something other than a pair.
         """
         if compiled is None:
-            compiled = self._compiles(side, on_cpu)
-        with tracing(side, "; pass jit=False" if compiled else ""), _place(arrays, on_cpu):
+            compiled = self._compiles(side)
+        with (
+            tracing(side, "; pass jit=False" if compiled and side.loss is None else ""),
+            _place(arrays, on_cpu),
+        ):
             own = [jnp.asarray(x) for x in arrays]
             if compiled:
                 result = side.program(own, self.layout, plain=on_cpu).compile()(own)
@@ -223,15 +228,15 @@ class Evaluation(NamedTuple):
         """
         programs = []
         for side, arrays, on_cpu in runs:
-            if self.jit or side.loss is not None:
+            if self._compiles(side):
                 with contextlib.suppress(Exception), _place(arrays, on_cpu):
                     own = [jnp.asarray(x) for x in arrays]
                     programs.append(side.program(own, self.layout, plain=on_cpu))
         with ThreadPoolExecutor(max(1, len(programs))) as pool:
             list(pool.map(Program.compile, programs))
 
-    def _compiles(self, side: Side, on_cpu: bool) -> bool:
-        return self.jit or (on_cpu and side.loss is not None)
+    def _compiles(self, side: Side) -> bool:
+        return self.jit or side.loss is not None
 
 
 class Point(NamedTuple):

@@ -26,7 +26,7 @@ class GradientReport:
         details: what was found, a sentence each, where the verdict is not `agree`.
         diagnosis: the bug, where manual is wrong; else None.
         dtype: the dtype asked for.
-        jit: whether both sides ran under `jax.jit`.
+        jit: whether manual ran under `jax.jit`; jax.grad always does.
         platform: `cpu`, `gpu` or `tpu`.
         device_kind: the device's own name.
         precision: the precision of matrix products.

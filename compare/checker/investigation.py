@@ -107,9 +107,11 @@ def overruled(case: Disagreement) -> Outcome | None:
 
 def _kink(case: Disagreement) -> Outcome | None:
     """Whether the differences are gone off the kinks, and there is a kink."""
-    moved = [case.sides.at(perturbed(case.point.arrays, seed), on_cpu=True) for seed in (1, 2)]
-    if not all(_is_gone(case, point) for point in moved):
-        return None
+    moved = []
+    for seed in (1, 2):
+        moved.append(case.sides.at(perturbed(case.point.arrays, seed), on_cpu=True))
+        if not _is_gone(case, moved[-1]):
+            return None
     tied = ties(lambda *arrays: case.loss(list(arrays), []), case.point.arrays)
     if not tied:
         return None

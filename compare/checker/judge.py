@@ -23,7 +23,7 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.investigation import Disagreement, investigate, overruled
 from compare.checker.leaf import Loss
 from compare.checker.noise import Noise, TwoPrecisions, larger, monte_carlo, two_precisions
-from compare.checker.persistence import is_mathematics
+from compare.checker.persistence import is_in_float32, is_mathematics
 from compare.diagnosis.case import Diagnosis
 from compare.trees import (
     Layout,
@@ -57,7 +57,7 @@ def judge(
         params: a pytree of floating arrays; manual's gradient must be like it.
         args: further arguments. Arrays are traced, everything else is passed on as it is.
         dtype: every floating array is cast to it; None leaves them.
-        jit: whether both sides run under `jax.jit`.
+        jit: whether manual runs under `jax.jit`; the other side is always compiled.
         seed: of the perturbations that measure the noise.
         value_name: what the report calls the value, which may be any pytree.
 
@@ -137,7 +137,7 @@ class _Judge(NamedTuple):
     def _numbers(self, own: Point, exact: Point, loss: Loss) -> _Finding:
         noise = two_precisions(self.sides, own.arrays)
         found = self._mathematics(own, exact, noise)
-        if not all(math.isfinite(one.tolerance) for one in found.values()):
+        if not _is_measured(found):
             return _Finding("inconclusive", loss, comparison.rows(found), [_UNMEASURED])
         detectable = max(one.tolerance for (kind, _), one in found.items() if kind == "grad")
         if not all(one.agrees for one in found.values()):
@@ -160,12 +160,15 @@ class _Judge(NamedTuple):
             return comparison.mathematics(exact, measured)
 
         found = by(noise.in_float64(noise.first_draws))
-        if _is_clear(found):
+        if _is_clear(found) or (
+            _is_measured(found) and is_in_float32(self.sides, own, exact, found)
+        ):
             return found
         measured = noise.in_float64(DRAWS)
         found = by(measured)
-        measurable = all(math.isfinite(one.tolerance) for one in found.values())
-        if measurable and (_is_settled(found) or is_mathematics(self.sides, own, exact, found)):
+        if _is_settled(found) or (
+            _is_measured(found) and is_mathematics(self.sides, own, exact, found)
+        ):
             return found
         return by(larger(measured, self._monte_carlo(exact, exact=True)))
 
@@ -231,6 +234,10 @@ class _Judge(NamedTuple):
     def _faults_of(self, name: str, side: Result) -> list[str]:
         leaves = side.leaves(self.sides.value_name)
         return [f for (_, path), leaf in leaves.items() for f in nonfinite_faults(name, path, leaf)]
+
+
+def _is_measured(found: Comparison) -> bool:
+    return all(math.isfinite(one.tolerance) for one in found.values())
 
 
 def _is_settled(found: Comparison) -> bool:

@@ -137,9 +137,12 @@ def two_precisions(
 ) -> TwoPrecisions:
     """Returns the measurement of one side at a point, the one of before where there was one."""
     side = sides.autodiff if of == "autodiff" else sides.manual
+    evaluation = sides.evaluation
+    # The side that differentiates is compiled for this, whatever is asked for.
+    how = evaluation._replace(jit=True) if side.loss is not None else evaluation
     return side.remember(
         arrays,
-        ("two precisions", sides.evaluation, sides.value_name),
+        ("two precisions", how, sides.value_name),
         lambda: TwoPrecisions(sides.evaluation, side, arrays, sides.value_name),
     )
 

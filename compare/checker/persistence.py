@@ -17,7 +17,7 @@ from compare.checker.noise import two_precisions
 from compare.tolerance import student_factor
 from compare.trees import cast
 
-__all__ = ["is_mathematics"]
+__all__ = ["is_in_float32", "is_mathematics"]
 
 _LOST = 0.5
 """A number of which float32 is so far off, relatively, is lost in float32."""
@@ -37,7 +37,7 @@ def is_mathematics(sides: Sides, own: Point, exact: Point, found: Comparison) ->
     """
     wrong = [key for key, one in found.items() if not one.agrees]
     narrow, wide = _narrow_and_wide(sides, own, exact)
-    if _is_the_same(narrow.differences(wrong), wide.differences(wrong)):
+    if _is_the_same(narrow, wide, wrong):
         return True
     entries = [int(np.argmax(np.abs(difference))) for difference in exact.differences(wrong)]
     return (
@@ -45,6 +45,15 @@ def is_mathematics(sides: Sides, own: Point, exact: Point, found: Comparison) ->
         and not _is_manuals_noise(sides, own, found, wrong)
         and _is_steady(sides, exact, wrong, entries)
     )
+
+
+def is_in_float32(sides: Sides, own: Point, exact: Point, found: Comparison) -> bool:
+    """Tells whether some leaf does not agree, and all such differ by the same in float32.
+
+    It needs no noise, and so can be asked before all of it is measured.
+    """
+    wrong = [key for key, one in found.items() if not one.agrees]
+    return bool(wrong) and _is_the_same(*_narrow_and_wide(sides, own, exact), wrong)
 
 
 def _narrow_and_wide(sides: Sides, own: Point, exact: Point) -> tuple[Point, Point]:
@@ -56,11 +65,11 @@ def _narrow_and_wide(sides: Sides, own: Point, exact: Point) -> tuple[Point, Poi
     return sides.at(narrow, on_cpu=True), sides.at(wide, on_cpu=True)
 
 
-def _is_the_same(in_float32: list[np.ndarray], in_float64: list[np.ndarray]) -> bool:
+def _is_the_same(narrow: Point, wide: Point, keys: list[Key]) -> bool:
     """A difference that rounding makes shrinks by 2⁻²⁹ from float32 to float64."""
     return all(
         largest_difference(low, high) <= 0.5 * float(np.max(np.abs(high)))
-        for low, high in zip(in_float32, in_float64, strict=True)
+        for low, high in zip(narrow.differences(keys), wide.differences(keys), strict=True)
     )
 
 

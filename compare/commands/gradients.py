@@ -59,11 +59,14 @@ def gradients(
     """
     require_platform(platform)
     outputs.require(json=json, report=report)
-    settings = {"batch": batch, "seed": seed, "data_dir": data_dir, "dataset": dataset}
     try:
-        loaded = [
-            problems.load(name, model=chosen, **settings)
+        data = {
+            name: problems.PROBLEMS[name].data(seed, data_dir, dataset)
             for name in dict.fromkeys(problem)
+        }
+        loaded = [
+            problems.load(name, model=chosen, batch=batch, seed=seed, data=rows)
+            for name, rows in data.items()
             for chosen in (problems.PROBLEMS[name].recipes if model is None else [model])
         ]
     except ValueError as error:
@@ -75,10 +78,16 @@ def gradients(
     console.print(header, terminal.gradients.LEGEND, sep="\n")
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
     names = ", ".join(f"{p.name} {p.model.name}" for p in loaded)
-    # Most of the time is spent in XLA's compiler, which lets other threads run.
-    with terminal.progress(f"comparing {names}"), ThreadPoolExecutor() as pool:
-        reports = list(pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded))
-    _show(console, loaded, reports)
+    reports = []
+    # Most of the time is XLA's compiler, which runs beside other threads.
+    with terminal.progress(f"comparing {names}") as status, ThreadPoolExecutor() as pool:
+        for p, own in zip(
+            loaded, pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded), strict=True
+        ):
+            reports.append(own)
+            status.update(f"compared {len(reports)} of {len(loaded)}, the last: {p.name}")
+            _show(console, p, own)
+    console.print(terminal.gradients.verdict([found for own in reports for found in own]))
     results = [
         {
             "problem": p.name,
@@ -98,22 +107,14 @@ def gradients(
     return AGREE if all(found.agree for own in reports for found in own) else DISAGREE
 
 
-def _show(
-    console: Console, loaded: Sequence[problems.Problem], reports: Sequence[list[GradientReport]]
-) -> None:
-    """Shows a table for each problem, the full report of what disagrees, and the verdict."""
-    for p, own in zip(loaded, reports, strict=True):
-        rows = f"{len(p.batch[0])} rows of {p.data.name}"
-        console.print(
-            terminal.gradients.gradient_table(
-                f"{p.name}: {p.model.name} {p.model.settings}, {rows}", own
-            )
-        )
-    everything = [report for own in reports for report in own]
-    for report in everything:
+def _show(console: Console, problem: problems.Problem, own: list[GradientReport]) -> None:
+    """Prints the table of one problem, and the full report of what disagrees."""
+    rows = f"{len(problem.batch[0])} rows of {problem.data.name}"
+    title = f"{problem.name}: {problem.model.name} {problem.model.settings}, {rows}"
+    console.print(terminal.gradients.gradient_table(title, own))
+    for report in own:
         if not report.agree:
             console.print(f"{report}\n", markup=False)
-    console.print(terminal.gradients.verdict(everything))
 
 
 def _compare(
@@ -122,5 +123,9 @@ def _compare(
     model = problem.model
     point = problem.params, problem.state, problem.batch, problem.key
     check = partial(check_gradients, model.manual, model.loss, *point, has_aux=True, seed=seed)
+    asked = [(dtype, jit) for dtype in dtypes for jit in (True, False)]
     with jax.default_matmul_precision(precision):
-        return [check(dtype=dtype, jit=jit) for dtype in dtypes for jit in (True, False)]
+        # float32 under jit first: what it compiles, the others use.
+        order = sorted(asked, key=lambda how: (how[0] != "float32", not how[1]))
+        found = {(dtype, jit): check(dtype=dtype, jit=jit) for dtype, jit in order}
+    return [found[how] for how in asked]

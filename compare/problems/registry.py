@@ -101,6 +101,7 @@ def load(
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
     dataset: DatasetName | None = None,
+    data: Dataset | None = None,
 ) -> Problem:
     """Loads the problem called `name`, with seeded parameters and a seeded choice of rows.
 
@@ -112,6 +113,7 @@ def load(
         seed: of the parameters, of the choice of rows and of random masks.
         data_dir: the folder with MNIST's IDX files.
         dataset: forces MNIST or its subset; None for the first that can be had.
+        data: the problem's data, if they are loaded already; rows as the data set has them.
 
     Raises:
         DataError: the data are missing or invalid.
@@ -120,7 +122,9 @@ def load(
     chosen = choose(name, model, hidden)
     if batch < 1:
         raise ValueError(f"batch must be a positive number of rows, got {batch}")
-    data = _shaped(PROBLEMS[name].data(seed, data_dir, dataset), chosen)
+    if data is None:
+        data = PROBLEMS[name].data(seed, data_dir, dataset)
+    data = _shaped(data, chosen)
     key, mask_key = jax.random.split(jax.random.key(seed))
     params, state = jax.jit(chosen.init)(key)
     order = np.random.default_rng(seed).permutation(len(data.x_train))[:batch]
