@@ -12,7 +12,7 @@ compare: $(VENV)/.installed-data
 
 # Most of the tests' time is XLA's compiler, and what it compiles runs once: the plainer of its two
 # code generators for the CPU takes half as long. It is tried first, because XLA does not start with
-# a flag that it does not know.
+# a flag that it does not know. Three workers on two cores: many tests wait for processes of their own.
 PLAIN := --xla_cpu_use_fusion_emitters=false
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check
@@ -22,7 +22,7 @@ test: $(VENV)/.installed-dev
 	XLA_FLAGS="$$plain" $(VENV)/bin/python -c 'import jax; jax.devices()' 2>/dev/null \
 		|| plain="$$XLA_FLAGS"; \
 	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
-		$(VENV)/bin/python -m pytest --numprocesses=2 --durations=25
+		$(VENV)/bin/python -m pytest --numprocesses=3 --durations=25
 
 # The table of docs/checker.md: 500 right gradients in each of three dtypes.
 false-alarms: $(VENV)/.installed-dev
