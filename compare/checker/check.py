@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.evaluation import Side, differentiated, side
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
+from compare.checker.sides.evaluation import Side, differentiated, side
 from compare.trees import is_float
 
 __all__ = [

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.evaluation import DRAWS, Key, Point
 from compare.checker.leaf import Leaf
 from compare.checker.noise import Noise
+from compare.checker.sides.evaluation import DRAWS, Key, Point
 from compare.tolerance import student_factor
 
 __all__ = [

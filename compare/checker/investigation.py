@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.checker.comparison import Rows, largest_difference, mathematics
-from compare.checker.evaluation import DRAWS, Key, Point, Result, Sides
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
 from compare.checker.noise import two_precisions
 from compare.checker.referee import Ruling, rule
+from compare.checker.sides.evaluation import DRAWS, Key, Point, Result, Sides
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.trees import cast

@@ -11,19 +11,19 @@ import numpy as np
 
 from compare.checker import comparison
 from compare.checker.comparison import Comparison, Rows
-from compare.checker.evaluation import DRAWS, Arrays, Evaluation, Point, Result, Side, Sides
-from compare.checker.float64 import (
+from compare.checker.gradient_report import GradientReport
+from compare.checker.investigation import Disagreement, investigate, overruled
+from compare.checker.leaf import Loss
+from compare.checker.noise import Noise, TwoPrecisions, larger, monte_carlo, two_precisions
+from compare.checker.persistence import is_in_float32, is_mathematics
+from compare.checker.sides.evaluation import DRAWS, Arrays, Evaluation, Point, Result, Side, Sides
+from compare.checker.sides.float64 import (
     float64_on_cpu,
     is_float32_on_cpu,
     is_float64_on_cpu,
     matmul_precision,
     x64,
 )
-from compare.checker.gradient_report import GradientReport
-from compare.checker.investigation import Disagreement, investigate, overruled
-from compare.checker.leaf import Loss
-from compare.checker.noise import Noise, TwoPrecisions, larger, monte_carlo, two_precisions
-from compare.checker.persistence import is_in_float32, is_mathematics
 from compare.diagnosis.case import Diagnosis
 from compare.trees import (
     Layout,

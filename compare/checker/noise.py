@@ -27,7 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.evaluation import (
+from compare.checker.rounding import draw_keys, rounding_noise
+from compare.checker.sides.evaluation import (
     DRAWS,
     Arrays,
     Evaluation,
@@ -40,8 +41,7 @@ from compare.checker.evaluation import (
     slides,
     tracing,
 )
-from compare.checker.float64 import is_float32_on_cpu, is_float64_on_cpu
-from compare.checker.rounding import draw_keys, rounding_noise
+from compare.checker.sides.float64 import is_float32_on_cpu, is_float64_on_cpu
 from compare.tolerance import student_factor
 from compare.trees import cast, is_float
 

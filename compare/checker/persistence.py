@@ -10,10 +10,10 @@ import math
 import numpy as np
 
 from compare.checker.comparison import Comparison, largest_difference
-from compare.checker.evaluation import DRAWS, Key, Point, Sides
-from compare.checker.float64 import is_float32_on_cpu
 from compare.checker.kinks import perturbed
 from compare.checker.noise import two_precisions
+from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
+from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.tolerance import student_factor
 from compare.trees import cast
 

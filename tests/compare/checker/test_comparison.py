@@ -7,8 +7,8 @@ import pytest
 
 from compare.checker import comparison
 from compare.checker.comparison import disagreeing, largest_difference, rows
-from compare.checker.evaluation import DRAWS, Point, Result
 from compare.checker.noise import Noise
+from compare.checker.sides.evaluation import DRAWS, Point, Result
 from compare.tolerance import student_factor
 
 NOISE_FACTOR = student_factor(DRAWS)

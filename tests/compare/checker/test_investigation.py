@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from compare.checker.comparison import mathematics, rows, unjudged
-from compare.checker.evaluation import Evaluation, Side, Sides, differentiated
 from compare.checker.investigation import Disagreement, investigate, overruled
 from compare.checker.noise import Noise
+from compare.checker.sides.evaluation import Evaluation, Side, Sides, differentiated
 from compare.trees import Layout
 
 W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]])

@@ -5,8 +5,8 @@ import pytest
 
 from compare import check_gradients
 from compare.checker import noise as noises
-from compare.checker.evaluation import DRAWS, Evaluation, differentiated
 from compare.checker.noise import Noise, TwoPrecisions, larger, perturbed_points
+from compare.checker.sides.evaluation import DRAWS, Evaluation, differentiated
 from compare.tolerance import student_factor
 from compare.trees import Layout
 

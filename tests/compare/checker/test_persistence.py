@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from compare.checker.comparison import mathematics
-from compare.checker.evaluation import DRAWS, Evaluation, Side, Sides, differentiated
 from compare.checker.noise import two_precisions
 from compare.checker.persistence import is_mathematics
+from compare.checker.sides.evaluation import DRAWS, Evaluation, Side, Sides, differentiated
 from compare.trees import Layout, cast
 
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.float64 import cpu_with
+from compare.checker.sides.float64 import cpu_with
 from compare.jaxprs import primitives
 from compare.trees import Layout, by_path, is_float
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.float64 import (
+from compare.checker.sides.float64 import (
     float64_on_cpu,
     is_float64_on_cpu,
     matmul_precision,

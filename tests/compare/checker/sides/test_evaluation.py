@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.checker.evaluation import (
+from compare.checker.sides.evaluation import (
     Evaluation,
     LossAndAux,
     Result,
