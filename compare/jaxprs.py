@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.extend import core
 
-__all__ = ["bind", "called_jaxpr", "evaluate", "primitives"]
+__all__ = ["bind", "called_jaxpr", "evaluate", "inner_jaxprs", "primitives"]
 
 _CALLS = frozenset(
     "jit pjit closed_call core_call core_closed_call checkpoint remat remat2 custom_jvp_call "
@@ -59,6 +59,18 @@ def called_jaxpr(eqn: core.JaxprEqn) -> core.ClosedJaxpr | None:
         if inner is not None:
             return inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
     return None
+
+
+def inner_jaxprs(eqn: core.JaxprEqn) -> list[core.Jaxpr]:
+    """Lists the jaxprs that an equation has inside: of a call, a loop, a branch, a kernel."""
+    found = []
+    for value in eqn.params.values():
+        for entry in value if isinstance(value, tuple) else (value,):
+            if isinstance(entry, core.ClosedJaxpr):
+                found.append(entry.jaxpr)
+            elif isinstance(entry, core.Jaxpr):
+                found.append(entry)
+    return found
 
 
 def primitives(jaxpr: core.Jaxpr) -> set[str]:

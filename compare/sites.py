@@ -7,11 +7,13 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.extend import core
 
-__all__ = ["inner_site", "is_users", "library_call", "shown", "site_of", "source"]
+__all__ = ["inner_site", "is_jaxs", "is_users", "library_call", "shown", "site_of", "source"]
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
+_JAX = os.path.join(Path(jax.__file__).parent, "")
 _OWN = os.path.join(Path(__file__).parent, "")
 _MACHINERY = tuple(
     os.path.join("jax", "_src", name)
@@ -33,6 +35,11 @@ def is_users(file: str) -> bool:
     """Tells whether a file is the user's: not a library's, and none of compare's own."""
     own = file.startswith(_OWN) and not file.startswith(_GALLERY)
     return not own and not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
+
+
+def is_jaxs(source: str) -> bool:
+    """Tells whether a function is JAX's own: `source` is "name at file:line"."""
+    return source.rsplit(" at ", 1)[-1].startswith(_JAX)
 
 
 def site_of(eqn: core.JaxprEqn) -> str:

@@ -1,5 +1,6 @@
 """Pytrees: their arrays by path, faults in their structure, their random keys as numbers."""
 
+import dataclasses
 from typing import Any
 
 import chex
@@ -12,10 +13,16 @@ __all__ = [
     "Layout",
     "by_path",
     "cast",
+    "contracted",
+    "expanded",
+    "in_double",
+    "is_array",
     "is_float",
+    "is_inexact",
+    "largest_difference",
     "nonfinite_faults",
     "on_host",
-    "require_floating",
+    "path_of",
     "structure_faults",
     "with_keys",
     "without_keys",
@@ -28,39 +35,65 @@ def by_path(tree: Any, root: str = "") -> dict[str, np.ndarray]:
     A path is written `0/w`, or `root/0/w` where a root is given. The only leaf of a tree that is a
     single array has the path `root`, or `params` without a root.
     """
-    return {_path(path, root): np.asarray(leaf) for path, leaf in tree_leaves_with_path(tree)}
+    return {path_of(path, root): _on_host(leaf) for path, leaf in tree_leaves_with_path(tree)}
 
 
-def _path(path: Any, root: str) -> str:
+def _on_host(leaf: Any) -> np.ndarray:
+    """One leaf as a NumPy array; a tensor of PyTorch is taken off its tape first."""
+    return np.asarray(leaf.detach().cpu() if hasattr(leaf, "detach") else leaf)
+
+
+def path_of(path: Any, root: str) -> str:
+    """Writes the path of a leaf, as `by_path` has it."""
     below_root = keystr(path, simple=True, separator="/")
     return "/".join(part for part in (root, below_root) if part) or "params"
 
 
 def is_float(leaf: Any) -> bool:
-    """Tells whether `leaf` is an array (or NumPy scalar) of a floating type."""
-    return _is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
+    """Tells whether `leaf` is an array (or NumPy scalar) of a real floating type."""
+    return is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
-def _is_array(leaf: Any) -> bool:
+def is_inexact(leaf: Any) -> bool:
+    """Tells whether `leaf` is an array (or NumPy scalar) of a floating type, real or complex."""
+    return is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def is_array(leaf: Any) -> bool:
+    """Tells whether `leaf` is an array, a NumPy scalar, or stands for one while jax traces."""
     return isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
 
-def require_floating(params: Any) -> None:
-    """Refuses parameters that have no gradient.
+def expanded(tree: Any) -> Any:
+    """Replaces dataclasses that jax does not know as pytrees by dicts of their fields."""
+    return jax.tree.map(
+        lambda leaf: (
+            {name: expanded(entry) for name, entry in _fields(leaf).items()}
+            if _is_dataclass(leaf)
+            else leaf
+        ),
+        tree,
+    )
 
-    Raises:
-        ValueError: `params` has no leaf, or one that is not a floating array.
-    """
-    leaves = tree_leaves_with_path(params)
-    if not leaves:
-        raise ValueError("params has no leaves: there is no gradient to compare")
-    for path, leaf in leaves:
-        if not is_float(leaf):
-            kind = leaf.dtype if _is_array(leaf) else type(leaf).__name__
-            raise ValueError(
-                f"parameter {_path(path, 'params')} is {kind}; every parameter must be a floating "
-                "array: pass what is not differentiated in args"
-            )
+
+def contracted(tree: Any, like: Any) -> Any:
+    """Undoes `expanded`: a dict becomes a dataclass again where `like` has one."""
+
+    def of(leaf: Any, entry: Any) -> Any:
+        if not _is_dataclass(leaf):
+            return entry
+        own = {name: contracted(entry[name], old) for name, old in _fields(leaf).items()}
+        return dataclasses.replace(leaf, **own)
+
+    return jax.tree.map(of, like, tree)
+
+
+def _is_dataclass(leaf: Any) -> bool:
+    return dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)
+
+
+def _fields(leaf: Any) -> dict[str, Any]:
+    return {f.name: getattr(leaf, f.name) for f in dataclasses.fields(leaf) if f.init}
 
 
 class Layout:
@@ -72,11 +105,11 @@ class Layout:
 
     def __init__(self, tree: Any):
         leaves, self._structure = jax.tree.flatten(tree)
-        self._fixed = tuple(None if _is_array(leaf) else _Fixed(leaf) for leaf in leaves)
+        self._fixed = tuple(None if is_array(leaf) else _Fixed(leaf) for leaf in leaves)
 
     def arrays(self, tree: Any) -> list[Any]:
         """Returns the leaves of `tree` that are arrays, in the order of the leaves."""
-        return [leaf for leaf in jax.tree.leaves(tree) if _is_array(leaf)]
+        return [leaf for leaf in jax.tree.leaves(tree) if is_array(leaf)]
 
     def rebuild(self, arrays: list[Any]) -> Any:
         """Returns the tree with these arrays in place of its own arrays."""
@@ -117,10 +150,26 @@ def cast(leaf: Any, dtype: Any) -> Any:
     """
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return leaf
-    if dtype is None or not is_float(leaf):
+    if dtype is None or not is_inexact(leaf):
         dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
+    elif not is_float(leaf):
+        # Complex numbers have two parts, each of that type, and are no narrower than 32 bits.
+        dtype = np.result_type(np.complex64, jnp.promote_types(dtype, np.float32))
     with np.errstate(over="ignore"):  # What is too large becomes infinite, which is looked at.
         return np.asarray(leaf).astype(dtype)
+
+
+def in_double(leaf: np.ndarray) -> np.ndarray:
+    """Returns an array as float64, or as complex128 where it is complex."""
+    return leaf.astype(np.complex128 if np.iscomplexobj(leaf) else np.float64)
+
+
+def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Returns the largest difference of any entry; NaN where one is not a number."""
+    difference = in_double(a)
+    with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which no tolerance allows.
+        difference = difference - b
+    return float(np.max(np.abs(difference), initial=0))
 
 
 def structure_faults(expected: Any, found: Any, names: tuple[str, str]) -> list[str]:
@@ -200,4 +249,4 @@ def on_host(tree: Any) -> Any:
 
 
 def _is_key(leaf: Any) -> bool:
-    return _is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

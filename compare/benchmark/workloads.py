@@ -12,7 +12,8 @@ import optax
 from compare import problems
 from compare.benchmark.engines import numpy_engine, torch_engine
 from compare.benchmark.timing import Prepared, Subject, compiled, eager
-from compare.checker.check import check_gradients, check_rule
+from compare.checker.check import check_gradients
+from compare.checker.rules import check_rule
 from compare.problems.derivations import of_rule
 from compare.problems.rules import RULES, RuleProblem, user_cnn_losses
 from compare.training.steps import init_state, make_epoch

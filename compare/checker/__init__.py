@@ -1,10 +1,13 @@
 """Holds a hand-derived gradient against `jax.grad`, and says who is wrong."""
 
-from compare.checker.check import (
-    GradientReport,
-    assert_gradients_agree,
-    check_gradients,
-    check_rule,
-)
+from compare.checker.check import assert_gradients_agree, check_gradients
+from compare.checker.gradient_report import GradientReport
+from compare.checker.rules import assert_rule_agrees, check_rule
 
-__all__ = ["GradientReport", "assert_gradients_agree", "check_gradients", "check_rule"]
+__all__ = [
+    "GradientReport",
+    "assert_gradients_agree",
+    "assert_rule_agrees",
+    "check_gradients",
+    "check_rule",
+]

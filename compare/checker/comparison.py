@@ -1,22 +1,26 @@
 """The differences of two results, leaf by leaf, against what rounding explains."""
 
 import math
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from compare.checker.leaf import Leaf
-from compare.checker.noise import Noise
+from compare.checker.noise.measure import Noise
 from compare.checker.sides.evaluation import DRAWS, Key, Point
 from compare.tolerance import student_factor
+from compare.trees import largest_difference
 
 __all__ = [
-    "Compared", "Comparison", "Rows", "arithmetic", "disagreeing", "largest_difference",
-    "mathematics", "rows", "unjudged",
+    "Accuracy", "Compared", "Comparison", "Rows", "allowed", "arithmetic", "disagreeing", "mathematics", "rows",
+    "unjudged",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
+Accuracy = Mapping[str, float] | float | None
+"""A share of each leaf's largest entry, or one by path; None for rounding alone."""
 
 
 class Compared(NamedTuple):
@@ -50,24 +54,55 @@ class Compared(NamedTuple):
         """Whether it agrees so well that further draws would not change it."""
         return self.is_settled and self.max_abs <= student_factor(DRAWS) * self.noise
 
+    @property
+    def size(self) -> float:
+        """The largest entry of the reference."""
+        return float(np.max(np.abs(self.reference), initial=0))
+
+    @property
+    def share(self) -> float:
+        """The tolerance as a share of the largest entry."""
+        return self.tolerance / self.size if self.size else 0.0
+
+    @property
+    def error_share(self) -> float:
+        """The error as a share of the largest entry."""
+        return self.max_abs / self.size if self.size else 0.0
+
 
 Comparison = dict[Key, Compared]
 
 
-def mathematics(exact: Point, noise: Noise) -> Comparison:
-    """Compares both sides in float64, by the measured noise of each leaf: question 1."""
+def mathematics(
+    exact: Point, noise: Noise, *, dtype: Any = np.float64, accuracy: Accuracy = None
+) -> Comparison:
+    """Compares both sides in float64, by the measured noise of each leaf: question 1.
+
+    Args:
+        exact: what they return at a point in float64.
+        noise: of each leaf.
+        dtype: that manual computes in, where that is narrower than float64.
+        accuracy: how much of its largest entry a leaf may be off by, whatever the noise.
+    """
     m, a = exact.leaves("manual"), exact.leaves("autodiff")
     found = {}
-    for key in m:
-        floor = _floor(noise.by_leaf[key], a[key], np.float64)
-        tolerance, error = noise.factor * floor, largest_difference(m[key], a[key])
+    for key in a:
+        floor = _floor(noise.by_leaf[key], a[key], dtype)
+        tolerance = max(noise.factor * floor, allowed(accuracy, key[1], a[key]))
+        error = largest_difference(m[key], a[key])
         found[key] = Compared(
-            m[key], a[key], np.dtype(np.float64), floor, tolerance, error, error <= tolerance
+            m[key], a[key], np.dtype(dtype), floor, tolerance, error, error <= tolerance
         )
     return found
 
 
-def arithmetic(own: Point, exact: Point, noise: Noise) -> Comparison:
+def allowed(accuracy: Accuracy, path: str, leaf: np.ndarray) -> float:
+    """Returns the error that a stated accuracy allows a leaf: a share of its largest entry."""
+    share = accuracy.get(path, 0.0) if isinstance(accuracy, Mapping) else accuracy or 0.0
+    return share * float(np.max(np.abs(leaf), initial=0)) if share else 0.0
+
+
+def arithmetic(own: Point, exact: Point, noise: Noise, *, accuracy: Accuracy = None) -> Comparison:
     """Compares each side, in the dtype asked for, with the float64 gradient: question 2.
 
     Manual's error may be twice autodiff's plus a floor, the noise of that dtype. Autodiff's error
@@ -78,12 +113,13 @@ def arithmetic(own: Point, exact: Point, noise: Noise) -> Comparison:
     """
     m, a, r = own.leaves("manual"), own.leaves("autodiff"), exact.leaves("autodiff")
     found = {}
-    for key in m:
+    for key in r:
         telling = np.isfinite(noise.by_leaf[key])
         measured = _floor(noise.by_leaf[key] if telling else 0.0, r[key], a[key].dtype)
         floor = noise.factor * measured
         own_error, error = largest_difference(a[key], r[key]), largest_difference(m[key], r[key])
         tolerance = 2 * (min(own_error, floor) if telling else own_error) + floor
+        tolerance = max(tolerance, allowed(accuracy, key[1], r[key]))
         agrees = error <= tolerance or largest_difference(m[key], a[key]) <= floor
         found[key] = Compared(m[key], r[key], a[key].dtype, measured, tolerance, error, agrees)
     return found
@@ -100,26 +136,19 @@ def rows(found: Comparison) -> Rows:
     }  # fmt: skip
 
 
-def unjudged(point: Point) -> Rows:
-    """Sets manual beside autodiff where no tolerance applies: no leaf agrees."""
+def unjudged(point: Point, keys: Collection[Key] | None = None) -> Rows:
+    """Sets manual beside autodiff where no tolerance applies: none of these leaves agrees."""
     m, a = point.leaves("manual"), point.leaves("autodiff")
     return {
         key: Leaf.compare(key[1], m.get(key), a.get(key), dtype=leaf.dtype, agrees=False)
-        for key, leaf in {**m, **a}.items()
+        for key, leaf in {**a, **m}.items()
+        if keys is None or key in keys
     }
 
 
 def disagreeing(rows: Rows) -> list[str]:
     """Tells in a sentence each how the leaves that do not agree differ."""
     return [_difference(row) for row in rows.values() if not row.agrees]
-
-
-def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Returns the largest difference of any entry, in float64."""
-    difference = a.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which no tolerance allows.
-        difference -= b
-    return float(np.max(np.abs(difference), initial=0))
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:

@@ -19,11 +19,12 @@ class GradientReport:
     """The outcome of one comparison. `str()` of it is for a terminal, `to_dict()` for JSON.
 
     Attributes:
-        verdict: `agree`, `manual_wrong`, `autodiff_wrong`, `manual_inaccurate` (right in float64,
-            or an unstable formula), `kink`, `nonfinite`, `structure_mismatch` or `inconclusive`.
+        verdict: `agree`, `manual_wrong`, `loss_differs`, `autodiff_wrong`, `manual_inaccurate`
+            (right in float64, or an unstable formula), `kink`, `nonfinite`, `structure_mismatch` or
+            `inconclusive`.
         loss: the loss of each side (for a rule: the sum of its outputs).
         leaves: every leaf of the gradient, in the order of the parameters.
-        details: what was found, a sentence each, where the verdict is not `agree`.
+        details: what was found, and what is to be known of an agreement, a sentence each.
         diagnosis: the bug, where manual is wrong; else None.
         dtype: the dtype asked for.
         jit: whether manual ran under `jax.jit`; jax.grad always does.
@@ -31,6 +32,7 @@ class GradientReport:
         device_kind: the device's own name.
         precision: the precision of matrix products.
         detectable: the smallest error in any one entry that this check is sure to catch.
+        not_compared: every leaf that was not compared, and why.
     """
 
     verdict: str
@@ -44,6 +46,7 @@ class GradientReport:
     device_kind: str
     precision: str
     detectable: float
+    not_compared: tuple[str, ...] = ()
 
     @property
     def agree(self) -> bool:
@@ -83,6 +86,8 @@ class GradientReport:
             lines += ["", *_diagnosis_lines(self.diagnosis)]
         if self.details:
             lines += ["", *_wrapped(self.details)]
+        if self.not_compared:
+            lines += ["", *_wrapped([f"not compared: {', '.join(self.not_compared)}"])]
         if self.agree:
             lines += ["", f"An error of {self.detectable:.1e} in any one entry would be caught."]
         return "\n".join(lines)
@@ -91,6 +96,7 @@ class GradientReport:
 _MEANINGS = {
     "agree": "Manual is jax.grad to rounding.",
     "manual_wrong": "The hand-derived gradient is wrong.",
+    "loss_differs": "The forward passes differ; the hand-derived gradient is right for its own.",
     "autodiff_wrong": "The hand-derived gradient is right; jax.grad of this loss is wrong.",
     "manual_inaccurate": "The mathematics is right; the formula loses digits.",
     "kink": "Both are right: the point sits on a kink, where each has its own convention.",

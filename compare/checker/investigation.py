@@ -1,20 +1,24 @@
 """After a disagreement: is it a kink, is it rounding, who is wrong, and which mistake is it?"""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 
-from compare.checker.comparison import Rows, largest_difference, mathematics
+from compare.checker.comparison import Comparison, Rows, mathematics
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
-from compare.checker.noise import two_precisions
+from compare.checker.noise.measure import in_narrower, monte_carlo, two_precisions
 from compare.checker.referee import Ruling, rule
-from compare.checker.sides.evaluation import DRAWS, Key, Point, Result, Sides
+from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
+from compare.checker.sides.narrowing import Narrowing
+from compare.checker.sides.opened import opened
+from compare.checker.sides.side import Side
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
-from compare.trees import cast
+from compare.trees import cast, largest_difference
 
-__all__ = ["Disagreement", "Outcome", "investigate", "overruled"]
+__all__ = ["Disagreement", "Outcome", "investigate", "is_of_own_loss", "overruled"]
 
 
 class Disagreement(NamedTuple):
@@ -24,11 +28,13 @@ class Disagreement(NamedTuple):
         sides: how to run both.
         point: where, and what they returned there.
         rows: the leaves compared, by key.
+        narrow: the narrower type that manual computes in, or None.
     """
 
     sides: Sides
     point: Point
     rows: Rows
+    narrow: Narrowing | None = None
 
     @property
     def wrong(self) -> list[str]:
@@ -40,12 +46,12 @@ class Disagreement(NamedTuple):
     @property
     def manual_gradient(self) -> Leaves:
         """Manual's gradient by path."""
-        return _gradient(self.point.manual)
+        return self._gradient("manual")
 
     @property
     def autodiff_gradient(self) -> Leaves:
         """Autodiff's gradient by path."""
-        return _gradient(self.point.autodiff)
+        return self._gradient("autodiff")
 
     @property
     def leaves(self) -> Leaves:
@@ -60,10 +66,24 @@ class Disagreement(NamedTuple):
 
     def loss(self, leaves: list[Any], constants: list[Any]) -> Any:
         """Computes the loss as a function of the parameters' leaves and of all other arrays."""
-        loss = self.sides.autodiff.loss
+        layout = self.sides.evaluation.layout
+        loss = self.sides.autodiff.in_float64(self.point.arrays, layout).loss
         assert loss is not None
-        params, args = self.sides.evaluation.layout.rebuild([*leaves, *constants])
+        params, args = layout.rebuild([*leaves, *constants])
         return loss(params, *args)
+
+    def compared_at(self, point: Point) -> Comparison:
+        """Compares both sides at another point, by the noise there."""
+        if self.narrow is not None:
+            noise = in_narrower(self.sides, point.arrays, self.narrow.dtype)
+            return mathematics(point, noise, dtype=self.narrow.dtype)
+        noise = two_precisions(self.sides, point.arrays).in_float64(DRAWS)
+        return mathematics(point, noise)
+
+    def _gradient(self, side: Literal["manual", "autodiff"]) -> Leaves:
+        return {
+            path: leaf for (kind, path), leaf in self.point.leaves(side).items() if kind == "grad"
+        }
 
 
 class Outcome(NamedTuple):
@@ -116,8 +136,7 @@ def _kink(case: Disagreement) -> Outcome | None:
     if not tied:
         return None
     for point in moved:
-        noise = two_precisions(case.sides, point.arrays).in_float64(DRAWS)
-        if not all(one.agrees for one in mathematics(point, noise).values()):
+        if not all(one.agrees for one in case.compared_at(point).values()):
             return None
     row = case.rows[("grad", case.wrong[0])]
     conventions = (
@@ -130,11 +149,15 @@ def _kink(case: Disagreement) -> Outcome | None:
 def _is_gone(case: Disagreement, point: Point) -> bool:
     """Whether the leaves that differed do so no more, but for a thousandth.
 
-    Of a kink's difference rounding leaves far less.
+    Of a kink's difference rounding leaves far less; in a narrow type, no more than it explains.
     """
     keys: list[Key] = [("grad", path) for path in case.wrong]
+
+    def rest(row: Leaf) -> float:
+        return max(1e-3 * row.max_abs, row.tolerance if case.narrow else 0.0)
+
     return all(
-        float(np.max(np.abs(difference))) <= 1e-3 * case.rows[key].max_abs
+        float(np.max(np.abs(difference))) <= rest(case.rows[key])
         for key, difference in zip(keys, point.differences(keys), strict=True)
     )
 
@@ -145,6 +168,8 @@ def _rounding(case: Disagreement) -> Outcome | None:
     From float32 to float64 an error of rounding shrinks by 2⁻²⁹, one of mathematics not at all;
     half of the exponent tells them apart.
     """
+    if case.narrow is not None:
+        return _narrow_rounding(case)
     lower = _errors_in_float32(case)
     rows = [case.rows[("grad", path)] for path in case.wrong]
     if not all(row.max_abs <= lower[row.path] * 2.0**-14.5 for row in rows):
@@ -158,6 +183,49 @@ def _rounding(case: Disagreement) -> Outcome | None:
         for row in rows
     ]
     return Outcome("manual_inaccurate", details)
+
+
+def _narrow_rounding(case: Disagreement) -> Outcome | None:
+    """Whether manual's own rounding, in the narrower type it computes in, explains it."""
+    try:
+        own = monte_carlo(case.sides, case.point, freeze_decisions=True, of="manual")
+    except Exception:  # It runs in one type alone, or cannot be traced.
+        return None
+    rows = [case.rows[("grad", path)] for path in case.wrong]
+    if not all(row.max_abs <= own.factor * own.by_leaf[("grad", row.path)] for row in rows):
+        return None
+    details = [
+        f"{row.path}: manual {case.narrow}, and its own rounding there explains an error of "
+        f"{own.factor * own.by_leaf[('grad', row.path)]:.1e}: an unstable formula, not a wrong one"
+        for row in rows
+    ]
+    return Outcome("manual_inaccurate", details)
+
+
+def is_of_own_loss(case: Disagreement) -> bool:
+    """Tells whether manual's gradient is that of its own value, whatever the loss is."""
+    value = case.sides.manual.value
+    if value is None:
+        return False
+    own = Side(jax.value_and_grad(opened(value)), value)
+    try:
+        gradient = case.sides.evaluation.run(own, case.point.arrays, on_cpu=True)
+    except Exception:  # It cannot be traced, or not be differentiated.
+        return False
+    found = gradient.leaves("")
+    return all(
+        ("grad", path) in found
+        and largest_difference(leaf, found[("grad", path)]) <= _limit(case, path, leaf)
+        for path, leaf in case.manual_gradient.items()
+    )
+
+
+def _limit(case: Disagreement, path: str, leaf: np.ndarray) -> float:
+    """The tolerance of a leaf at the size of manual's numbers, which may be larger."""
+    row = case.rows[("grad", path)]
+    right = float(np.max(np.abs(case.autodiff_gradient[path]), initial=0))
+    size = float(np.max(np.abs(leaf), initial=0))
+    return row.tolerance * max(1.0, size / right if right else 1.0)
 
 
 def _errors_in_float32(case: Disagreement) -> dict[str, float]:
@@ -202,7 +270,3 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
 
 def _at(row: Leaf) -> str:
     return f" at {row.index}" if row.index else ""
-
-
-def _gradient(result: Result) -> Leaves:
-    return {path: leaf for (kind, path), leaf in result.leaves("").items() if kind == "grad"}

@@ -2,21 +2,31 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker import comparison
-from compare.checker.comparison import Comparison, Rows
+from compare.checker import alone, comparison, faults
+from compare.checker.comparison import Accuracy, Comparison, Rows
+from compare.checker.faults import Faults
 from compare.checker.gradient_report import GradientReport
-from compare.checker.investigation import Disagreement, investigate, overruled
+from compare.checker.investigation import Disagreement, investigate, is_of_own_loss, overruled
 from compare.checker.leaf import Loss
-from compare.checker.noise import Noise, TwoPrecisions, larger, monte_carlo, two_precisions
-from compare.checker.persistence import is_in_float32, is_mathematics
-from compare.checker.sides.evaluation import DRAWS, Arrays, Evaluation, Point, Result, Side, Sides
+from compare.checker.noise.measure import (
+    MANY_DRAWS,
+    Noise,
+    in_narrower,
+    larger,
+    monte_carlo,
+    two_precisions,
+)
+from compare.checker.noise.persistence import is_in_float32, is_mathematics
+from compare.checker.precision import manual_in_float64
+from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Sides
 from compare.checker.sides.float64 import (
     float64_on_cpu,
     is_float32_on_cpu,
@@ -24,16 +34,11 @@ from compare.checker.sides.float64 import (
     matmul_precision,
     x64,
 )
+from compare.checker.sides.narrowing import Narrowing
+from compare.checker.sides.repetition import opened_reference, unrepeated
+from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
-from compare.trees import (
-    Layout,
-    by_path,
-    cast,
-    is_float,
-    nonfinite_faults,
-    require_floating,
-    structure_faults,
-)
+from compare.trees import Layout, cast, is_float
 
 __all__ = ["judge"]
 
@@ -48,32 +53,46 @@ def judge(
     jit: bool = True,
     seed: int = 0,
     value_name: str = "loss",
+    accuracy: Accuracy = None,
+    not_compared: Mapping[str, str] = MappingProxyType({}),
+    containers: Callable[[Any], str] = lambda gradient: "",
 ) -> GradientReport:
     """Asks the three questions of the two sides, in their order, at one point.
 
     Args:
         manual: the side under test.
         autodiff: the side that computes the same by automatic differentiation.
-        params: a pytree of floating arrays; manual's gradient must be like it.
+        params: a pytree of floating arrays; manual's gradient must have leaves like its.
         args: further arguments. Arrays are traced, everything else is passed on as it is.
         dtype: every floating array is cast to it; None leaves them.
         jit: whether manual runs under `jax.jit`; the other side is always compiled.
         seed: of the perturbations that measure the noise.
         value_name: what the report calls the value, which may be any pytree.
+        accuracy: how much of its largest entry a leaf may be off by, for all or by path.
+        not_compared: leaves that are no part of the comparison, by path, and why.
+        containers: `containers(gradient)` tells where they differ in kind; "" where not.
 
     Raises:
-        ValueError: `params` has no leaf, or one that is not a floating array; `dtype` is no
-            floating type; a function cannot be traced or returns something other than a pair.
+        ValueError: `dtype` is no floating type; a function cannot be traced, returns something
+            other than it must, or is not a function of its arguments.
     """
-    require_floating(params)
     dtype = _floating_dtype(dtype)
     point = (params, tuple(args))
     layout = Layout(point)
+    given = layout.arrays(point)
+    in_numpy = () if jit else tuple(isinstance(x, np.ndarray | np.generic) for x in given)
+    if (
+        dtype is None
+        and not jit
+        and any(n and x.dtype == np.float64 for n, x in _both(in_numpy, given))
+    ):
+        dtype = np.dtype(np.float64)
+    ignored = frozenset[Key](("grad", path) for path in not_compared)
     with matmul_precision() as precision, x64(dtype == np.float64):
-        arrays = [cast(x, dtype) for x in layout.arrays(point)]
-        evaluation = Evaluation(layout, jit, seed)
-        sides = Sides(manual, autodiff, evaluation, value_name)
-        found = _Judge(sides).finding(arrays)
+        arrays = [cast(x, dtype) for x in given]
+        evaluation = Evaluation(layout, jit, seed, in_numpy)
+        sides = Sides(manual, autodiff, evaluation, value_name, ignored)
+        found = _Judge(sides, accuracy, containers).finding(arrays)
     device = jax.devices()[0]
     return GradientReport(
         verdict=found.verdict,
@@ -87,7 +106,12 @@ def judge(
         device_kind=device.device_kind,
         precision=precision,
         detectable=found.detectable,
+        not_compared=tuple(f"{path} ({why})" for path, why in not_compared.items()),
     )
+
+
+def _both(flags: Sequence[bool], arrays: Arrays) -> list[tuple[bool, Any]]:
+    return list(zip(flags, arrays, strict=True))
 
 
 class _Finding(NamedTuple):
@@ -102,27 +126,32 @@ class _Finding(NamedTuple):
 
 
 class _Judge(NamedTuple):
-    """Who is judged."""
+    """Who is judged, and by what."""
 
     sides: Sides
+    accuracy: Accuracy
+    containers: Callable[[Any], str]
 
     def finding(self, arrays: Arrays) -> _Finding:
-        """Structure and finiteness, then the mathematics, then the arithmetic."""
-        self._prepare(arrays)
-        own = self.sides.at(arrays, on_cpu=is_float64_on_cpu(arrays))
-        loss = Loss(own.manual.total, own.autodiff.total, math.nan)
-        faults = self._structure_faults(own)
-        if faults:
-            return _Finding("structure_mismatch", loss, comparison.unjudged(own), faults)
-        faults = self._nonfinite_faults(own)
-        if faults:
-            return self._not_finite(own, loss, faults)
-        exact = self._in_float64(own)
-        loss = loss._replace(reference=exact.autodiff.total)
-        faults = [f"{fault} (in float64)" for fault in self._nonfinite_faults(exact)]
-        if faults:
-            return _Finding("nonfinite", loss, comparison.unjudged(exact), faults)
-        return self._numbers(own, exact, loss)
+        """Whether there is a question at all, and then the three questions."""
+        by_rules, evaluation = self.sides.autodiff, self.sides.evaluation
+        reference = opened_reference(by_rules, arrays, evaluation)
+        judge = self._replace(sides=self.sides._replace(autodiff=reference))
+        judge._prepare(arrays)
+        on_cpu = is_float64_on_cpu(arrays)
+        manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
+        try:
+            autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
+        except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
+            return _Finding(*alone.finding(judge.sides, manual, arrays, error))
+        own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
+        notes = [unrepeated(side, result, arrays, evaluation)
+                 for side, result in ((self.sides.manual, manual), (reference, autodiff))]  # fmt: skip
+        notes.append(self.containers(manual.grads))
+        found = judge._compared(own)
+        if found.verdict == "agree" and reference is not by_rules:
+            found = judge._of_the_rules(by_rules, found, own)
+        return found._replace(details=[*found.details, *filter(None, notes)])
 
     def _prepare(self, arrays: Arrays) -> None:
         """Compiles side by side what an agreement needs."""
@@ -134,31 +163,121 @@ class _Judge(NamedTuple):
             runs.append((self.sides.autodiff, [cast(x, np.float32) for x in arrays], True))
         self.sides.evaluation.prepare(*runs)
 
-    def _numbers(self, own: Point, exact: Point, loss: Loss) -> _Finding:
-        noise = two_precisions(self.sides, own.arrays)
-        found = self._mathematics(own, exact, noise)
-        if not _is_measured(found):
-            return _Finding("inconclusive", loss, comparison.rows(found), [_UNMEASURED])
-        detectable = max(one.tolerance for (kind, _), one in found.items() if kind == "grad")
+    def _compared(self, own: Point) -> _Finding:
+        """Structure and finiteness; then the numbers of the leaves that have both."""
+        loss = Loss(own.manual.total, own.autodiff.total, math.nan)
+        misshapen = faults.structure(own, self.sides.evaluation.jit)
+        manual_bad, autodiff_bad = faults.nonfinite(own)
+        bad = manual_bad.keys | autodiff_bad.keys
+        if bad and not misshapen:
+            found = self._overruled(own, loss, manual_bad, autodiff_bad)
+            if found is not None:
+                return found
+        if misshapen or bad:
+            sentences = [*misshapen.sentences, *manual_bad.sentences, *autodiff_bad.sentences]
+            verdict = "structure_mismatch" if misshapen else "nonfinite"
+            return self._of_the_others(own, loss, verdict, misshapen.keys | bad, sentences)
+        judge, exact, narrow = self._in_float64(own)
+        loss = loss._replace(reference=exact.autodiff.total)
+        manual_bad, autodiff_bad = faults.nonfinite(exact, " (in float64)")
+        sentences = [*manual_bad.sentences, *autodiff_bad.sentences]
+        if sentences:
+            return _Finding("nonfinite", loss, comparison.unjudged(exact), sentences)
+        return judge._numbers(own, exact, loss, narrow)
+
+    def _of_the_others(
+        self, own: Point, loss: Loss, verdict: str, left: frozenset[Key], sentences: list[str]
+    ) -> _Finding:
+        """The verdict on leaves that cannot be compared, with the comparison of those that can."""
+        rows = comparison.unjudged(own, left)
+        try:
+            judge, exact, narrow = self._in_float64(own)
+        except Exception:  # Its structure may be what cannot be run in float64.
+            return _Finding(verdict, loss, comparison.unjudged(own), sentences)
+        sentences = [*sentences, *faults.overflow(own, exact, left)]
+        further = {key for bad in faults.nonfinite(exact) for key in bad.keys}
+        rows |= comparison.unjudged(own, further)
+        judge = judge._without(left | further)
+        exact = exact._replace(left_out=judge.sides.left_out)
+        if exact.leaves("autodiff").keys() & exact.leaves("manual").keys():
+            own = own._replace(left_out=judge.sides.left_out)
+            others = comparison.rows(judge._mathematics(own, exact, narrow))
+            rows |= others
+            sentences += comparison.disagreeing(others)
+        order = [*own.autodiff.leaves(own.value_name), *rows]
+        rows = {key: rows[key] for key in dict.fromkeys(order) if key in rows}
+        return _Finding(verdict, loss, rows, sentences)
+
+    def _without(self, left: Collection[Key]) -> "_Judge":
+        out = self.sides.left_out | frozenset(left)
+        return self._replace(sides=self.sides._replace(left_out=out))
+
+    def _overruled(
+        self, own: Point, loss: Loss, manual_bad: Faults, autodiff_bad: Faults
+    ) -> _Finding | None:
+        """The referee's word where only jax.grad's gradient is not finite."""
+        if manual_bad or not np.isfinite(loss.autodiff):
+            return None
+        _, exact, _ = self._in_float64(own)
+        with float64_on_cpu():
+            outcome = overruled(Disagreement(self.sides, exact, comparison.unjudged(exact)))
+        if outcome is None:
+            return None
+        sentences = [*autodiff_bad.sentences, *outcome.details]
+        return _Finding(outcome.verdict, loss, comparison.unjudged(own), sentences)
+
+    def _in_float64(self, own: Point) -> tuple["_Judge", Point, Narrowing | None]:
+        """The same point in float64 on the CPU, and what narrower type manual computes in."""
+        sides, exact, narrow = manual_in_float64(self.sides, own)
+        return self._replace(sides=sides), exact, narrow
+
+    def _numbers(self, own: Point, exact: Point, loss: Loss, narrow: Narrowing | None) -> _Finding:
+        found = self._mathematics(own, exact, narrow)
+        gradient = {key: one for key, one in found.items() if key[0] == "grad"}
+        notes = [*self._precision_told(gradient, narrow), *self._accuracy_told(gradient)]
+        doubt = _nothing_tested(gradient) or _unmeasured(found)
+        if doubt:
+            return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
+        detectable = max(one.tolerance for one in gradient.values())
         if not all(one.agrees for one in found.values()):
-            rows = comparison.rows(found)
-            with float64_on_cpu():
-                outcome = investigate(self._disagreement(exact, rows))
-            details = [*comparison.disagreeing(rows), *outcome.details]
-            return _Finding(outcome.verdict, loss, rows, details, detectable, outcome.diagnosis)
+            return self._disagreed(exact, found, loss, narrow)._replace(detectable=detectable)
+        doubt = "" if self.accuracy else _too_coarse(gradient)
+        if doubt:
+            return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         if not is_float64_on_cpu(own.arrays):
-            found = self._arithmetic(own, exact, noise)
+            found = self._arithmetic(own, exact, narrow)
         rows = comparison.rows(found)
         wrong = comparison.disagreeing(rows)
         verdict = "manual_inaccurate" if wrong else "agree"
-        return _Finding(verdict, loss, rows, wrong, detectable)
+        return _Finding(verdict, loss, rows, [*wrong, *notes], detectable)
 
-    def _mathematics(self, own: Point, exact: Point, noise: TwoPrecisions) -> Comparison:
+    def _disagreed(
+        self, exact: Point, found: Comparison, loss: Loss, narrow: Narrowing | None
+    ) -> _Finding:
+        """Who is wrong: the forward pass, one of the two sides, or neither."""
+        rows = comparison.rows(found)
+        details = comparison.disagreeing(rows)
+        case = Disagreement(self.sides, exact, rows, narrow)
+        with float64_on_cpu():
+            if not all(one.agrees for (kind, _), one in found.items() if kind == "value"):
+                if not case.wrong:
+                    return _Finding("loss_differs", loss, rows, details)
+                if is_of_own_loss(case):
+                    told = "manual's gradient is that of its own loss, to rounding"
+                    return _Finding("loss_differs", loss, rows, [*details, told])
+            outcome = investigate(case)
+        details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
+        return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)
+
+    def _mathematics(self, own: Point, exact: Point, narrow: Narrowing | None) -> Comparison:
         """Question 1, by the cheapest measurement of the noise that answers it."""
+        if narrow is not None:
+            return self._in_its_own_precision(exact, narrow)
 
         def by(measured: Noise) -> Comparison:
-            return comparison.mathematics(exact, measured)
+            return comparison.mathematics(exact, measured, accuracy=self.accuracy)
 
+        noise = two_precisions(self.sides, own.arrays)
         found = by(noise.in_float64(noise.first_draws))
         if _is_clear(found) or (
             _is_measured(found) and is_in_float32(self.sides, own, exact, found)
@@ -167,17 +286,32 @@ class _Judge(NamedTuple):
         measured = noise.in_float64(DRAWS)
         found = by(measured)
         if _is_settled(found) or (
-            _is_measured(found) and is_mathematics(self.sides, own, exact, found)
+            _is_measured(found)
+            and not _is_close(found)
+            and is_mathematics(self.sides, own, exact, found)
         ):
             return found
         return by(larger(measured, self._monte_carlo(exact, exact=True)))
 
-    def _arithmetic(self, own: Point, exact: Point, noise: TwoPrecisions) -> Comparison:
+    def _in_its_own_precision(self, exact: Point, narrow: Narrowing) -> Comparison:
+        """Question 1 where manual computes in a narrower type than float64."""
+        found: Comparison = {}
+        for draws in (MANY_DRAWS, 4 * MANY_DRAWS):
+            noise = in_narrower(self.sides, exact.arrays, narrow.dtype, draws)
+            found = comparison.mathematics(exact, noise, dtype=narrow.dtype, accuracy=self.accuracy)
+            if _is_settled(found) or not _is_close(found):
+                break
+        return found
+
+    def _arithmetic(self, own: Point, exact: Point, narrow: Narrowing | None) -> Comparison:
         """Question 2, in the same way."""
 
         def by(measured: Noise) -> Comparison:
-            return comparison.arithmetic(own, exact, measured)
+            return comparison.arithmetic(own, exact, measured, accuracy=self.accuracy)
 
+        if narrow is not None and narrow.unit >= _unit(own.arrays):
+            return by(in_narrower(self.sides, exact.arrays, narrow.dtype))
+        noise = two_precisions(self.sides, own.arrays)
         found = by(noise.in_dtype(noise.first_draws))
         if _is_clear(found):
             return found
@@ -187,53 +321,51 @@ class _Judge(NamedTuple):
             return found
         return by(larger(measured, self._monte_carlo(own, exact=False)))
 
-    def _not_finite(self, own: Point, loss: Loss, faults: list[str]) -> _Finding:
-        """The referee's word where only jax.grad's gradient is not finite."""
-        rows = comparison.unjudged(own)
-        only_autodiff = np.isfinite(loss.autodiff) and not self._faults_of("manual", own.manual)
-        if only_autodiff:
-            exact = self._in_float64(own)
-            with float64_on_cpu():
-                outcome = overruled(self._disagreement(exact, comparison.unjudged(exact)))
-            if outcome is not None:
-                return _Finding(outcome.verdict, loss, rows, [*faults, *outcome.details])
-        return _Finding("nonfinite", loss, rows, faults)
-
-    def _in_float64(self, own: Point) -> Point:
-        """The same point in float64 on the CPU; the point itself where it is that already."""
-        if is_float64_on_cpu(own.arrays):
-            return own
-        return self.sides.at([cast(x, np.float64) for x in own.arrays], on_cpu=True)
+    def _of_the_rules(self, by_rules: Side, found: _Finding, own: Point) -> _Finding:
+        """After an agreement with the opened loss: whether its custom rules agree with it too."""
+        judge, exact, _ = self._in_float64(own)
+        evaluation = self.sides.evaluation
+        try:
+            program = evaluation.program(by_rules, exact.arrays, on_cpu=True)
+            ruled = evaluation.run(by_rules, exact.arrays, on_cpu=True)
+        except Exception:  # A rule of one precision alone, which is not what is asked about.
+            return found
+        point = exact._replace(manual=ruled)
+        ruled_rows = comparison.rows(judge._mathematics(own, point, program.narrowing))
+        wrong = comparison.disagreeing(
+            {key: row for key, row in ruled_rows.items() if key[0] == "grad"}
+        )
+        if not wrong:
+            return found
+        told = "jax.grad of this loss goes by its custom rules, and they are not its derivative"
+        rules = [sentence.replace("manual has", "by the rules it is", 1)
+                 .replace("jax.grad has", "that of the opened loss is", 1) for sentence in wrong]  # fmt: skip
+        return found._replace(verdict="autodiff_wrong", details=[told, *rules, *found.details])
 
     def _monte_carlo(self, point: Point, *, exact: bool) -> Noise:
         with float64_on_cpu() if exact else contextlib.nullcontext():
             return monte_carlo(self.sides, point, freeze_decisions=exact)
 
-    def _disagreement(self, exact: Point, rows: Rows) -> Disagreement:
-        return Disagreement(self.sides, exact, rows)
-
-    def _structure_faults(self, point: Point) -> list[str]:
-        params = self.sides.evaluation.layout.rebuild(point.arrays)[0]
-        names = ("the parameter", "manual's gradient")
-        faults = structure_faults(params, point.manual.grads, names)
-        shapes = [
-            {path: leaf.shape for path, leaf in by_path(side.value, self.sides.value_name).items()}
-            for side in (point.manual, point.autodiff)
-        ]
-        for path in sorted({path for path, _ in shapes[0].items() ^ shapes[1].items()}):
-            m, a = (own.get(path, "missing") for own in shapes)
-            faults.append(f"{path}: manual's shape is {m}, autodiff's is {a}")
-        return faults
-
-    def _nonfinite_faults(self, point: Point) -> list[str]:
+    def _precision_told(self, found: Comparison, narrow: Narrowing | None) -> list[str]:
+        """What could be checked of a side that computes in a narrower type."""
+        if narrow is None:
+            return []
+        share = max(one.share for one in found.values())
+        finer = share * float(np.finfo(np.float64).eps) / narrow.unit
         return [
-            *self._faults_of("manual", point.manual),
-            *self._faults_of("autodiff", point.autodiff),
+            f"manual {narrow}: checked to {share:.0e} of a leaf's largest entry, not to {finer:.0e}"
         ]
 
-    def _faults_of(self, name: str, side: Result) -> list[str]:
-        leaves = side.leaves(self.sides.value_name)
-        return [f for (_, path), leaf in leaves.items() for f in nonfinite_faults(name, path, leaf)]
+    def _accuracy_told(self, found: Comparison) -> list[str]:
+        """What accuracy was asked for, and what was found."""
+        if self.accuracy is None:
+            return []
+        if isinstance(self.accuracy, Mapping):
+            asked = ", ".join(f"{share:g} in {path}" for path, share in self.accuracy.items())
+        else:
+            asked = f"{self.accuracy:g}"
+        reached = max(one.error_share for one in found.values())
+        return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
 
 
 def _is_measured(found: Comparison) -> bool:
@@ -248,10 +380,47 @@ def _is_clear(found: Comparison) -> bool:
     return all(one.is_clear for one in found.values())
 
 
-_UNMEASURED = (
-    "jax.grad's rounding noise in float64 cannot be measured: moved by a unit in the last place, "
-    "its own computation is not finite; scale the inputs down"
-)
+_CLOSE = 1.5
+
+
+def _is_close(found: Comparison) -> bool:
+    """Whether no leaf is off by more than one and a half tolerances: a sharper look is worth it."""
+    return all(one.max_abs <= _CLOSE * one.tolerance for one in found.values())
+
+
+def _nothing_tested(found: Comparison) -> str:
+    if any(one.manual.any() or one.reference.any() for one in found.values()):
+        return ""
+    return "nothing was tested: every entry of both gradients is 0; give another point"
+
+
+def _unmeasured(found: Comparison) -> str:
+    if _is_measured(found):
+        return ""
+    return (
+        "jax.grad's rounding noise in float64 cannot be measured: moved by a unit in the last "
+        "place, its own computation is not finite; scale the inputs down"
+    )
+
+
+def _too_coarse(found: Comparison) -> str:
+    """Where rounding explains as much as the leaf itself, its agreement says nothing."""
+    largest = max(one.size for one in found.values())
+    for (_, path), one in found.items():
+        is_small = one.tolerance <= math.sqrt(float(jnp.finfo(one.dtype).eps)) * largest
+        if one.size and not is_small and one.tolerance > _COARSE * one.size:
+            return (
+                f"{path}: its largest entry is {one.size:.1e} and rounding explains "
+                f"{one.tolerance:.1e}: an agreement would say nothing"
+            )
+    return ""
+
+
+_COARSE = 0.1
+
+
+def _unit(arrays: Arrays) -> float:
+    return max((float(jnp.finfo(x.dtype).eps) for x in arrays if is_float(x)), default=0.0)
 
 
 def _floating_dtype(dtype: Any) -> Any:

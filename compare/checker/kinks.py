@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
-from compare.checker.rounding import unit_in_last_place
+from compare.checker.noise.rounding import unit_in_last_place
 from compare.jaxprs import bind, called_jaxpr, evaluate
 from compare.sites import inner_site, site_of
 
@@ -64,6 +64,10 @@ def perturbed(arrays: Sequence[Any], seed: int) -> list[Any]:
         if jnp.issubdtype(x.dtype, jnp.floating):
             size = float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
             x = x + 1e-4 * (size or 1.0) * rng.standard_normal(x.shape)
+        elif jnp.issubdtype(x.dtype, jnp.complexfloating):
+            size = float(np.sqrt(np.mean(np.square(np.abs(x))))) if x.size else 0.0
+            turn = rng.standard_normal(x.shape) + 1j * rng.standard_normal(x.shape)
+            x = x + 1e-4 * (size or 1.0) * turn
         perturbed_arrays.append(x)
     return perturbed_arrays
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from compare.trees import in_double
+
 __all__ = ["Leaf", "Loss"]
 
 
@@ -37,7 +39,7 @@ class Leaf:
         tolerance: the largest `max_abs` that rounding explains.
         agrees: whether `max_abs <= tolerance`, both sides being finite and of one shape.
         index: the entry with the largest error; None where shapes differ.
-        manual: manual's number there.
+        manual: manual's number there; a complex one where the leaf is complex.
         reference: the reference's number there.
         error_map: of a matrix that disagrees, where the error is: the largest of each block of
             entries, 64 by 64 blocks at most; else None.
@@ -55,8 +57,8 @@ class Leaf:
     tolerance: float
     agrees: bool
     index: tuple[int, ...] | None
-    manual: float
-    reference: float
+    manual: float | complex
+    reference: float | complex
     error_map: tuple[tuple[float, ...], ...] | None = field(default=None, repr=False)
 
     @classmethod
@@ -83,7 +85,7 @@ class Leaf:
             where = {"index": None, "manual": nan, "reference": nan}
             return cls(path, shape, str(dtype), **numbers, noise=noise, tolerance=tolerance,
                        agrees=False, **where)  # fmt: skip
-        m, r = manual.astype(np.float64), reference.astype(np.float64)
+        m, r = in_double(manual), in_double(reference)
         with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which is what is reported.
             error = np.abs(m - r)
         max_abs = float(np.max(error, initial=0))
@@ -95,15 +97,15 @@ class Leaf:
             str(dtype),
             max_abs=max_abs,
             max_rel=_largest_quotient(error, np.abs(r), r != 0),
-            max_ulp=_largest_quotient(error, _spacing(r, dtype), r != 0),
+            max_ulp=_largest_quotient(error, _spacing(np.abs(r), dtype), r != 0),
             ratio=_ratio(max_abs, noise),
             cosine=_cosine(m.ravel(), r.ravel()),
             noise=noise,
             tolerance=tolerance,
             agrees=agrees,
             index=None if worst is None else tuple(int(i) for i in worst),
-            manual=math.nan if worst is None else float(m[worst]),
-            reference=math.nan if worst is None else float(r[worst]),
+            manual=math.nan if worst is None else m[worst].item(),
+            reference=math.nan if worst is None else r[worst].item(),
             error_map=None if agrees else _error_map(error),
         )
 
@@ -144,7 +146,7 @@ _MAP_BLOCKS = 64
 def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
     """The distance between neighbouring numbers of `dtype` at the size of `x`."""
     info = jnp.finfo(dtype)
-    _, exponent = np.frexp(np.abs(x))
+    _, exponent = np.frexp(x)
     return np.maximum(np.ldexp(float(info.eps), exponent - 1), float(info.tiny) * float(info.eps))
 
 
@@ -157,4 +159,4 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
         return 1.0 if scale_a == scale_b else 0.0
     # Scaled first: the squares of very small or large entries would not be finite.
     a, b = a / scale_a, b / scale_b
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+    return float((a @ b.conj()).real / (np.linalg.norm(a) * np.linalg.norm(b)))

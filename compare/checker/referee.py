@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from compare.checker.rounding import unit_in_last_place
+from compare.checker.noise.rounding import unit_in_last_place
 from compare.jaxprs import bind, called_jaxpr, evaluate
 
-__all__ = ["Opinion", "Ruling", "rule"]
+__all__ = ["REFUTED", "Opinion", "Ruling", "along", "derivative_of", "random_direction", "rule"]
 
 RANDOM_DIRECTIONS = 3
 """Gaussian directions through all leaves that differ."""
@@ -32,6 +32,7 @@ REFUTED = 10.0
 
 Leaves = dict[str, np.ndarray]
 Loss = Callable[[list[Any], list[Any]], Any]
+Derivative = Callable[[Leaves, list[Any], Leaves], tuple[float, float]]
 
 
 class Opinion(NamedTuple):
@@ -82,17 +83,27 @@ def rule(
     A gradient is refuted where it is off by REFUTED error bars in two directions, or in all there
     are. It ends with the first directions that prove manual wrong and jax.grad right.
     """
-    exact = _is_analytic(jax.make_jaxpr(loss)(list(leaves.values()), constants).jaxpr)
-    derivative = _complex_step(loss) if exact else _central_differences(loss)
+    method, derivative = derivative_of(loss, leaves, constants)
     opinions: list[Opinion] = []
     for path, direction in _directions(leaves, manual, autodiff, paths, seed):
         value, error = derivative(leaves, constants, direction)
-        by_manual, by_autodiff = (_along(g, direction) for g in (manual, autodiff))
+        by_manual, by_autodiff = (along(g, direction) for g in (manual, autodiff))
         opinions.append(Opinion(path, by_manual, by_autodiff, value, error))
         if _is_proof(opinions):
             break
-    method = "complex step" if exact else "central differences"
     return Ruling(_verdict(opinions), method, opinions)
+
+
+def derivative_of(loss: Loss, leaves: Leaves, constants: list[Any]) -> tuple[str, Derivative]:
+    """Returns the name of the method that fits a loss, and the method.
+
+    The method is `derivative(leaves, constants, direction) -> (value, error bar)`, along a
+    direction given by path.
+    """
+    traced = jax.make_jaxpr(loss)(list(leaves.values()), constants)
+    if _is_analytic(traced.jaxpr) and not any(map(np.iscomplexobj, leaves.values())):
+        return "complex step", _complex_step(loss)
+    return "central differences", _central_differences(loss)
 
 
 def _verdict(opinions: list[Opinion]) -> str:
@@ -128,8 +139,24 @@ def _gap(opinion: Opinion) -> float:
     return gap if np.isfinite(gap) else np.inf
 
 
-def _along(gradient: Leaves, direction: Leaves) -> float:
-    return float(sum(np.vdot(gradient[path], d) for path, d in direction.items()))
+def along(gradient: Leaves, direction: Leaves) -> float:
+    """Returns what a gradient says of a direction, both by path.
+
+    Of a complex leaf z = x + iy JAX's gradient is ∂L/∂x − i ∂L/∂y, so that dL = Re(g dz).
+    """
+    return float(sum(np.sum(gradient[path] * d).real for path, d in direction.items()))
+
+
+def random_direction(rng: np.random.Generator, leaves: Leaves) -> Leaves:
+    """Draws a unit vector through these leaves, each with the same share."""
+    drawn = {path: _normal(rng, leaf) for path, leaf in leaves.items()}
+    length = np.sqrt(len(leaves))
+    return {path: d / (length * np.linalg.norm(d)) for path, d in drawn.items()}
+
+
+def _normal(rng: np.random.Generator, leaf: np.ndarray) -> np.ndarray:
+    drawn = rng.standard_normal(leaf.shape)
+    return drawn + 1j * rng.standard_normal(leaf.shape) if np.iscomplexobj(leaf) else drawn
 
 
 def _directions(
@@ -137,22 +164,22 @@ def _directions(
 ) -> Iterator[tuple[str, Leaves]]:
     """Unit vectors by name: where the sides differ most, then random ones, then further leaves."""
     rng = np.random.default_rng(seed)
-    gaps = {path: np.abs(manual[path] - autodiff[path]) for path in paths}
+    gaps = {path: manual[path] - autodiff[path] for path in paths}
     # NaN counts as the largest.
-    order = sorted(paths, key=lambda path: -np.max(np.nan_to_num(gaps[path], nan=np.inf)))
+    order = sorted(paths, key=lambda path: -np.max(np.nan_to_num(np.abs(gaps[path]), nan=np.inf)))
     everywhere = paths[0] if len(paths) == 1 else f"{len(paths)} leaves"
     yield order[0], {order[0]: _worst_entry(gaps[order[0]])}
     for _ in range(RANDOM_DIRECTIONS):
-        drawn = {path: rng.standard_normal(leaves[path].shape) for path in paths}
-        length = np.sqrt(len(paths))
-        yield everywhere, {path: d / (length * np.linalg.norm(d)) for path, d in drawn.items()}
+        yield everywhere, random_direction(rng, {path: leaves[path] for path in paths})
     for path in order[1:LEAVES]:
         yield path, {path: _worst_entry(gaps[path])}
 
 
 def _worst_entry(gap: np.ndarray) -> np.ndarray:
     worst = np.zeros_like(gap)
-    worst[np.unravel_index(np.argmax(gap), gap.shape)] = 1
+    at = np.unravel_index(np.argmax(np.abs(gap)), gap.shape)
+    complex_gap = np.iscomplexobj(gap) and abs(gap[at]) > 0
+    worst[at] = np.conj(gap[at]) / abs(gap[at]) if complex_gap else 1
     return worst
 
 
@@ -181,7 +208,7 @@ def _is_floating(atom: Any) -> bool:
     return jnp.issubdtype(atom.aval.dtype, jnp.floating)
 
 
-def _complex_step(loss: Loss) -> Callable[..., tuple[float, float]]:
+def _complex_step(loss: Loss) -> Derivative:
     size = 1e-30
 
     @functools.partial(jax.jit, compiler_options=_PLAIN)
@@ -226,7 +253,7 @@ _STEPS = 7
 _LARGEST_STEP = 2.0**-6
 
 
-def _central_differences(loss: Loss) -> Callable[..., tuple[float, float]]:
+def _central_differences(loss: Loss) -> Derivative:
     @functools.partial(jax.jit, compiler_options=_PLAIN)
     def slopes(
         leaves: list[Any], direction: list[Any], constants: list[Any]

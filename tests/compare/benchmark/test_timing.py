@@ -14,7 +14,7 @@ from compare.benchmark.timing import (
     interleaved,
     measure,
 )
-from compare.checker.check import check_rule
+from compare.checker.rules import check_rule
 
 
 def square_fwd(x):

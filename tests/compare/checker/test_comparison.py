@@ -7,7 +7,7 @@ import pytest
 
 from compare.checker import comparison
 from compare.checker.comparison import disagreeing, largest_difference, rows
-from compare.checker.noise import Noise
+from compare.checker.noise.measure import Noise
 from compare.checker.sides.evaluation import DRAWS, Point, Result
 from compare.tolerance import student_factor
 

@@ -7,8 +7,9 @@ import pytest
 
 from compare.checker.comparison import mathematics, rows, unjudged
 from compare.checker.investigation import Disagreement, investigate, overruled
-from compare.checker.noise import Noise
-from compare.checker.sides.evaluation import Evaluation, Side, Sides, differentiated
+from compare.checker.noise.measure import Noise
+from compare.checker.sides.evaluation import Evaluation, Sides
+from compare.checker.sides.side import Side, differentiated
 from compare.trees import Layout
 
 W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]])

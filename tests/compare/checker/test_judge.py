@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare.checker.judge import judge
-from compare.checker.sides.evaluation import Side, differentiated
+from compare.checker.sides.side import Side, differentiated
 
 W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]], np.float32)
 X = np.asarray([[1.1, -0.4, 0.6], [0.2, 1.3, -0.8], [-0.9, 0.5, 1.7]], np.float32)

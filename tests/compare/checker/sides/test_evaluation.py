@@ -6,14 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.checker.sides.evaluation import (
-    Evaluation,
-    LossAndAux,
-    Result,
-    Side,
-    differentiated,
-    side,
-)
+from compare.checker.sides.evaluation import Evaluation, Result
+from compare.checker.sides.side import LossAndAux, Side, differentiated, side
 from compare.trees import Layout
 
 W = np.asarray([1.0, 2.0, 3.0], np.float32)

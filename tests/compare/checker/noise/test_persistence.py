@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from compare.checker.comparison import mathematics
-from compare.checker.noise import two_precisions
-from compare.checker.persistence import is_mathematics
-from compare.checker.sides.evaluation import DRAWS, Evaluation, Side, Sides, differentiated
+from compare.checker.noise.measure import two_precisions
+from compare.checker.noise.persistence import is_mathematics
+from compare.checker.sides.evaluation import DRAWS, Evaluation, Sides
+from compare.checker.sides.side import Side, differentiated
 from compare.trees import Layout, cast
 
 RNG = np.random.default_rng(0)

@@ -9,13 +9,13 @@ import math
 
 import numpy as np
 
-from compare.checker.comparison import Comparison, largest_difference
+from compare.checker.comparison import Comparison
 from compare.checker.kinks import perturbed
-from compare.checker.noise import two_precisions
+from compare.checker.noise.measure import two_precisions
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.tolerance import student_factor
-from compare.trees import cast
+from compare.trees import cast, largest_difference
 
 __all__ = ["is_in_float32", "is_mathematics"]
 

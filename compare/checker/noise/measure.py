@@ -27,30 +27,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.rounding import draw_keys, rounding_noise
-from compare.checker.sides.evaluation import (
-    DRAWS,
-    Arrays,
-    Evaluation,
-    Key,
-    Point,
-    Result,
-    Side,
-    Sides,
-    compiler_options,
-    slides,
-    tracing,
-)
+from compare.checker.noise.rounding import draw_keys, rounding_noise
+from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu, is_float64_on_cpu
+from compare.checker.sides.side import Arrays, Side, compiler_options, slides, tracing
 from compare.tolerance import student_factor
-from compare.trees import cast, is_float
+from compare.trees import cast, is_inexact, largest_difference
 
 __all__ = [
-    "Noise", "TwoPrecisions", "larger", "monte_carlo", "perturbed_points", "two_precisions"
+    "Noise", "TwoPrecisions", "in_narrower", "larger", "monte_carlo", "perturbed_points", "two_precisions"
 ]  # fmt: skip
 
 FEW_DRAWS = 4
 """So many points come first where a run is long."""
+
+MANY_DRAWS = 64
+"""So many points where the type is narrow: its noise is large, and a mistake should not hide."""
 
 LONG_RUN = 2**21
 """A run at more numbers than this is long: here a draw takes as long as a twentieth of the
@@ -129,7 +121,7 @@ class TwoPrecisions:
 
     def _deviations(self, narrow: Result, exact: Result) -> dict[Key, float]:
         own, reference = narrow.leaves(self._value_name), exact.leaves(self._value_name)
-        return {key: _largest(own[key], leaf) for key, leaf in reference.items()}
+        return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
 
 
 def two_precisions(
@@ -147,36 +139,76 @@ def two_precisions(
     )
 
 
-def monte_carlo(sides: Sides, point: Point, *, freeze_decisions: bool) -> Noise:
-    """Measures the noise of the side that differentiates by Monte Carlo arithmetic.
+def monte_carlo(
+    sides: Sides,
+    point: Point,
+    *,
+    freeze_decisions: bool,
+    of: Literal["manual", "autodiff"] = "autodiff",
+) -> Noise:
+    """Measures the noise of one side by Monte Carlo arithmetic.
 
     Args:
         sides: how to run it.
         point: where, and what it returned there.
         freeze_decisions: as in `rounding_noise`.
+        of: which side.
 
     Raises:
         ValueError: the side cannot be traced.
     """
-    side, layout, seed = sides.autodiff, sides.evaluation.layout, sides.evaluation.seed
-    fn = functools.partial(side.eager, layout=layout)
+    layout, seed = sides.evaluation.layout, sides.evaluation.seed
     arrays = [jnp.asarray(x) for x in point.arrays]
+    side, result = sides.manual, point.manual
+    if of == "autodiff":
+        side, result = sides.autodiff.in_float64(arrays, layout), point.autodiff
+    fn = functools.partial(side.eager, layout=layout)
 
     def measure() -> Result:
-        level = 1 if slides(side.jitted.trace(arrays, layout=layout)) else 0
+        level = 1 if slides(side.trace(arrays, layout)) else 0
 
         @functools.partial(jax.jit, compiler_options=compiler_options(level))
         def of_draws(arrays: Arrays, results: Any, keys: Any) -> Any:
             return rounding_noise(fn, [arrays], results, keys, freeze_decisions=freeze_decisions)
 
-        results = point.autodiff.value, point.autodiff.grads
+        results = result.value, result.grads
         return Result(*of_draws(arrays, results, draw_keys(DRAWS, seed)))
 
-    with tracing(side, ""):
+    with tracing(side, compiled=False):
         measured = side.remember(
             point.arrays, ("Monte Carlo arithmetic", seed, layout, freeze_decisions), measure
         )
     return Noise({key: float(leaf) for key, leaf in measured.leaves(sides.value_name).items()})
+
+
+def in_narrower(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAWS) -> Noise:
+    """Measures the noise of the side that differentiates, computed in a narrower type throughout.
+
+    Its error at points that the type cannot hold, so that the rounding of the inputs counts.
+
+    Args:
+        sides: how to run it.
+        arrays: the point, in float64.
+        dtype: the narrower type.
+        draws: at how many points.
+    """
+    rng = np.random.default_rng([sides.evaluation.seed, draws])
+    unit = float(jnp.finfo(dtype).eps)
+
+    def run(point: Arrays, dtype: Any) -> dict[Key, np.ndarray]:
+        cast_to = [cast(x, dtype) for x in point]
+        result = sides.evaluation.run(sides.autodiff, cast_to, on_cpu=True, compiled=True)
+        return result.leaves(sides.value_name)
+
+    found = []
+    for _ in range(draws):
+        point = [
+            x * (1 + unit * rng.uniform(-1, 1, np.shape(x))) if is_inexact(x) else x for x in arrays
+        ]
+        narrow, exact = run(point, dtype), run(point, np.float64)
+        found.append({key: largest_difference(narrow[key], leaf) for key, leaf in exact.items()})
+    by_leaf = {key: _root_mean_square(own) for key, own in _by_leaf(found).items()}
+    return Noise(by_leaf, student_factor(draws))
 
 
 def larger(one: Noise, other: Noise) -> Noise:
@@ -197,28 +229,27 @@ def perturbed_points(arrays: Arrays, seed: int) -> Iterator[Arrays]:
     rng = np.random.default_rng(seed)
     narrow = [_narrow(x) for x in arrays]
     while True:
-        yield [_moved(x, rng) if is_float(x) else x for x in narrow]
+        yield [_moved(x, rng) if is_inexact(x) else x for x in narrow]
 
 
 def _narrow(x: Any) -> Any:
-    if not is_float(x):
+    if not is_inexact(x):
         return x
     host = np.asarray(x)
-    return cast(host, np.float32) if host.dtype.itemsize > 4 else host
+    wide = host.dtype in (np.float64, np.complex128)
+    return cast(host, np.float32) if wide else host
 
 
 def _moved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One unit in the last place is one in the bits, read as a whole number."""
+    if np.iscomplexobj(x):
+        parts = np.ascontiguousarray(x).reshape(-1).view(x.real.dtype)
+        return _moved(parts, rng).view(x.dtype).reshape(x.shape)
     bits = np.ascontiguousarray(x).view(f"i{x.dtype.itemsize}")
     up = np.unpackbits(np.frombuffer(rng.bytes(-(-x.size // 8)), np.uint8), count=x.size)
     step = (2 * up.astype(bits.dtype) - 1).reshape(x.shape)
     movable = (x != 0) & np.isfinite(x.astype(np.float32))
     return (bits + step * movable).view(x.dtype).reshape(x.shape)
-
-
-def _largest(narrow: np.ndarray, exact: np.ndarray) -> float:
-    with np.errstate(invalid="ignore"):
-        return float(np.max(np.abs(narrow.astype(np.float64) - exact), initial=0))
 
 
 def _by_leaf(draws: list[dict[Key, float]]) -> dict[Key, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.rounding import draw_keys, rounding_noise, unit_in_last_place
+from compare.checker.noise.rounding import draw_keys, rounding_noise, unit_in_last_place
 
 EPS = unit_in_last_place(np.float32)
 

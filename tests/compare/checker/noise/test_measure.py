@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from compare import check_gradients
-from compare.checker import noise as noises
-from compare.checker.noise import Noise, TwoPrecisions, larger, perturbed_points
-from compare.checker.sides.evaluation import DRAWS, Evaluation, differentiated
+from compare.checker.noise import measure as noises
+from compare.checker.noise.measure import Noise, TwoPrecisions, larger, perturbed_points
+from compare.checker.sides.evaluation import DRAWS, Evaluation
+from compare.checker.sides.side import differentiated
 from compare.tolerance import student_factor
 from compare.trees import Layout
 

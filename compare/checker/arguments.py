@@ -1,0 +1,70 @@
+"""What a person gave to a check: callables that can be called so, accuracies that mean something."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from compare.checker.comparison import Accuracy
+
+__all__ = ["accepted", "require_accuracy", "require_call"]
+
+
+def require_call(name: str, fn: Any, *args: Any, **kwargs: Any) -> None:
+    """Refuses what cannot be called with these arguments.
+
+    Args:
+        name: what the message calls it.
+        fn: what should be a function.
+        *args: its arguments.
+        **kwargs: its keyword arguments.
+
+    Raises:
+        TypeError: it is no function, or its signature does not fit.
+    """
+    if not callable(fn):
+        raise TypeError(f"{name} must be a function; got {_kind(fn)}")
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # Some functions written in C have none.
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name} cannot be called with these arguments: {error}") from None
+
+
+def accepted(fn: Callable[..., Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those keyword arguments that a function takes."""
+    try:
+        parameters = inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        return dict(kwargs)
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return dict(kwargs)
+    return {name: value for name, value in kwargs.items() if name in parameters}
+
+
+def require_accuracy(accuracy: Any, paths: Collection[str]) -> Accuracy:
+    """Returns the accuracy, which is a positive number, or one by path.
+
+    Raises:
+        ValueError: it is something else, or names a leaf that is not there.
+    """
+    if accuracy is None:
+        return None
+    shares = accuracy if isinstance(accuracy, Mapping) else {"accuracy": accuracy}
+    for path, share in shares.items():
+        if not (isinstance(share, float | int) and 0 < share < 1):
+            raise ValueError(
+                f"accuracy is a share of a leaf's largest entry, between 0 and 1; got {share!r}"
+            )
+        if isinstance(accuracy, Mapping) and path not in paths:
+            raise ValueError(
+                f"accuracy names {path!r}, which is no leaf; choose from {', '.join(paths)}"
+            )
+    return accuracy
+
+
+def _kind(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"an array of shape {shape}" if shape is not None else f"a {type(value).__name__}"

@@ -1,0 +1,120 @@
+"""What is wrong with a result before any number is compared: structure, and what is not finite."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from compare.checker.sides.evaluation import Key, Point
+from compare.trees import in_double, nonfinite_faults
+
+__all__ = ["Faults", "nonfinite", "structure"]
+
+
+class Faults(NamedTuple):
+    """Leaves that cannot be compared.
+
+    Attributes:
+        keys: which.
+        sentences: what is wrong with each.
+    """
+
+    keys: frozenset[Key]
+    sentences: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.sentences)
+
+
+def structure(point: Point, compiled: bool) -> Faults:
+    """Finds leaves that are missing, or of another shape or dtype than they must be.
+
+    Args:
+        point: what both sides returned in the dtype asked for.
+        compiled: whether manual was; if not, a wider dtype is no fault, as NumPy promotes.
+    """
+    m, a = point.leaves("manual"), point.leaves("autodiff")
+    batches = {np.shape(x)[0] for x in point.arrays if np.ndim(x)}
+    told = {key: _fault(key, m.get(key), a.get(key), batches, compiled) for key in {**a, **m}}
+    wrong = {key: sentence for key, sentence in told.items() if sentence}
+    return Faults(frozenset(wrong), tuple(wrong.values()))
+
+
+def _fault(
+    key: Key,
+    manual: np.ndarray | None,
+    wanted: np.ndarray | None,
+    batches: Collection[int],
+    compiled: bool,
+) -> str:
+    kind, path = key
+    ours, theirs = (
+        ("manual's gradient", "the parameter") if kind == "grad" else ("manual", "autodiff")
+    )
+    if manual is None:
+        return f"{path}: is missing from {ours}"
+    if wanted is None:
+        return f"{path}: is in {ours} and not in {theirs.replace('parameter', 'parameters')}"
+    if manual.shape != wanted.shape:
+        likely = _likely(manual.shape, wanted.shape, batches) if kind == "grad" else ""
+        return f"{path}: {ours} has shape {manual.shape}, {theirs} has {wanted.shape}{likely}"
+    if (
+        kind == "grad"
+        and manual.dtype != wanted.dtype
+        and not _is_promoted(manual, wanted, compiled)
+    ):
+        return f"{path}: {ours} has dtype {manual.dtype}, {theirs} has {wanted.dtype}"
+    return ""
+
+
+def _is_promoted(manual: np.ndarray, wanted: np.ndarray, compiled: bool) -> bool:
+    return not compiled and jnp.promote_types(manual.dtype, wanted.dtype) == manual.dtype
+
+
+def _likely(found: tuple[int, ...], wanted: tuple[int, ...], batches: Collection[int]) -> str:
+    """What was probably done, after a dash."""
+    if len(found) > 1 and found == wanted[::-1]:
+        return ": is it transposed?"
+    if wanted and np.prod(found) == 1:
+        return ": is it summed over all axes?"
+    if found[1:] == wanted and found[0] in batches:
+        return ": is the sum over the examples missing?"
+    if len(found) == len(wanted) and np.prod(found) == np.prod(wanted):
+        return ": are its axes in another order?"
+    return ""
+
+
+def nonfinite(point: Point, where: str = "") -> tuple[Faults, Faults]:
+    """Finds the leaves of manual, and those of autodiff, that are not finite.
+
+    Args:
+        point: what both sides returned.
+        where: to stand after each sentence.
+    """
+    return _not_finite("manual", point, where), _not_finite("autodiff", point, where)
+
+
+def _not_finite(side: Any, point: Point, where: str) -> Faults:
+    wrong = {
+        key: f"{sentence}{where}"
+        for key, leaf in point.leaves(side).items()
+        for sentence in nonfinite_faults(side, key[1], leaf)
+    }
+    return Faults(frozenset(wrong), tuple(wrong.values()))
+
+
+def overflow(point: Point, exact: Point, keys: Collection[Key]) -> list[str]:
+    """Tells of leaves that are not finite only because the dtype cannot hold their numbers."""
+    told = []
+    for key in keys:
+        leaf, large = point.leaves("manual").get(key), exact.leaves("autodiff").get(key)
+        if leaf is None or large is None or not np.all(np.isfinite(large)):
+            continue
+        most = float(jnp.finfo(leaf.dtype).max)
+        if np.max(np.abs(in_double(large)), initial=0) > most / 16:
+            told.append(
+                f"{key[1]}: overflows {leaf.dtype}, whose largest number is {most:.3g}; scale the "
+                "loss down"
+            )
+    return told

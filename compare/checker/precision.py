@@ -1,0 +1,71 @@
+"""In which precision the side under test computes, whatever precision it is asked for."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from compare.checker.sides.evaluation import Point, Sides
+from compare.checker.sides.float64 import float64_on_cpu, is_float64_on_cpu
+from compare.checker.sides.narrowing import Narrowing, is_representable, narrowing
+from compare.checker.sides.side import Arrays
+from compare.trees import cast, is_float
+
+__all__ = ["manual_in_float64"]
+
+
+def manual_in_float64(sides: Sides, own: Point) -> tuple[Sides, Point, Narrowing | None]:
+    """Runs both sides in float64 on the CPU, as far as manual can.
+
+    Args:
+        sides: how to run both.
+        own: what they return in the dtype asked for.
+
+    Returns:
+        The sides, which from now on run manual in the one type it can run in; the point in
+        float64; and the narrower type that manual computes in, or None.
+    """
+    arrays = [cast(x, np.float64) for x in own.arrays]
+    evaluation = sides.evaluation
+    if is_float64_on_cpu(own.arrays):
+        exact = own
+    else:
+        autodiff = evaluation.run(sides.autodiff, arrays, on_cpu=True)
+        try:
+            manual = evaluation.run(sides.manual, arrays, on_cpu=True)
+        except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.
+            dtype = _coarsest(own.arrays)
+            reason = f"cannot run in float64 ({str(error).splitlines()[0][:80]})"
+            exact = Point(arrays, own.manual, autodiff, own.value_name, own.left_out)
+            return sides._replace(manual_dtype=dtype), exact, Narrowing(dtype, "", reason)
+        exact = Point(arrays, manual, autodiff, own.value_name, own.left_out)
+    return sides, exact, _traced(sides, arrays) or _seen(exact)
+
+
+def _traced(sides: Sides, arrays: Arrays) -> Narrowing | None:
+    """A narrower type in what manual is traced to, if it can be traced."""
+    try:
+        if sides.evaluation.jit:
+            return sides.evaluation.program(sides.manual, arrays, on_cpu=True).narrowing
+        with float64_on_cpu():
+            own = [jnp.asarray(x) for x in arrays]
+            return narrowing(sides.manual.trace(own, sides.evaluation.layout).jaxpr)
+    except Exception:  # NumPy, a Python `if`: the numbers have to tell.
+        return None
+
+
+def _seen(exact: Point) -> Narrowing | None:
+    """A narrower type that all of manual's numbers are of, and autodiff's are not."""
+    manual, autodiff = (
+        [leaf for (kind, _), leaf in exact.leaves(side).items() if kind == "grad"]
+        for side in ("manual", "autodiff")
+    )
+    for dtype in (jnp.bfloat16, jnp.float16, jnp.float32):
+        if is_representable(manual, dtype) and not is_representable(autodiff, dtype):
+            return Narrowing(np.dtype(dtype), "")
+    return None
+
+
+def _coarsest(arrays: Arrays) -> Any:
+    types = {x.dtype for x in arrays if is_float(x)}
+    return max(types, key=lambda dtype: float(jnp.finfo(dtype).eps), default=np.dtype(np.float32))

@@ -1,0 +1,342 @@
+"""A rule of `jax.custom_vjp` or `jax.custom_jvp`, held against `jax.vjp` of what it computes."""
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import tree_leaves_with_path
+
+from compare.checker.arguments import accepted, require_accuracy, require_call
+from compare.checker.check import require_agreement
+from compare.checker.comparison import Accuracy
+from compare.checker.gradient_report import GradientReport
+from compare.checker.judge import judge
+from compare.checker.sides.opened import opened
+from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.side import Side, told
+from compare.checker.sides.widened import widened
+from compare.trees import Layout, expanded, is_inexact, path_of
+
+__all__ = ["Inputs", "assert_rule_agrees", "check_rule", "cotangents", "inner_product"]
+
+Function = Callable[..., Any]
+
+
+def check_rule(
+    rule_or_fwd: Function,
+    *bwd_and_inputs: Any,
+    reference: Function | None = None,
+    dtype: Any = None,
+    jit: bool = True,
+    seed: int = 0,
+    accuracy: Accuracy = None,
+    constant: Sequence[str] = (),
+    **static: Any,
+) -> GradientReport:
+    """Holds a rule against `jax.vjp` of what it computes, under random cotangents.
+
+    The leaves of the report are the cotangents, each by the name of its input; `out` is the forward
+    pass against `reference`. `check_rule(f, *inputs)` takes a function decorated with
+    `jax.custom_vjp` or `jax.custom_jvp`, or a `Rule`; `check_rule(fwd, bwd, *inputs)` the two
+    halves.
+
+    Args:
+        rule_or_fwd: the decorated function; or `fwd(*inputs) -> (out, residuals)`.
+        *bwd_and_inputs: for a pair first `bwd(residuals, d_out) -> one cotangent per input`, None
+            or float0 for integers and keys. Then the point: floating arrays, alone or in pytrees,
+            and Python's floats are differentiated.
+        reference: `reference(*inputs) -> out`; None takes the rule's own forward pass, with every
+            custom rule in it opened.
+        dtype: as in `check_gradients`.
+        jit: whether the rule runs under `jax.jit`.
+        seed: of the cotangents and of the perturbations.
+        accuracy: as in `check_gradients`.
+        constant: the names of inputs that the rule declares constant: they are not compared.
+        **static: keyword arguments of the rule; each half, and `reference`, is given those it takes.
+
+    Raises:
+        TypeError: there is no rule, or it cannot be called so, or bwd does not return a tuple.
+        ValueError: no input is differentiated, or a function cannot be traced.
+    """
+    rule, inputs = _rule(rule_or_fwd, bwd_and_inputs, static)
+    against = rule.forward if reference is None else _with(reference, static)
+    point = Inputs(rule.signature, inputs, {*constant, *rule.constant(inputs)}, constant)
+    d_out = cotangents(against, point, seed)
+
+    def manual(floating: Any, fixed: Any, d_out: Any) -> Any:
+        out, gradient = rule.backward(point.rebuild(floating, fixed), d_out, point)
+        return _floating_outputs(out), gradient
+
+    def value(floating: Any, fixed: Any, d_out: Any) -> Any:
+        return inner_product(d_out, rule.forward(*point.rebuild(floating, fixed)))
+
+    def by_jax(reference: Function, **others: Side) -> Side:
+        def autodiff(floating: Any, fixed: Any, d_out: Any) -> Any:
+            out, pullback = jax.vjp(lambda f: reference(*point.rebuild(f, fixed)), floating)
+            return _floating_outputs(out), pullback(_complete(d_out, out))[0]
+
+        def loss(floating: Any, fixed: Any, d_out: Any) -> Any:
+            return inner_product(d_out, reference(*point.rebuild(floating, fixed)))
+
+        return Side(autodiff, loss, **others)
+
+    wide = by_jax(widened(against))
+    without_rules = by_jax(opened(against), wide=wide)
+    without_rules.loss = by_jax(against).loss
+    return judge(
+        Side(manual, value=value),
+        by_jax(against, opened=without_rules, wide=wide),
+        point.parameters.floating,
+        (point.fixed, d_out),
+        dtype=dtype,
+        jit=jit,
+        seed=seed,
+        value_name="out",
+        accuracy=require_accuracy(accuracy, [*point.parameters.floating, "out"]),
+        not_compared=point.not_compared,
+    )
+
+
+def assert_rule_agrees(rule_or_fwd: Function, *bwd_and_inputs: Any, **settings: Any) -> None:
+    """`check_rule` for a test.
+
+    Raises:
+        AssertionError: the rule does not agree; its message is the report.
+        TypeError: as `check_rule`.
+        ValueError: as `check_rule`.
+    """
+    require_agreement(check_rule(rule_or_fwd, *bwd_and_inputs, **settings))
+
+
+class Inputs:
+    """The inputs of a function, by the names in its signature.
+
+    Args:
+        fn: whose signature it is.
+        inputs: as they were given.
+        fixed: the names of those that are not differentiated.
+        constant: those of them that a person declared so.
+
+    Attributes:
+        parameters: those that are differentiated, and what else is in their trees.
+        fixed: the others, by name.
+        not_compared: of every leaf that is not compared its path, and why.
+
+    Raises:
+        ValueError: nothing is differentiated, or a name is no input.
+    """
+
+    def __init__(
+        self,
+        fn: Function,
+        inputs: Sequence[Any],
+        fixed: Collection[str] = (),
+        constant: Sequence[str] = (),
+    ):
+        self._names = _input_names(fn, len(inputs))
+        for name in constant:
+            if name not in self._names:
+                raise ValueError(
+                    f"constant names {name!r}, which is no input; choose from "
+                    f"{', '.join(self._names)}"
+                )
+        named = OrderedDict(zip(self._names, inputs, strict=True))
+        self.fixed = {name: x for name, x in named.items() if name in fixed}
+        self.parameters = Parameters(
+            OrderedDict((n, x) for n, x in named.items() if n not in fixed)
+        )
+        self.parameters.require_floating("input")
+        declared = {
+            path: "declared constant"
+            for name in constant
+            for path in Parameters({name: self.fixed[name]}).floating
+        }
+        self.not_compared = {**self.parameters.not_compared, **declared}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the inputs, in order."""
+        return self._names
+
+    def rebuild(self, floating: Any, fixed: Any) -> list[Any]:
+        """Returns the inputs in order, with these arrays in place of the differentiated ones."""
+        named = {**self.parameters.rebuild(floating), **fixed}
+        return [named[name] for name in self._names]
+
+
+def cotangents(fn: Function, point: Inputs, seed: int) -> dict[str, Any]:
+    """Draws a normal cotangent for every floating output of a function, by its number.
+
+    None of them is uniform: that would hide a rule that ignores its cotangent.
+    """
+    rng = np.random.default_rng(seed)
+    tree = (point.parameters.floating, point.fixed)
+    layout = Layout(tree)
+    shapes = jax.eval_shape(
+        lambda arrays: fn(*point.rebuild(*layout.rebuild(arrays))), layout.arrays(tree)
+    )
+    drawn: dict[str, Any] = {}
+    for number, shape in enumerate(jax.tree.leaves(shapes)):
+        if jnp.issubdtype(shape.dtype, jnp.inexact):
+            d = rng.standard_normal(shape.shape)
+            if jnp.issubdtype(shape.dtype, jnp.complexfloating):
+                d = d + 1j * rng.standard_normal(shape.shape)
+            drawn[f"{number:03}"] = jnp.asarray(d, shape.dtype)
+    return drawn
+
+
+def inner_product(d_out: dict[str, Any], out: Any) -> Any:
+    """Computes Re Σ d_out · out: a scalar whose gradient are the cotangents of the inputs."""
+    leaves = jax.tree.leaves(out)
+    return sum(jnp.sum(jnp.real(d * leaves[int(number)])) for number, d in d_out.items())
+
+
+def _complete(d_out: dict[str, Any], out: Any) -> Any:
+    """The cotangents in the structure of the output, with float0 for what is not floating."""
+    leaves, structure = jax.tree.flatten(out)
+    full = [
+        d_out.get(f"{number:03}", np.zeros(jnp.shape(leaf), jax.dtypes.float0))
+        for number, leaf in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(structure, full)
+
+
+def _floating_outputs(out: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf if is_inexact(leaf) else None, out)
+
+
+class _Pair(NamedTuple):
+    """The two halves of a rule."""
+
+    fwd: Function
+    bwd: Function
+
+    @property
+    def signature(self) -> Function:
+        return self.fwd
+
+    def constant(self, inputs: Sequence[Any]) -> set[str]:
+        return set()
+
+    def forward(self, *inputs: Any) -> Any:
+        return self._both(inputs)[0]
+
+    def backward(self, inputs: list[Any], d_out: Any, point: Inputs) -> tuple[Any, Any]:
+        out, residuals = self._both(inputs)
+        cotangents = self.bwd(residuals, _complete(d_out, out))
+        if not isinstance(cotangents, tuple | list):
+            raise TypeError(
+                f"bwd must return a tuple with one cotangent for each input; it returned "
+                f"{told(cotangents)}: for a single input write `return (dx,)`"
+            )
+        return out, _by_path(cotangents, point)
+
+    def _both(self, inputs: Sequence[Any]) -> Any:
+        result = self.fwd(*inputs)
+        if not (isinstance(result, tuple | list) and len(result) == 2):
+            raise TypeError(f"fwd must return (out, residuals); it returned {told(result)}")
+        return result
+
+
+class _Decorated(NamedTuple):
+    """A function that `jax.custom_vjp` or `jax.custom_jvp` has decorated."""
+
+    fn: Any
+    static: dict[str, Any]
+
+    @property
+    def signature(self) -> Function:
+        return self.fn.fun
+
+    def constant(self, inputs: Sequence[Any]) -> set[str]:
+        names = _input_names(self.fn.fun, len(inputs))
+        return {names[i] for i in self.fn.nondiff_argnums}
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.fn.fun(*inputs, **self.static)
+
+    def backward(self, inputs: list[Any], d_out: Any, point: Inputs) -> tuple[Any, Any]:
+        tree = Parameters(OrderedDict(zip(point.names, inputs, strict=True)))
+        kept = {path: x for path, x in tree.floating.items() if path in point.parameters.floating}
+
+        def of(floating: Any) -> Any:
+            named = tree.rebuild(floating)
+            return self.fn(*(named[name] for name in point.names), **self.static)
+
+        out, pullback = jax.vjp(of, kept)
+        return out, pullback(_complete(d_out, out))[0]
+
+
+def _rule(
+    first: Any, rest: tuple[Any, ...], static: dict[str, Any]
+) -> tuple[_Pair | _Decorated, tuple[Any, ...]]:
+    """The rule that was given, and the inputs after it.
+
+    Raises:
+        TypeError: there is none, or it cannot be called so.
+    """
+    decorated = inspect.unwrap(first, stop=_is_decorated) if callable(first) else first
+    if _is_decorated(decorated):
+        if isinstance(decorated, jax.custom_vjp) and decorated.fwd is None:
+            raise TypeError("the function has no rule yet: call its defvjp(fwd, bwd) first")
+        require_call("the rule", decorated.fun, *rest, **static)
+        return _Decorated(decorated, static), rest
+    if callable(getattr(first, "fwd", None)) and callable(getattr(first, "bwd", None)):
+        first, rest = first.fwd, (first.bwd, *rest)
+    if not (callable(first) and rest and callable(rest[0])):
+        raise TypeError(
+            "check_rule takes a function decorated with jax.custom_vjp or jax.custom_jvp, or fwd "
+            "and bwd, and then the inputs; for any other function there is check_function"
+        )
+    require_call("fwd", first, *rest[1:], **accepted(first, static))
+    return _Pair(_with(first, static), _with(rest[0], static)), rest[1:]
+
+
+def _is_decorated(fn: Any) -> bool:
+    return isinstance(fn, jax.custom_vjp | jax.custom_jvp)
+
+
+def _with(fn: Function, static: dict[str, Any]) -> Function:
+    """`fn` with those keyword arguments that it takes."""
+    own = accepted(fn, static)
+    if not own:
+        return fn
+
+    def called(*args: Any) -> Any:
+        return fn(*args, **own)
+
+    called.__signature__ = inspect.signature(fn)  # pyright: ignore[reportFunctionMemberAccess]
+    return called
+
+
+def _by_path(cotangents: Sequence[Any], point: Inputs) -> dict[str, Any]:
+    """The cotangents of a pair, by path; None is zero for all that is differentiated below it."""
+    floating = point.parameters.floating
+    names = [*point.names, *(f"extra {i}" for i in range(len(point.names), len(cotangents)))]
+    found: dict[str, Any] = {}
+    for name, d in zip(names, cotangents, strict=False):
+        if name in point.fixed:
+            continue
+        for path, leaf in tree_leaves_with_path({name: expanded(d)}, is_leaf=lambda x: x is None):
+            where = path_of(path, "")
+            if leaf is not None:
+                found[where] = leaf
+                continue
+            below = [p for p in floating if p == where or p.startswith(f"{where}/")]
+            found |= {p: jnp.zeros_like(floating[p]) for p in below}
+    return {path: d for path, d in found.items() if path not in point.not_compared}
+
+
+def _input_names(fn: Function, count: int) -> list[str]:
+    """The names of a function's positional parameters; those of *inputs are numbered."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()
+    names = [p.name for p in parameters if p.kind in positional][:count]
+    return [*names, *(f"input {i}" for i in range(len(names), count))]

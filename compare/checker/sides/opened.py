@@ -1,0 +1,119 @@
+"""A loss with its custom rules opened: what it computes is differentiated, not what a rule says.
+
+A reference that is differentiated by the rule under test agrees with it whatever the rule says. So
+in the reference each `jax.custom_vjp` and `jax.custom_jvp` is replaced by its primal function.
+JAX's own rules stay (relu at 0, logaddexp at infinity): they are what `jax.grad` is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax import lax
+from jax.extend import core
+
+from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
+from compare.sites import is_jaxs
+from compare.trees import Layout
+
+__all__ = ["LOOPS", "custom_rules", "opened", "rewritten"]
+
+_RULES = frozenset({"custom_jvp_call", "custom_vjp_call"})
+
+Equation = Callable[[core.JaxprEqn, list[Any]], Sequence[Any]]
+
+
+def opened(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `fn(params, *args)` with its custom rules opened."""
+    return rewritten(fn, _equation)
+
+
+def rewritten(fn: Callable[..., Any], equation: Equation) -> Callable[..., Any]:
+    """Returns `fn(params, *args)`, traced and evaluated with `equation` for each of its equations.
+
+    Args:
+        fn: a function of pytrees; what is no array is passed on as it is.
+        equation: as `jaxprs.evaluate` takes it.
+    """
+
+    def run(params: Any, *args: Any) -> Any:
+        layout = Layout((params, args))
+        arrays = layout.arrays((params, args))
+
+        def flat(arrays: list[Any]) -> Any:
+            params, args = layout.rebuild(arrays)
+            return fn(params, *args)
+
+        closed, shape = jax.make_jaxpr(flat, return_shape=True)(arrays)
+        outs = evaluate(closed.jaxpr, closed.consts, arrays, equation)
+        return jax.tree.unflatten(jax.tree.structure(shape), outs)
+
+    return run
+
+
+def custom_rules(jaxpr: core.Jaxpr) -> list[core.JaxprEqn]:
+    """Lists the calls of custom rules that are not JAX's own, those inside loops included."""
+    found = [eqn for eqn in jaxpr.eqns if _is_persons_rule(eqn)]
+    for eqn in jaxpr.eqns:
+        for inner in inner_jaxprs(eqn):
+            found += custom_rules(inner)
+    return found
+
+
+def _is_persons_rule(eqn: core.JaxprEqn) -> bool:
+    if eqn.primitive.name not in _RULES:
+        return False
+    return not is_jaxs(eqn.params["call_jaxpr"].jaxpr.debug_info.func_src_info or "")
+
+
+def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+    if not _is_persons_rule(eqn) and not any(custom_rules(j) for j in inner_jaxprs(eqn)):
+        return bind(eqn, *values)
+    inner = called_jaxpr(eqn)
+    if inner is not None:
+        return evaluate(inner.jaxpr, inner.consts, values, _equation)
+    name = eqn.primitive.name
+    if name in LOOPS:
+        return LOOPS[name](eqn, values, _equation)
+    return bind(eqn, *values)
+
+
+def scan(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> list[Any]:
+    """Evaluates a scan with `equation` for the equations of its body."""
+    p = eqn.params
+    body, n, m = p["jaxpr"], p["num_consts"], p["num_consts"] + p["num_carry"]
+    consts, carry, xs = values[:n], values[n:m], values[m:]
+
+    def step(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
+        outs = evaluate(body.jaxpr, body.consts, [*consts, *carry, *x], equation)
+        return outs[: len(carry)], outs[len(carry) :]
+
+    carry, ys = lax.scan(step, carry, xs, p["length"], reverse=p["reverse"], unroll=p["unroll"])
+    return [*carry, *ys]
+
+
+def while_loop(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> list[Any]:
+    """Evaluates a while loop with `equation` for the equations of its body."""
+    p = eqn.params
+    n, m = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
+    test, body = p["cond_jaxpr"], p["body_jaxpr"]
+
+    def is_on(state: list[Any]) -> Any:
+        return evaluate(test.jaxpr, test.consts, [*values[:n], *state], equation)[0]
+
+    def step(state: list[Any]) -> list[Any]:
+        return evaluate(body.jaxpr, body.consts, [*values[n:m], *state], equation)
+
+    return lax.while_loop(is_on, step, values[m:])
+
+
+def cond(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> list[Any]:
+    """Evaluates a choice between branches with `equation` for the equations of each."""
+
+    def taken(branch: core.ClosedJaxpr) -> Callable[..., list[Any]]:
+        return lambda *inputs: evaluate(branch.jaxpr, branch.consts, inputs, equation)
+
+    return lax.switch(values[0], [taken(b) for b in eqn.params["branches"]], *values[1:])
+
+
+LOOPS = {"scan": scan, "while": while_loop, "cond": cond}

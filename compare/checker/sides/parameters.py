@@ -1,0 +1,89 @@
+"""The leaves of a tree that are differentiated, each under its path, and what else it holds."""
+
+from collections import OrderedDict
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import tree_flatten_with_path
+
+from compare.trees import contracted, expanded, is_array, is_inexact, nonfinite_faults, path_of
+
+__all__ = ["Parameters"]
+
+
+class Parameters:
+    """A pytree, split into what is differentiated and the rest.
+
+    Real and complex floating arrays are differentiated, and so are Python's floats. Integers,
+    booleans, random keys, strings and functions are left as they are. A dataclass that jax does not
+    know as a pytree counts as one. What the containers are makes no difference: a leaf is known by
+    its path.
+
+    Args:
+        tree: the parameters as they were given.
+
+    Attributes:
+        floating: the leaves that are differentiated, by path, in the order of the tree.
+        not_compared: of every other leaf its path, and what it is.
+    """
+
+    def __init__(self, tree: Any):
+        self._tree = tree
+        leaves, self._structure = tree_flatten_with_path(expanded(tree))
+        self._leaves = [(path_of(path, ""), leaf) for path, leaf in leaves]
+        self.floating: OrderedDict[str, Any] = OrderedDict(
+            (path, _array(leaf)) for path, leaf in self._leaves if _is_differentiated(leaf)
+        )
+        self.not_compared = {
+            path: _kind(leaf) for path, leaf in self._leaves if not _is_differentiated(leaf)
+        }
+
+    def rebuild(self, floating: Any) -> Any:
+        """Returns the tree with these arrays, by path, in place of its own."""
+        leaves = [floating.get(path, leaf) for path, leaf in self._leaves]
+        return contracted(jax.tree.unflatten(self._structure, leaves), self._tree)
+
+    def other_containers(self, gradient: Any) -> str:
+        """Tells where a gradient has the same leaves in other containers; "" where it has not."""
+        ours = jax.tree.structure(self.rebuild(dict.fromkeys(self.floating, 0.0)))
+        theirs = jax.tree.structure(gradient)
+        return "" if ours == theirs else f"the gradient's containers differ in kind: {theirs}"
+
+    def require_floating(self, kind: str = "parameter") -> None:
+        """Refuses a tree of which nothing is differentiated.
+
+        Raises:
+            ValueError: there is no floating leaf.
+        """
+        if self.floating:
+            return
+        if not self._leaves:
+            raise ValueError(f"there is no {kind}: there is no gradient to compare")
+        held = ", ".join(f"{path} is {kind}" for path, kind in self.not_compared.items())
+        raise ValueError(
+            f"no {kind} is a floating array or a Python float, so there is no gradient: {held}"
+        )
+
+    def require_finite(self) -> None:
+        """Refuses parameters at which no gradient can be finite.
+
+        Raises:
+            ValueError: an entry is NaN or infinite: in which leaf, and where.
+        """
+        for path, leaf in self.floating.items():
+            for fault in nonfinite_faults("the parameter", path, np.asarray(leaf)):
+                raise ValueError(f"{fault}; give a point at which every parameter is finite")
+
+
+def _is_differentiated(leaf: Any) -> bool:
+    return is_inexact(leaf) or isinstance(leaf, float | complex)
+
+
+def _array(leaf: Any) -> Any:
+    return leaf if is_array(leaf) else np.asarray(leaf, jnp.asarray(leaf).dtype)
+
+
+def _kind(leaf: Any) -> str:
+    return str(leaf.dtype) if is_array(leaf) else type(leaf).__name__

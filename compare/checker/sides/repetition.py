@@ -1,0 +1,85 @@
+"""Whether a side is a function of its arguments: two calls at one point return the same."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.checker.sides.evaluation import Evaluation, Result
+from compare.checker.sides.opened import custom_rules
+from compare.checker.sides.side import Arrays, Side, fingerprint, tracing
+from compare.trees import in_double, largest_difference
+
+__all__ = ["opened_reference", "unrepeated"]
+
+_FEW_UNITS = 1024
+"""Atomic sums on a GPU add in any order: so many units in the last place of the largest entry."""
+
+
+def opened_reference(side: Side, arrays: Arrays, evaluation: Evaluation) -> Side:
+    """Returns the side that differentiates, with its custom rules opened if it has any.
+
+    Raises:
+        ValueError: the loss cannot be traced, or is not a function of its arguments.
+    """
+    loss, layout = side.loss, evaluation.layout
+    assert loss is not None
+
+    def of(arrays: Arrays) -> Any:
+        params, args = layout.rebuild(arrays)
+        return loss(params, *args)
+
+    own = [jnp.asarray(x) for x in arrays]
+    with tracing(side, compiled=True):
+        traced, again = (jax.jit(lambda arrays: of(arrays)).trace(own) for _ in range(2))
+        if fingerprint(traced) != fingerprint(again):
+            values = [t.lower().compile()(own) for t in (traced, again)]
+            _require_the_same("the loss", *(Result(value, ()) for value in values))
+    has_rules = bool(custom_rules(traced.jaxpr.jaxpr))
+    return side.opened if has_rules and side.opened is not None else side
+
+
+def unrepeated(side: Side, first: Result, arrays: Arrays, evaluation: Evaluation) -> str:
+    """Runs a side once more at the same point, traced anew.
+
+    Returns:
+        What a few units of difference are to be reported as; "" where there is none.
+
+    Raises:
+        ValueError: it returns something else.
+    """
+    second = evaluation.again(side, arrays)
+    name = "the loss" if side.loss is not None else "the candidate"
+    units = _require_the_same(name, first, second)
+    if not units:
+        return ""
+    return f"{name}: two calls differ by {units:.0f} units in the last place of the largest entry"
+
+
+def _require_the_same(name: str, first: Result, second: Result) -> float:
+    """How many units in the last place two results are apart, of the largest entry of a leaf."""
+    apart = 0.0
+    one, two = first.leaves(""), second.leaves("")
+    for key, leaf in one.items():
+        if key not in two or leaf.shape != two[key].shape or not leaf.size:
+            continue
+        difference = largest_difference(leaf, two[key])
+        if not difference > 0:  # Equal, or not a number, which is looked at later.
+            continue
+        largest = float(np.max(np.abs(in_double(leaf))))
+        units = difference / (float(jnp.finfo(_type(leaf)).eps) * largest or 1.0)
+        if units > _FEW_UNITS:
+            at = np.unravel_index(
+                np.argmax(np.abs(in_double(leaf) - in_double(two[key]))), leaf.shape
+            )
+            raise ValueError(
+                f"{name} is not a function of its arguments: two calls gave {leaf[at]:.3g} and "
+                f"{two[key][at]:.3g}; pass a random key as an argument"
+            )
+        apart = max(apart, units)
+    return apart
+
+
+def _type(leaf: np.ndarray) -> Any:
+    return leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else np.float64

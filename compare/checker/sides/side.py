@@ -1,0 +1,339 @@
+"""One of two functions that are compared: traced anew for each check, compiled where need be.
+
+Nothing is remembered by a function's identity: what a function reads may have changed since. What
+is compiled is remembered by the program itself, constants included, so that a check that asks the
+same again does not compile again.
+"""
+
+import contextlib
+import functools
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare.checker.sides.narrowing import Narrowing, narrowing
+from compare.checker.sides.opened import opened
+from compare.checker.sides.widened import widened
+from compare.jaxprs import primitives
+from compare.trees import Layout, is_array, is_inexact
+
+__all__ = [
+    "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest", "fingerprint", "has_float64", "side",
+    "slides", "told", "tracing",
+]  # fmt: skip
+
+Arrays = list[Any]
+
+_UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerBoolConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+class LossAndAux(NamedTuple):
+    """The value of a loss that returns something beside: new state, for instance."""
+
+    loss: Any
+    aux: Any
+
+
+class Side:
+    """One function `(params, *args) -> (value, grads)`.
+
+    Args:
+        fn: the function.
+        loss: for the side that differentiates, `loss(params, *args) -> scalar`, whose gradient it
+            returns.
+        value: for the side under test, `value(params, *args) -> scalar`, what it says the loss is.
+        opened: what stands for it where its custom rules are to be opened; None for `fn` itself.
+        wide: what stands for it in float64, where `fn` itself computes in a narrower type; None
+            for `fn` itself.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        loss: Callable[..., Any] | None = None,
+        *,
+        value: Callable[..., Any] | None = None,
+        opened: "Side | None" = None,
+        wide: "Side | None" = None,
+    ):
+        self.fn = fn
+        self.loss = loss
+        self.value = value
+        self.opened = opened
+        self.wide = wide
+        self._programs: dict[Any, Program] = {}
+        self._remembered: dict[Any, Any] = {}
+
+    def eager(self, arrays: Arrays, *, layout: Layout) -> Any:
+        """Computes the function of the arrays alone; its other arguments are in the layout.
+
+        Raises:
+            ValueError: it returns something other than a pair.
+        """
+        params, args = layout.rebuild(arrays)
+        result = self.fn(params, *args)
+        if not (isinstance(result, tuple | list) and len(result) == 2):
+            raise ValueError(
+                "the hand-derived side must return the pair (loss, grads); it returned "
+                f"{told(result)}"
+            )
+        return tuple(result)
+
+    def trace(self, arrays: Arrays, layout: Layout) -> Any:
+        """Traces the function anew, whatever was traced before."""
+        return jax.jit(functools.partial(self.eager, layout=layout)).trace(arrays)
+
+    def program(self, arrays: Arrays, layout: Layout, *, plain: bool) -> "Program":
+        """Traces the function at arrays of these shapes and dtypes, once for each.
+
+        Args:
+            arrays: on the device, or to be put there.
+            layout: where they belong.
+            plain: whether to compile with few optimisations, for a program that runs a few times.
+        """
+        point = tuple((x.shape, str(x.dtype)) for x in arrays), layout, _surroundings()
+        if plain and (point, False) in self._programs:
+            return self._programs[point, False]
+        if (point, plain) not in self._programs:
+            self._programs[point, plain] = Program(self.trace(arrays, layout), plain)
+        return self._programs[point, plain]
+
+    def in_float64(self, arrays: Arrays, layout: Layout) -> "Side":
+        """Returns what stands for it at these arrays: itself, unless they are float64, and narrowed."""
+        if self.wide is None or not has_float64(arrays):
+            return self
+        try:
+            narrows = self.program(arrays, layout, plain=True).narrowing is not None
+        except Exception:  # A number of a narrower type in its source, a carry of float32.
+            narrows = True
+        return self.wide if narrows else self
+
+    def remember(self, arrays: Arrays, further: Any, make: Callable[[], Any]) -> Any:
+        """Returns what was made at this point before, or makes it.
+
+        Args:
+            arrays: the point; every number counts.
+            further: what else it depends on, hashable.
+            make: makes it.
+        """
+        key = digest(arrays), further, _surroundings()
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        return self._remembered[key]
+
+
+class Program:
+    """A traced function, compiled when it is first needed, in whichever thread that is.
+
+    The trace itself is let go: JAX keeps the 32-bit form of a NumPy constant as long as a trace
+    holds it, and would use it in float64 as well.
+
+    Attributes:
+        fingerprint: equal for two traces of a function that does the same at both.
+        narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
+    """
+
+    def __init__(self, traced: Any, plain: bool):
+        level = (1 if slides(traced) else 0) if plain else None
+        self._options = {} if level is None else compiler_options(level)
+        self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
+        self.fingerprint = fingerprint(traced)
+        self._lowered = traced.lower()
+        self._key = (
+            hashlib.blake2b(self._lowered.as_text().encode()).digest(),
+            digest(traced.jaxpr.consts),
+            jax.tree.structure(traced.out_info),
+            tuple(self._options.items()),
+            _surroundings(),
+        )
+        self._lock = threading.Lock()
+        self._compiled: Any = None
+
+    def compile(self) -> Any:
+        """Compiles it, and returns what runs: a function of the list of arrays."""
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = _COMPILED.get(
+                    self._key, lambda: self._lowered.compile(compiler_options=self._options)
+                )
+            return self._compiled
+
+
+class _Compiled:
+    """Compiled programs by what they compute; the one not asked for longest is let go first."""
+
+    def __init__(self, size: int):
+        self._size, self._programs, self._lock = size, OrderedDict[Any, Any](), threading.Lock()
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._programs:
+                self._programs.move_to_end(key)
+                return self._programs[key]
+        made = make()
+        with self._lock:
+            self._programs[key] = made
+            while len(self._programs) > self._size:
+                self._programs.popitem(last=False)
+        return made
+
+
+# A test suite asks about the same functions again and again; compiling them is most of the time.
+_COMPILED = _Compiled(size=96)
+
+
+def side(fn: Callable[..., Any], has_aux: bool = False) -> Side:
+    """The side that computes `fn`."""
+    if has_aux:
+        return Side(_with_aux(fn), value=lambda *args: fn(*args)[0][0])
+    return Side(fn, value=lambda *args: fn(*args)[0])
+
+
+def differentiated(loss: Callable[..., Any], has_aux: bool = False) -> Side:
+    """The side that computes the value of `loss`, and its gradient by `jax.grad`."""
+    loss = _scalar(loss, has_aux)
+
+    def by_jax(rewritten: Callable[..., Any], told: Callable[..., Any], **others: Side) -> Side:
+        if has_aux:
+            both = _with_aux(jax.value_and_grad(rewritten, has_aux=True))
+            return Side(both, lambda *args: told(*args)[0], **others)
+        return Side(jax.value_and_grad(rewritten), told, **others)
+
+    in_float64 = widened(loss)
+    wide = by_jax(in_float64, in_float64)
+    # Opened, it computes the same; as it was, its equations know their lines.
+    return by_jax(loss, loss, opened=by_jax(opened(loss), loss, wide=wide), wide=wide)
+
+
+def _scalar(loss: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
+    """`loss`, which must return a scalar; with has_aux a pair of a scalar and something else."""
+
+    @functools.wraps(loss)
+    def checked(*args: Any) -> Any:
+        result = loss(*args)
+        if has_aux and not (isinstance(result, tuple | list) and len(result) == 2):
+            raise ValueError(
+                f"with has_aux=True the loss must return (loss, aux); it returned {told(result)}"
+            )
+        value = result[0] if has_aux else result
+        if isinstance(value, tuple | list) and len(value) == 2:
+            raise ValueError(
+                "the loss returned a pair, as the hand-derived side does: are the two swapped? "
+                "The candidate comes first, then the loss"
+            )
+        if jnp.shape(value) != ():
+            raise ValueError(
+                f"the loss must return a scalar; it returned shape {jnp.shape(value)}: end it in "
+                ".sum() or .mean()"
+            )
+        return result
+
+    return checked
+
+
+def _with_aux(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, which returns ((loss, aux), grads), as a side sees it; what is no float is not kept."""
+
+    @functools.wraps(fn)
+    def named(*args: Any) -> Any:
+        result = fn(*args)
+        try:
+            (loss, aux), grads = result
+        except (TypeError, ValueError):
+            raise ValueError(
+                "with has_aux=True the hand-derived side must return ((loss, aux), grads), as "
+                "jax.value_and_grad does"
+            ) from None
+        return LossAndAux(loss, jax.tree.map(lambda x: x if is_inexact(x) else None, aux)), grads
+
+    return named
+
+
+@contextlib.contextmanager
+def tracing(side: Side, *, compiled: bool) -> Iterator[None]:
+    """Turns jax's errors about values that are not known while tracing into a ValueError.
+
+    Args:
+        side: whose function is traced.
+        compiled: whether it is traced because it is compiled.
+
+    Raises:
+        ValueError: the function cannot be traced.
+    """
+    try:
+        yield
+    except _UNTRACEABLE as error:
+        name = getattr(side.fn, "__name__", "the function")
+        hint = "; write the loss in jax.numpy" if side.loss else "; pass jit=False" * compiled
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name} cannot be traced by jax{hint}: {reason}") from error
+
+
+def told(result: Any) -> str:
+    """Tells what a function returned, in two or three words."""
+    if isinstance(result, tuple | list):
+        return f"{len(result)} values"
+    if is_array(result):
+        return f"an array of shape {result.shape}"
+    return f"a {type(result).__name__}"
+
+
+def fingerprint(traced: Any) -> bytes:
+    """Returns what is equal for two traces of a function that does the same at both."""
+    text = hashlib.blake2b(str(traced.jaxpr.jaxpr).encode())
+    return text.digest() + digest(traced.jaxpr.consts)
+
+
+def has_float64(arrays: Arrays) -> bool:
+    """Tells whether one of the arrays is in float64."""
+    return any(x.dtype in (np.float64, np.complex128) for x in arrays)
+
+
+def slides(traced: Any) -> bool:
+    """Tells whether a traced function slides windows over arrays."""
+    return bool(_SLIDES & primitives(traced.jaxpr.jaxpr))
+
+
+def _surroundings() -> tuple[Any, ...]:
+    """What of jax's settings a compiled program depends on."""
+    # JAX makes its options attributes at run time, where a type checker cannot see them.
+    config: Any = jax.config
+    return (
+        config.jax_enable_x64,
+        config.jax_default_device,
+        config.jax_default_matmul_precision,
+    )
+
+
+# Sliding windows are loops of the CPU's code, where unoptimised code is 15 times slower. Elsewhere
+# half the compile time is spent on code that runs DRAWS times and never again.
+_SLIDES = frozenset({"conv_general_dilated", "reduce_window_max", "select_and_scatter_add"})
+
+
+def compiler_options(level: int) -> dict[str, Any]:
+    """Returns the options of XLA for this level of optimisation; none but on a CPU."""
+    on_cpu = jax.default_backend() == "cpu"
+    return {"xla_backend_optimization_level": level} if on_cpu else {}
+
+
+def digest(arrays: Arrays) -> bytes:
+    """Returns what tells one list of arrays from another: every number of it."""
+    found = hashlib.blake2b()
+    for x in arrays:
+        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+        plain = np.asarray(jax.random.key_data(x) if is_key else x)
+        found.update(f"{plain.dtype}{plain.shape}".encode())
+        found.update(plain.tobytes())
+    return found.digest()

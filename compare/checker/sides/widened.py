@@ -1,0 +1,59 @@
+"""A loss computed in float64 all along, whatever narrower types it names on the way.
+
+The reference is the mathematics of a loss. Where the loss itself computes in float32 or bfloat16
+inside, its own float64 run is no better than that; so every floating number that depends on an
+input is kept in float64 here, and its custom rules are opened (`opened`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax.extend import core
+
+from compare.checker.sides.opened import LOOPS, rewritten
+from compare.jaxprs import bind, called_jaxpr, evaluate
+
+__all__ = ["widened"]
+
+
+def widened(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `fn(params, *args)`, which at inputs in float64 computes in float64 throughout.
+
+    Raises (when it runs):
+        ValueError: an equation takes apart the bits of a number, or calls a kernel.
+    """
+    return rewritten(fn, _equation)
+
+
+def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+    name = eqn.primitive.name
+    inner = called_jaxpr(eqn)
+    if inner is not None:
+        return evaluate(inner.jaxpr, inner.consts, values, _equation)
+    if not any(_is_wide(x) for x in values):
+        return bind(eqn, *values)
+    wide = [jnp.asarray(x, jnp.float64) if _is_real(x) else x for x in values]
+    if name in LOOPS:
+        return LOOPS[name](eqn, wide, _equation)
+    if name in _FORBIDDEN:
+        raise ValueError(f"{name} cannot be computed in float64 in place of a narrower type")
+    if name == "reduce_precision":
+        return wide
+    params = dict(eqn.params)
+    for setting in ("new_dtype", "preferred_element_type", "dtype"):
+        if params.get(setting) is not None and jnp.issubdtype(params[setting], jnp.floating):
+            params[setting] = jnp.dtype(jnp.float64)
+    out = eqn.primitive.bind(*wide, **params)
+    return list(out) if eqn.primitive.multiple_results else [out]
+
+
+def _is_real(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jnp.floating)
+
+
+def _is_wide(x: Any) -> bool:
+    return jnp.result_type(x) in (jnp.float64, jnp.complex128)
+
+
+_FORBIDDEN = frozenset({"bitcast_convert_type", "pallas_call", "pure_callback", "io_callback"})
