@@ -159,7 +159,7 @@ def cast(leaf: Any, dtype: Any) -> Any:
         return np.asarray(leaf).astype(dtype)
 
 
-def in_double(leaf: np.ndarray) -> np.ndarray:
+def in_double(leaf: np.ndarray) -> Any:
     """Returns an array as float64, or as complex128 where it is complex."""
     return leaf.astype(np.complex128 if np.iscomplexobj(leaf) else np.float64)
 

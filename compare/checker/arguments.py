@@ -1,4 +1,4 @@
-"""What a person gave to a check: callables that can be called so, accuracies that mean something."""
+"""What a person gave to a check: functions that can be called so, an accuracy that is one."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping

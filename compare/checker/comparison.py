@@ -14,8 +14,8 @@ from compare.tolerance import student_factor
 from compare.trees import largest_difference
 
 __all__ = [
-    "Accuracy", "Compared", "Comparison", "Rows", "allowed", "arithmetic", "disagreeing", "mathematics", "rows",
-    "unjudged",
+    "Accuracy", "Compared", "Comparison", "Rows", "allowed", "arithmetic", "disagreeing",
+    "mathematics", "rows", "unjudged",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]

@@ -78,7 +78,7 @@ def _likely(found: tuple[int, ...], wanted: tuple[int, ...], batches: Collection
         return ": is it transposed?"
     if wanted and np.prod(found) == 1:
         return ": is it summed over all axes?"
-    if found[1:] == wanted and found[0] in batches:
+    if found and found[1:] == wanted and found[0] in batches:
         return ": is the sum over the examples missing?"
     if len(found) == len(wanted) and np.prod(found) == np.prod(wanted):
         return ": are its axes in another order?"

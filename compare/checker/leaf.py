@@ -150,7 +150,7 @@ def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
     return np.maximum(np.ldexp(float(info.eps), exponent - 1), float(info.tiny) * float(info.eps))
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+def _cosine(a: Any, b: Any) -> float:
     """The cosine; 1 where both are zero, 0 where one is, NaN where one is not finite."""
     scale_a, scale_b = np.max(np.abs(a), initial=0), np.max(np.abs(b), initial=0)
     if not (np.isfinite(scale_a) and np.isfinite(scale_b)):

@@ -56,7 +56,7 @@ def check_rule(
         seed: of the cotangents and of the perturbations.
         accuracy: as in `check_gradients`.
         constant: the names of inputs that the rule declares constant: they are not compared.
-        **static: keyword arguments of the rule; each half, and `reference`, is given those it takes.
+        **static: keyword arguments of the rule; each half and `reference` get those they take.
 
     Raises:
         TypeError: there is no rule, or it cannot be called so, or bwd does not return a tuple.
@@ -74,7 +74,9 @@ def check_rule(
     def value(floating: Any, fixed: Any, d_out: Any) -> Any:
         return inner_product(d_out, rule.forward(*point.rebuild(floating, fixed)))
 
-    def by_jax(reference: Function, **others: Side) -> Side:
+    def by_jax(
+        reference: Function, *, opened: Side | None = None, wide: Side | None = None
+    ) -> Side:
         def autodiff(floating: Any, fixed: Any, d_out: Any) -> Any:
             out, pullback = jax.vjp(lambda f: reference(*point.rebuild(f, fixed)), floating)
             return _floating_outputs(out), pullback(_complete(d_out, out))[0]
@@ -82,7 +84,7 @@ def check_rule(
         def loss(floating: Any, fixed: Any, d_out: Any) -> Any:
             return inner_product(d_out, reference(*point.rebuild(floating, fixed)))
 
-        return Side(autodiff, loss, **others)
+        return Side(autodiff, loss, opened=opened, wide=wide)
 
     wide = by_jax(widened(against))
     without_rules = by_jax(opened(against), wide=wide)
@@ -279,14 +281,15 @@ def _rule(
     Raises:
         TypeError: there is none, or it cannot be called so.
     """
-    decorated = inspect.unwrap(first, stop=_is_decorated) if callable(first) else first
+    decorated: Any = inspect.unwrap(first, stop=_is_decorated) if callable(first) else first
     if _is_decorated(decorated):
         if isinstance(decorated, jax.custom_vjp) and decorated.fwd is None:
             raise TypeError("the function has no rule yet: call its defvjp(fwd, bwd) first")
         require_call("the rule", decorated.fun, *rest, **static)
         return _Decorated(decorated, static), rest
-    if callable(getattr(first, "fwd", None)) and callable(getattr(first, "bwd", None)):
-        first, rest = first.fwd, (first.bwd, *rest)
+    fwd, bwd = getattr(first, "fwd", None), getattr(first, "bwd", None)
+    if callable(fwd) and callable(bwd):
+        first, rest = fwd, (bwd, *rest)
     if not (callable(first) and rest and callable(rest[0])):
         raise TypeError(
             "check_rule takes a function decorated with jax.custom_vjp or jax.custom_jvp, or fwd "

@@ -35,7 +35,8 @@ from compare.tolerance import student_factor
 from compare.trees import cast, is_inexact, largest_difference
 
 __all__ = [
-    "Noise", "TwoPrecisions", "in_narrower", "larger", "monte_carlo", "perturbed_points", "two_precisions"
+    "Noise", "TwoPrecisions", "in_narrower", "larger", "monte_carlo", "perturbed_points",
+    "two_precisions",
 ]  # fmt: skip
 
 FEW_DRAWS = 4
@@ -240,7 +241,7 @@ def _narrow(x: Any) -> Any:
     return cast(host, np.float32) if wide else host
 
 
-def _moved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _moved(x: Any, rng: np.random.Generator) -> np.ndarray:
     """One unit in the last place is one in the bits, read as a whole number."""
     if np.iscomplexobj(x):
         parts = np.ascontiguousarray(x).reshape(-1).view(x.real.dtype)

@@ -103,18 +103,17 @@ class Evaluation(NamedTuple):
         with tracing(side, compiled=True), _place(arrays, on_cpu):
             return self._program(side, [jnp.asarray(x) for x in arrays], on_cpu)
 
-    def again(self, side: Side, arrays: Arrays) -> Result:
-        """Runs a side as `run` does at the point asked for, but traced anew."""
+    def again(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Result:
+        """Runs a side as `run` does, but traced anew."""
         if not self._compiles(side):
-            return self.run(side, arrays)
-        before = self.program(side, arrays)
-        own = [jnp.asarray(x) for x in arrays]
-        with tracing(side, compiled=True):
+            return self.run(side, arrays, on_cpu=on_cpu)
+        with tracing(side, compiled=True), _place(arrays, on_cpu):
+            own = [jnp.asarray(x) for x in arrays]
+            program = self._program(side, own, on_cpu)
             traced = side.trace(own, self.layout)
-        same = fingerprint(traced) == before.fingerprint
-        return Result(
-            *jax.block_until_ready((before if same else Program(traced, False)).compile()(own))
-        )
+            if fingerprint(traced) != program.fingerprint:
+                program = Program(traced, plain=on_cpu)
+            return Result(*jax.block_until_ready(program.compile()(own)))
 
     def prepare(self, *runs: tuple[Side, Arrays, bool]) -> None:
         """Compiles what is to be run side by side: each (side, arrays, on_cpu), as `run` takes it.

@@ -47,9 +47,12 @@ class Parameters:
 
     def other_containers(self, gradient: Any) -> str:
         """Tells where a gradient has the same leaves in other containers; "" where it has not."""
-        ours = jax.tree.structure(self.rebuild(dict.fromkeys(self.floating, 0.0)))
-        theirs = jax.tree.structure(gradient)
-        return "" if ours == theirs else f"the gradient's containers differ in kind: {theirs}"
+        given = {path_of(path, "") for path, _ in tree_flatten_with_path(expanded(gradient))[0]}
+        if given != set(self.floating) or self.not_compared:
+            return ""
+        if jax.tree.structure(self._tree) == jax.tree.structure(gradient):
+            return ""
+        return "the containers of the gradient are of another kind than those of the parameters"
 
     def require_floating(self, kind: str = "parameter") -> None:
         """Refuses a tree of which nothing is differentiated.
@@ -60,7 +63,7 @@ class Parameters:
         if self.floating:
             return
         if not self._leaves:
-            raise ValueError(f"there is no {kind}: there is no gradient to compare")
+            raise ValueError(f"{kind}s: there are no leaves, and so there is no gradient")
         held = ", ".join(f"{path} is {kind}" for path, kind in self.not_compared.items())
         raise ValueError(
             f"no {kind} is a floating array or a Python float, so there is no gradient: {held}"

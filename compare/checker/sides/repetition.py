@@ -9,7 +9,7 @@ import numpy as np
 from compare.checker.sides.evaluation import Evaluation, Result
 from compare.checker.sides.opened import custom_rules
 from compare.checker.sides.side import Arrays, Side, fingerprint, tracing
-from compare.trees import in_double, largest_difference
+from compare.trees import in_double
 
 __all__ = ["opened_reference", "unrepeated"]
 
@@ -40,8 +40,17 @@ def opened_reference(side: Side, arrays: Arrays, evaluation: Evaluation) -> Side
     return side.opened if has_rules and side.opened is not None else side
 
 
-def unrepeated(side: Side, first: Result, arrays: Arrays, evaluation: Evaluation) -> str:
+def unrepeated(
+    side: Side, first: Result, arrays: Arrays, evaluation: Evaluation, *, on_cpu: bool
+) -> str:
     """Runs a side once more at the same point, traced anew.
+
+    Args:
+        side: which.
+        first: what it returned.
+        arrays: the point.
+        evaluation: how it was run.
+        on_cpu: as `Evaluation.run` takes it.
 
     Returns:
         What a few units of difference are to be reported as; "" where there is none.
@@ -49,32 +58,35 @@ def unrepeated(side: Side, first: Result, arrays: Arrays, evaluation: Evaluation
     Raises:
         ValueError: it returns something else.
     """
-    second = evaluation.again(side, arrays)
     name = "the loss" if side.loss is not None else "the candidate"
-    units = _require_the_same(name, first, second)
-    if not units:
+    units = _require_the_same(name, first, evaluation.again(side, arrays, on_cpu=on_cpu))
+    if units < 1:
         return ""
     return f"{name}: two calls differ by {units:.0f} units in the last place of the largest entry"
 
 
 def _require_the_same(name: str, first: Result, second: Result) -> float:
-    """How many units in the last place two results are apart, of the largest entry of a leaf."""
+    """How many units in the last place two results are apart, of the largest entry of all."""
     apart = 0.0
     one, two = first.leaves(""), second.leaves("")
-    for key, leaf in one.items():
-        if key not in two or leaf.shape != two[key].shape or not leaf.size:
+    keys = [key for key, leaf in one.items() if leaf.size and two[key].shape == leaf.shape]
+    largest = {
+        kind: max(
+            (float(np.max(np.abs(in_double(one[k])))) for k in keys if k[0] == kind), default=0
+        )
+        for kind in ("value", "grad")
+    }
+    for key in keys:
+        with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which is looked at later.
+            difference = np.abs(in_double(one[key]) - in_double(two[key]))
+        unit = float(jnp.finfo(_type(one[key])).eps) * largest[key[0]]
+        if not np.max(difference) > 0:
             continue
-        difference = largest_difference(leaf, two[key])
-        if not difference > 0:  # Equal, or not a number, which is looked at later.
-            continue
-        largest = float(np.max(np.abs(in_double(leaf))))
-        units = difference / (float(jnp.finfo(_type(leaf)).eps) * largest or 1.0)
+        units = float(np.max(difference)) / (unit or 1.0)
         if units > _FEW_UNITS:
-            at = np.unravel_index(
-                np.argmax(np.abs(in_double(leaf) - in_double(two[key]))), leaf.shape
-            )
+            at = np.unravel_index(np.argmax(difference), difference.shape)
             raise ValueError(
-                f"{name} is not a function of its arguments: two calls gave {leaf[at]:.3g} and "
+                f"{name} is not a function of its arguments: two calls gave {one[key][at]:.3g} and "
                 f"{two[key][at]:.3g}; pass a random key as an argument"
             )
         apart = max(apart, units)

@@ -24,8 +24,8 @@ from compare.jaxprs import primitives
 from compare.trees import Layout, is_array, is_inexact
 
 __all__ = [
-    "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest", "fingerprint", "has_float64", "side",
-    "slides", "told", "tracing",
+    "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest",
+    "fingerprint", "has_float64", "side", "slides", "told", "tracing",
 ]  # fmt: skip
 
 Arrays = list[Any]
@@ -111,7 +111,7 @@ class Side:
         return self._programs[point, plain]
 
     def in_float64(self, arrays: Arrays, layout: Layout) -> "Side":
-        """Returns what stands for it at these arrays: itself, unless they are float64, and narrowed."""
+        """Returns what stands for it at these arrays: itself, unless it narrows their float64."""
         if self.wide is None or not has_float64(arrays):
             return self
         try:
@@ -205,11 +205,17 @@ def differentiated(loss: Callable[..., Any], has_aux: bool = False) -> Side:
     """The side that computes the value of `loss`, and its gradient by `jax.grad`."""
     loss = _scalar(loss, has_aux)
 
-    def by_jax(rewritten: Callable[..., Any], told: Callable[..., Any], **others: Side) -> Side:
+    def by_jax(
+        rewritten: Callable[..., Any],
+        told: Callable[..., Any],
+        *,
+        opened: Side | None = None,
+        wide: Side | None = None,
+    ) -> Side:
         if has_aux:
             both = _with_aux(jax.value_and_grad(rewritten, has_aux=True))
-            return Side(both, lambda *args: told(*args)[0], **others)
-        return Side(jax.value_and_grad(rewritten), told, **others)
+            return Side(both, lambda *args: told(*args)[0], opened=opened, wide=wide)
+        return Side(jax.value_and_grad(rewritten), told, opened=opened, wide=wide)
 
     in_float64 = widened(loss)
     wide = by_jax(in_float64, in_float64)
@@ -222,21 +228,22 @@ def _scalar(loss: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
 
     @functools.wraps(loss)
     def checked(*args: Any) -> Any:
-        result = loss(*args)
+        result: Any = loss(*args)
         if has_aux and not (isinstance(result, tuple | list) and len(result) == 2):
             raise ValueError(
                 f"with has_aux=True the loss must return (loss, aux); it returned {told(result)}"
             )
-        value = result[0] if has_aux else result
+        value: Any = result[0] if has_aux else result
         if isinstance(value, tuple | list) and len(value) == 2:
             raise ValueError(
                 "the loss returned a pair, as the hand-derived side does: are the two swapped? "
                 "The candidate comes first, then the loss"
             )
-        if jnp.shape(value) != ():
+        shape = getattr(value, "shape", ())
+        if shape != ():
             raise ValueError(
-                f"the loss must return a scalar; it returned shape {jnp.shape(value)}: end it in "
-                ".sum() or .mean()"
+                f"the loss must return a scalar; it returned shape {shape}: end it in .sum() or "
+                ".mean()"
             )
         return result
 

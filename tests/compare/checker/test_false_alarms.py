@@ -37,6 +37,8 @@ def mlp(rng: np.random.Generator) -> Any:
     activation = str(rng.choice(sorted(activations.ACTIVATIONS)))
     name = str(rng.choice(sorted(losses.LOSSES)))
     sizes = [width(rng) for _ in range(rng.integers(2, 5))]
+    if name.startswith("softmax"):  # Over one class it is 1, and every gradient 0.
+        sizes[-1] += 1
     rows = width(rng, 512)
     settings = {"activation": activation, "loss": name}
 
@@ -120,6 +122,11 @@ def recurrent(rng: np.random.Generator) -> Any:
 KINDS = (mlp, mlp, conv, mlp, batch_norm, mlp, recurrent)
 
 
+def is_zero_on_both_sides(report: Any) -> bool:
+    """Where every unit is dead there is nothing to compare, which the report says."""
+    return any(line.startswith("nothing was tested") for line in report.details)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_right_gradients_raise_no_alarm(dtype):
     rng = np.random.default_rng(DTYPES.index(dtype))
@@ -131,7 +138,7 @@ def test_right_gradients_raise_no_alarm(dtype):
         for seed in range(POINTS):
             report = check_gradients(manual, loss, *point(rng), dtype=dtype, seed=seed)
             verdicts[(kind.__name__, report.verdict)] += 1
-            if not report.agree:
+            if not (report.agree or is_zero_on_both_sides(report)):
                 alarms.append(f"{name}\n{report}")
     print(f"{dtype}: {dict(verdicts)}")
     assert not alarms, f"{len(alarms)} alarms\n" + "\n\n".join(alarms[:5])

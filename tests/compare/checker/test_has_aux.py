@@ -58,7 +58,7 @@ def test_value_and_grad_itself_is_a_candidate():
 @pytest.mark.parametrize("error", [1e-9, 0.1])
 def test_a_wrong_leaf_of_aux_is_found_and_named(error):
     report = check(with_aux(lambda aux: aux | {"mean": aux["mean"].at[1].add(error)}))
-    assert report.verdict == "manual_wrong"
+    assert report.verdict == "loss_differs"
     assert all(leaf.agrees for leaf in report.leaves), "the gradient is right"
     assert report.details[0].startswith("aux/mean: manual has ")
     assert "at (1,)" in report.details[0]
@@ -74,7 +74,7 @@ def test_a_wrong_loss_beside_a_right_aux_is_found():
         return (value + 1e-9, aux), grads
 
     report = check(candidate)
-    assert report.verdict == "manual_wrong"
+    assert report.verdict == "loss_differs"
     assert report.details[0].startswith("loss: manual has ")
 
 
@@ -92,15 +92,15 @@ def test_arithmetic_of_aux_is_checked_in_the_dtype_asked_for():
 STRUCTURE = {
     "missing": (
         lambda aux: {"seen": aux["seen"]},
-        "aux/mean: manual's shape is missing, autodiff's is (3,)",
+        "aux/mean: is missing from manual",
     ),
     "extra": (
         lambda aux: aux | {"var": aux["mean"]},
-        "aux/var: manual's shape is (3,), autodiff's is missing",
+        "aux/var: is in manual and not in autodiff",
     ),
     "shape": (
         lambda aux: aux | {"mean": aux["mean"].mean()},
-        "aux/mean: manual's shape is (), autodiff's is (3,)",
+        "aux/mean: manual has shape (), autodiff has (3,)",
     ),
 }
 

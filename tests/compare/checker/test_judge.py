@@ -148,8 +148,16 @@ def test_a_nan_of_jax_alone_is_its_own_fault():
 @pytest.mark.parametrize(
     ("how", "fault"),
     [
-        (jnp.sum, "params: manual's gradient has shape (), the parameter has (3, 2)"),
-        (lambda g: g.T, "params: manual's gradient has shape (2, 3), the parameter has (3, 2)"),
+        (
+            jnp.sum,
+            "params: manual's gradient has shape (), the parameter has (3, 2): is it summed over "
+            "all axes?",
+        ),
+        (
+            lambda g: g.T,
+            "params: manual's gradient has shape (2, 3), the parameter has (3, 2): is it "
+            "transposed?",
+        ),
         (
             lambda g: g.astype(jnp.float16),
             "params: manual's gradient has dtype float16, the parameter has float32",
@@ -168,7 +176,7 @@ def test_values_of_another_shape_are_a_mismatch():
     listed = Side(lambda w, x: (right(w, x)[0][None], right(w, x)[1]))
     report = judged(listed, value_name="out")
     assert report.verdict == "structure_mismatch"
-    assert report.details == ("out: manual's shape is (1,), autodiff's is ()",)
+    assert report.details == ("out: manual has shape (1,), autodiff has ()",)
 
 
 def test_structure_is_judged_before_what_is_not_finite():
@@ -216,9 +224,10 @@ class Counted:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "runs"), [("float64", ["float64"]), ("float32", ["float32", "float64"])]
+    ("dtype", "runs"),
+    [("float64", ["float64"] * 2), ("float32", ["float32", "float32", "float64"])],
 )
-def test_the_point_is_computed_once_in_each_dtype(dtype, runs):
+def test_the_point_is_computed_twice_and_once_more_in_float64(dtype, runs):
     candidate = Counted()
     report = judged(Side(candidate), dtype=dtype, jit=False)
     assert report.verdict == "agree"
@@ -275,16 +284,3 @@ def test_arrays_of_several_dtypes_are_mixed_where_none_is_asked_for():
 def test_a_dtype_that_is_not_floating_is_refused(dtype):
     with pytest.raises(ValueError, match=r"dtype must be a floating type .*; got "):
         judged(RIGHT, dtype=dtype)
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({}, "params has no leaves"),
-        ({"w": np.arange(3)}, "parameter params/w is int64; every parameter must be a floating"),
-        ([W, 1.0], "parameter params/1 is float; every parameter must be a floating array"),
-    ],
-)
-def test_parameters_without_a_gradient_are_refused(params, message):
-    with pytest.raises(ValueError, match=message):
-        judged(RIGHT, point=(params, X))

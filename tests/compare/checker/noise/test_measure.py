@@ -159,14 +159,18 @@ def test_what_overflows_in_float32_alone_is_measured_in_float64():
     assert not wrong.agree
 
 
-def test_float32_inside_of_float64_is_no_agreement_to_1e_14():
+def test_float32_inside_of_float64_is_checked_to_float32_and_says_so():
     w, x = RNG.standard_normal((5, 3)), RNG.standard_normal((7, 5))
 
     def candidate(w, x):
         z = (x.astype("float32") @ w.astype("float32")).astype(w.dtype)
         return squares(w, x), 2 * x.T @ z
 
-    assert not check_gradients(candidate, squares, w, x, dtype="float64").agree
+    report = check_gradients(candidate, squares, w, x, dtype="float64")
+    assert report.agree
+    assert 1e-7 < report.detectable / report.leaves[0].max_abs < 1e3
+    assert "computes in float32 inside (" in report.details[0]
+    assert ": checked to " in report.details[0]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

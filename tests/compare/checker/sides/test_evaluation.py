@@ -92,11 +92,13 @@ def test_a_candidate_that_cannot_be_traced_is_told_of_jit_false():
     assert run(Side(stopping), W, jit=False).value == 6
 
 
-def test_a_loss_that_cannot_be_differentiated_is_told_without_that_advice():
+def test_a_loss_in_numpy_is_told_what_to_do():
     def in_numpy(w):
         return jnp.asarray(np.sum(np.asarray(w)))
 
-    with pytest.raises(ValueError, match=r"^in_numpy cannot be traced by jax: "):
+    with pytest.raises(
+        ValueError, match=r"^in_numpy cannot be traced by jax; write the loss in jax.numpy: "
+    ):
         run(differentiated(in_numpy), W, jit=False)
 
 
@@ -136,9 +138,9 @@ def test_the_pair_may_be_a_tuple_or_a_list(pair):
 @pytest.mark.parametrize(
     ("returned", "kind"),
     [
-        (lambda w: w, "a .*Tracer"),
+        (lambda w: w, r"an array of shape \(3,\)"),
         (lambda w: {"loss": w.sum(), "grads": w}, "a dict"),
-        (lambda w: (w.sum(), w, w), "a tuple"),
+        (lambda w: (w.sum(), w, w), "3 values"),
         (lambda w: None, "a NoneType"),
     ],
 )
@@ -148,18 +150,35 @@ def test_anything_but_a_pair_is_refused(returned, kind):
         run(Side(returned), W)
 
 
-def test_one_function_has_one_side():
-    assert side(by_hand) is side(by_hand)
-    assert differentiated(loss) is differentiated(loss)
-    assert side(by_hand) is not side(by_hand, has_aux=True)
-    assert differentiated(loss) is not differentiated(loss, has_aux=True)
-    assert side(by_hand).fn is by_hand
-    assert side(by_hand) is not side(lambda *args: by_hand(*args))
+def test_nothing_is_remembered_by_a_function_s_identity():
+    settings = {"factor": 2.0}
+
+    def candidate(w):
+        return w.sum(), settings["factor"] * w
+
+    assert np.array_equal(run(side(candidate), W).grads, 2 * W)
+    settings["factor"] = 5.0
+    assert np.array_equal(run(side(candidate), W).grads, 5 * W)
+
+
+def test_the_same_program_is_compiled_once(monkeypatch):
+    compiled = []
+    original = jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda *a, **k: (compiled.append(1), original(*a, **k))[1]
+    )
+    for _ in range(3):
+        run(side(lambda w: (w.sum(), 1.25 * w)), W)
+    assert len(compiled) == 1
+    run(side(lambda w: (w.sum(), 1.5 * w)), W)
+    assert len(compiled) == 2
 
 
 def test_only_the_side_that_differentiates_knows_the_loss():
     assert side(by_hand).loss is None
-    assert differentiated(loss).loss is loss
+    of = differentiated(loss)
+    assert of.loss is not None
+    assert of.loss(W, 1.0) == loss(W, 1.0)
 
 
 def with_state(w, steps):
