@@ -56,6 +56,7 @@ def judge(
     accuracy: Accuracy = None,
     not_compared: Mapping[str, str] = MappingProxyType({}),
     containers: Callable[[Any], str] = lambda gradient: "",
+    alone_because: str = "",
 ) -> GradientReport:
     """Asks the three questions of the two sides, in their order, at one point.
 
@@ -71,6 +72,7 @@ def judge(
         accuracy: how much of its largest entry a leaf may be off by, for all or by path.
         not_compared: leaves that are no part of the comparison, by path, and why.
         containers: `containers(gradient)` tells where they differ in kind; "" where not.
+        alone_because: why the referee is to judge alone; "" where jax.grad is the reference.
 
     Raises:
         ValueError: `dtype` is no floating type; a function cannot be traced, returns something
@@ -92,7 +94,11 @@ def judge(
         arrays = [cast(x, dtype) for x in given]
         evaluation = Evaluation(layout, jit, seed, in_numpy)
         sides = Sides(manual, autodiff, evaluation, value_name, ignored)
-        found = _Judge(sides, accuracy, containers).finding(arrays)
+        judged_by = _Judge(sides, accuracy, containers)
+        if alone_because:
+            found = judged_by.alone(arrays, alone_because)
+        else:
+            found = judged_by.finding(arrays)
     device = jax.devices()[0]
     return GradientReport(
         verdict=found.verdict,
@@ -143,7 +149,8 @@ class _Judge(NamedTuple):
         try:
             autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
-            return _Finding(*alone.finding(judge.sides, manual, arrays, error))
+            reason = f"jax.grad cannot differentiate this loss ({str(error).splitlines()[0][:120]})"
+            return _Finding(*alone.finding(judge.sides, manual, arrays, reason))
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
         notes = [
             unrepeated(side, result, arrays, evaluation, on_cpu=on_cpu)
@@ -154,6 +161,14 @@ class _Judge(NamedTuple):
         if found.verdict in ("agree", "manual_wrong") and reference is not by_rules:
             found = judge._of_the_rules(by_rules, found, own)
         return found._replace(details=[*found.details, *filter(None, notes)])
+
+    def alone(self, arrays: Arrays, reason: str) -> _Finding:
+        """The referee's word, without a reference."""
+        evaluation, on_cpu = self.sides.evaluation, is_float64_on_cpu(arrays)
+        manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
+        note = unrepeated(self.sides.manual, manual, arrays, evaluation, on_cpu=on_cpu)
+        found = _Finding(*alone.finding(self.sides, manual, arrays, reason))
+        return found._replace(details=[*found.details, *filter(None, [note])])
 
     def _prepare(self, arrays: Arrays) -> None:
         """Compiles side by side what an agreement needs."""

@@ -154,6 +154,8 @@ class Program:
         self._key = (
             hashlib.blake2b(self._lowered.as_text().encode()).digest(),
             digest(traced.jaxpr.consts),
+            # What is not used is no part of the program, but is passed to it.
+            tuple(str(aval) for aval in traced.jaxpr.in_avals),
             jax.tree.structure(traced.out_info),
             tuple(self._options.items()),
             _surroundings(),
