@@ -150,26 +150,31 @@ class Program:
         self._options = {} if level is None else compiler_options(level)
         self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
         self.fingerprint = fingerprint(traced)
-        self._lowered = traced.lower()
-        self._key = (
-            hashlib.blake2b(self._lowered.as_text().encode()).digest(),
-            digest(traced.jaxpr.consts),
-            # What is not used is no part of the program, but is passed to it.
-            tuple(str(aval) for aval in traced.jaxpr.in_avals),
-            jax.tree.structure(traced.out_info),
-            tuple(self._options.items()),
-            _surroundings(),
-        )
+        # What is not used is no part of the program, but is passed to it.
+        inputs = tuple(str(aval) for aval in traced.jaxpr.in_avals)
+        outputs = jax.tree.structure(traced.out_info)
+        options = tuple(self._options.items())
+        self._key = (self.fingerprint, inputs, outputs, options, _surroundings())
+        self._lowered = None
+        if "0x" in str(
+            traced.jaxpr.jaxpr
+        ):  # It names objects: text is not all.
+            self._lowered = traced.lower()
+            text = self._lowered.as_text().encode()
+            self._key = (hashlib.blake2b(text).digest(), *self._key[1:])
         self._lock = threading.Lock()
-        self._compiled: Any = None
+        self._compiled: Any = _COMPILED.get(self._key)
+        if self._compiled is None and self._lowered is None:
+            self._lowered = traced.lower()
 
     def compile(self) -> Any:
         """Compiles it, and returns what runs: a function of the list of arrays."""
         with self._lock:
             if self._compiled is None:
-                self._compiled = _COMPILED.get(
-                    self._key, lambda: self._lowered.compile(compiler_options=self._options)
-                )
+                assert self._lowered is not None
+                self._compiled = self._lowered.compile(compiler_options=self._options)
+                _COMPILED.put(self._key, self._compiled)
+                self._lowered = None
             return self._compiled
 
 
@@ -179,17 +184,19 @@ class _Compiled:
     def __init__(self, size: int):
         self._size, self._programs, self._lock = size, OrderedDict[Any, Any](), threading.Lock()
 
-    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+    def get(self, key: Any) -> Any:
+        """Returns the program, or None."""
         with self._lock:
             if key in self._programs:
                 self._programs.move_to_end(key)
-                return self._programs[key]
-        made = make()
+            return self._programs.get(key)
+
+    def put(self, key: Any, program: Any) -> None:
+        """Keeps a program, and lets the oldest go where there are too many."""
         with self._lock:
-            self._programs[key] = made
+            self._programs[key] = program
             while len(self._programs) > self._size:
                 self._programs.popitem(last=False)
-        return made
 
 
 # A test suite asks about the same functions again and again; compiling them is most of the time.
