@@ -25,7 +25,6 @@ from compare.checker.noise.measure import (
     two_precisions,
 )
 from compare.checker.noise.persistence import is_in_float32, is_mathematics
-from compare.checker.precision import manual_in_float64
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Sides
 from compare.checker.sides.float64 import (
     float64_on_cpu,
@@ -35,6 +34,7 @@ from compare.checker.sides.float64 import (
     x64,
 )
 from compare.checker.sides.narrowing import Narrowing
+from compare.checker.sides.precision import manual_in_float64
 from compare.checker.sides.repetition import opened_reference, unrepeated
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis

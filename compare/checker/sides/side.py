@@ -156,9 +156,7 @@ class Program:
         options = tuple(self._options.items())
         self._key = (self.fingerprint, inputs, outputs, options, _surroundings())
         self._lowered = None
-        if "0x" in str(
-            traced.jaxpr.jaxpr
-        ):  # It names objects: text is not all.
+        if "0x" in str(traced.jaxpr.jaxpr):  # It names objects: text is not all.
             self._lowered = traced.lower()
             text = self._lowered.as_text().encode()
             self._key = (hashlib.blake2b(text).digest(), *self._key[1:])
