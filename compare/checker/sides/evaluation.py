@@ -20,7 +20,7 @@ from compare.checker.sides.side import (
     has_float64,
     tracing,
 )
-from compare.trees import Layout, by_path, cast, expanded, in_double
+from compare.trees import Layout, by_path, cast, in_double
 
 __all__ = ["DRAWS", "Evaluation", "Key", "Point", "Result", "Sides"]
 
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 
     def leaves(self, value_name: str) -> dict[Key, np.ndarray]:
         """Every array by its key, the value's first."""
-        values, grads = by_path(self.value, value_name), by_path(expanded(self.grads))
+        values, grads = by_path(self.value, value_name), by_path(self.grads)
         return {
             **{("value", path): leaf for path, leaf in values.items()},
             **{("grad", path): leaf for path, leaf in grads.items()},
@@ -110,7 +110,7 @@ class Evaluation(NamedTuple):
         with tracing(side, compiled=True), _place(arrays, on_cpu):
             own = [jnp.asarray(x) for x in arrays]
             program = self._program(side, own, on_cpu)
-            traced = side.trace(own, self.layout)
+            traced = self._standing(side, own, on_cpu).trace(own, self.layout)
             if fingerprint(traced) != program.fingerprint:
                 program = Program(traced, plain=on_cpu)
             return Result(*jax.block_until_ready(program.compile()(own)))
@@ -130,9 +130,12 @@ class Evaluation(NamedTuple):
             list(pool.map(Program.compile, programs))
 
     def _program(self, side: Side, own: Arrays, on_cpu: bool) -> Program:
-        if on_cpu:
-            side = side.in_float64(own, self.layout)
+        side = self._standing(side, own, on_cpu)
         return side.program(own, self.layout, plain=on_cpu)
+
+    def _standing(self, side: Side, own: Arrays, on_cpu: bool) -> Side:
+        """The side that stands for this one in a run of the reference."""
+        return side.in_float64(own, self.layout) if on_cpu else side
 
     def _given(self, side: Side, own: Arrays) -> Arrays:
         """What a side is called with where it is not compiled."""

@@ -50,7 +50,7 @@ class Parameters:
         given = {path_of(path, "") for path, _ in tree_flatten_with_path(expanded(gradient))[0]}
         if given != set(self.floating) or self.not_compared:
             return ""
-        if jax.tree.structure(self._tree) == jax.tree.structure(gradient):
+        if self._structure == jax.tree.structure(gradient):
             return ""
         return "the containers of the gradient are of another kind than those of the parameters"
 

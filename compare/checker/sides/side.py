@@ -21,7 +21,7 @@ from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.widened import widened
 from compare.jaxprs import primitives
-from compare.trees import Layout, is_array, is_inexact
+from compare.trees import Layout, expanded, is_array, is_inexact
 
 __all__ = [
     "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest",
@@ -89,7 +89,9 @@ class Side:
                 "the hand-derived side must return the pair (loss, grads); it returned "
                 f"{told(result)}"
             )
-        return tuple(result)
+        value, grads = result
+        # What is left as it is, such as a name or a function, is no part of the gradient.
+        return value, jax.tree.map(lambda leaf: leaf if _is_number(leaf) else None, expanded(grads))
 
     def trace(self, arrays: Arrays, layout: Layout) -> Any:
         """Traces the function anew, whatever was traced before."""
@@ -293,6 +295,10 @@ def tracing(side: Side, *, compiled: bool) -> Iterator[None]:
         hint = "; write the loss in jax.numpy" if side.loss else "; pass jit=False" * compiled
         reason = str(error).splitlines()[0]
         raise ValueError(f"{name} cannot be traced by jax{hint}: {reason}") from error
+
+
+def _is_number(leaf: Any) -> bool:
+    return isinstance(leaf, int | float | complex) or hasattr(leaf, "__array__") or is_array(leaf)
 
 
 def told(result: Any) -> str:

@@ -1,0 +1,109 @@
+"""In which precision a candidate computes: by its jaxpr, by its numbers, by what it can run in."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from compare import check_gradients, check_rule
+
+X = np.random.default_rng(0).standard_normal((5, 7))
+
+
+def softmax_rule(dtype, error=0.0):
+    """The rule of a softmax, computed in `dtype`."""
+
+    def fwd(x):
+        return jax.nn.softmax(x.astype(dtype)).astype(x.dtype), x
+
+    def bwd(x, d):
+        p, d = jax.nn.softmax(x.astype(dtype)), d.astype(dtype)
+        dx = p * (d - (p * d).sum(-1, keepdims=True))
+        return ((dx + error * p[::-1] * d).astype(x.dtype),)
+
+    return fwd, bwd
+
+
+@pytest.mark.parametrize("asked", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize(("inside", "least"), [("float32", 1e-5), ("bfloat16", 0.2)])
+def test_right_in_a_narrower_type_agrees_and_wrong_does_not(asked, inside, least):
+    right = check_rule(*softmax_rule(inside), X, reference=jax.nn.softmax, dtype=asked)
+    assert right.agree, right
+    told = [line for line in right.details if line.startswith(f"manual computes in {inside}")]
+    assert len(told) == 1
+    assert "test_precision.py:" in told[0]
+    wrong = check_rule(*softmax_rule(inside, least), X, reference=jax.nn.softmax, dtype=asked)
+    assert wrong.verdict == "manual_wrong", wrong
+
+
+def test_what_would_have_been_caught_is_caught():
+    report = check_rule(*softmax_rule("float32"), X, reference=jax.nn.softmax)
+    fwd, bwd = softmax_rule("float32")
+
+    def off(x, d):
+        (dx,) = bwd(x, d)
+        return (dx.at[2, 3].add(2 * report.detectable),)
+
+    assert not check_rule(fwd, off, X, reference=jax.nn.softmax).agree
+
+
+def test_a_carry_of_float32_is_judged_in_float32():
+    def bwd(_, d):
+        zero = jnp.zeros((), jnp.float32)
+        return (lax.scan(lambda c, t: (c + t, c + t), zero, d[::-1])[1][::-1],)
+
+    def fwd(x):
+        return jnp.cumsum(x), None
+
+    report = check_rule(fwd, bwd, X[0].astype(np.float32))
+    assert report.agree
+    assert "cannot run in float64" in report.details[0]
+    doubled = check_rule(fwd, lambda r, d: (2 * bwd(r, d)[0],), X[0].astype(np.float32))
+    assert doubled.verdict == "manual_wrong"
+    assert "cannot run in float64" in str(doubled)
+
+
+def test_numpy_in_float32_is_known_by_its_numbers():
+    def loss(w):
+        return jnp.sum(jnp.tanh(w))
+
+    def candidate(w, factor=1.0):
+        y = np.tanh(w.astype(np.float32))
+        return np.sum(np.tanh(w)), (factor * (1 - y**2)).astype(np.float32).astype(w.dtype)
+
+    report = check_gradients(candidate, loss, X, jit=False)
+    assert report.dtype == "float64"
+    assert report.agree, report
+    assert "manual computes in float32 inside: checked to" in report.details[0]
+    wrong = check_gradients(lambda w: candidate(w, 1.0001), loss, X, jit=False)
+    assert wrong.verdict == "manual_wrong"
+
+
+def test_a_loss_that_narrows_is_widened():
+    def loss(x):
+        return jnp.sum(jnp.sin(x.astype(jnp.float32)).astype(x.dtype) ** 2)
+
+    def candidate(x):
+        return jnp.sum(jnp.sin(x) ** 2), 2 * jnp.sin(x) * jnp.cos(x)
+
+    report = check_gradients(candidate, loss, X, dtype="float64")
+    assert report.verdict == "agree", report
+    assert report.detectable < 1e-12
+
+
+def test_an_unstable_formula_in_float32_inside_is_inaccurate_not_wrong():
+    x = 1e2 + X.ravel()
+
+    def loss(x):
+        return jnp.sum((x - x.mean()) ** 2) ** 2
+
+    def candidate(x, factor=4.0):
+        y = x.astype(jnp.float32)
+        variance = jnp.sum(y * y) - jnp.sum(y) ** 2 / y.size
+        return loss(x), (factor * variance * (y - y.mean())).astype(x.dtype)
+
+    report = check_gradients(candidate, loss, x, dtype="float64")
+    assert report.verdict == "manual_inaccurate", report
+    assert report.details[-1].endswith("an unstable formula, not a wrong one")
+    assert check_gradients(lambda x: candidate(x, -4.0), loss, x).verdict == "manual_wrong"

@@ -1,0 +1,88 @@
+"""A loss in float64 all along, whatever narrower types it names."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from compare.checker.sides.widened import widened
+
+X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def by_casts(x):
+    return jax.nn.softmax(x.astype(jnp.float32)).astype(x.dtype).sum(axis=0)
+
+
+def by_product(x):
+    return lax.dot(
+        x.astype(jnp.bfloat16), x.T.astype(jnp.bfloat16), preferred_element_type="float32"
+    )
+
+
+def by_precision(x):
+    return lax.reduce_precision(jnp.sin(x), 5, 10)
+
+
+def by_scan(x):
+    step = lambda c, t: (c + jnp.tanh(t).astype(jnp.float32), c)  # noqa: E731
+    return lax.scan(step, jnp.zeros(3, jnp.float32), x)
+
+
+def by_loop(x):
+    return lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * 2, x.astype(jnp.float16))
+
+
+def by_branch(x):
+    y = x.astype(jnp.float32)
+    return lax.cond(x[0, 0] > 0, jnp.exp, jnp.sin, y)
+
+
+WIDE = {
+    by_casts: lambda x: jax.nn.softmax(x).sum(axis=0),
+    by_product: lambda x: x @ x.T,
+    by_precision: jnp.sin,
+    by_scan: lambda x: (jnp.tanh(x).sum(0), jnp.stack([jnp.zeros(3), jnp.tanh(x[0])])),
+    by_loop: lambda x: 2 * jnp.sin(2 * jnp.sin(2 * jnp.sin(x))),
+    by_branch: jnp.exp,
+}
+
+
+@pytest.mark.parametrize("fn", WIDE)
+def test_every_narrow_type_is_widened(fn):
+    found = jax.tree.leaves(widened(fn)(X))
+    right = jax.tree.leaves(WIDE[fn](X))
+    for one, other in zip(found, right, strict=True):
+        assert one.dtype == np.float64
+        assert np.allclose(one, other, rtol=1e-14, atol=0)
+    narrow = jax.tree.leaves(fn(X))
+    assert not all(np.allclose(n, r, rtol=1e-12) for n, r in zip(narrow, right, strict=True))
+
+
+def test_its_gradient_is_that_of_float64():
+    loss = lambda fn: lambda x: jnp.sum(fn(x) ** 2)  # noqa: E731
+    found = jax.grad(loss(widened(by_casts)))(X)
+    assert np.allclose(found, jax.grad(loss(WIDE[by_casts]))(X), rtol=1e-13)
+
+
+def test_random_numbers_are_the_same():
+    def dropped(x, key):
+        return x.astype(jnp.float32) * jax.random.uniform(key, x.shape, jnp.float32)
+
+    key = jax.random.key(0)
+    assert np.allclose(widened(dropped)(X, key), dropped(X, key), rtol=1e-6)
+
+
+def test_bits_taken_apart_are_refused():
+    def bits(x):
+        return lax.bitcast_convert_type(x.astype(jnp.float32), jnp.int32)
+
+    with pytest.raises(ValueError, match="bitcast_convert_type cannot be computed in float64"):
+        widened(bits)(X)
