@@ -1,6 +1,7 @@
 """Pytrees: their arrays by path, faults in their structure, their random keys as numbers."""
 
 import dataclasses
+from collections import OrderedDict
 from typing import Any
 
 import chex
@@ -65,15 +66,14 @@ def is_array(leaf: Any) -> bool:
 
 
 def expanded(tree: Any) -> Any:
-    """Replaces dataclasses that jax does not know as pytrees by dicts of their fields."""
-    return jax.tree.map(
-        lambda leaf: (
-            {name: expanded(entry) for name, entry in _fields(leaf).items()}
-            if _is_dataclass(leaf)
-            else leaf
-        ),
-        tree,
-    )
+    """Replaces dataclasses that jax does not know as pytrees by dicts of their fields, in order."""
+
+    def of(leaf: Any) -> Any:
+        if not _is_dataclass(leaf):
+            return leaf
+        return OrderedDict((name, expanded(entry)) for name, entry in _fields(leaf).items())
+
+    return jax.tree.map(of, tree)
 
 
 def contracted(tree: Any, like: Any) -> Any:
