@@ -1,12 +1,13 @@
 """What a person gave to a check: functions that can be called so, an accuracy that is one."""
 
 import inspect
+import numbers
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from compare.checker.comparison import Accuracy
 
-__all__ = ["accepted", "require_accuracy", "require_call"]
+__all__ = ["accepted", "require_accuracy", "require_call", "require_known"]
 
 
 def require_call(name: str, fn: Any, *args: Any, **kwargs: Any) -> None:
@@ -44,6 +45,19 @@ def accepted(fn: Callable[..., Any], kwargs: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in kwargs.items() if name in parameters}
 
 
+def require_known(kwargs: Collection[str], **functions: Callable[..., Any] | None) -> None:
+    """Refuses keyword arguments that none of the functions takes.
+
+    Raises:
+        TypeError: there is one: its name, and whom it was offered.
+    """
+    given = [(name, fn) for name, fn in functions.items() if fn is not None]
+    for keyword in kwargs:
+        if not any(accepted(fn, {keyword: None}) for _, fn in given):
+            names = " nor ".join(name for name, _ in given)
+            raise TypeError(f"neither {names} takes a keyword argument {keyword!r}")
+
+
 def require_accuracy(accuracy: Any, paths: Collection[str]) -> Accuracy:
     """Returns the accuracy, which is a positive number, or one by path.
 
@@ -54,7 +68,7 @@ def require_accuracy(accuracy: Any, paths: Collection[str]) -> Accuracy:
         return None
     shares = accuracy if isinstance(accuracy, Mapping) else {"accuracy": accuracy}
     for path, share in shares.items():
-        if not (isinstance(share, float | int) and 0 < share < 1):
+        if not (isinstance(share, numbers.Real) and 0 < float(share) < 1):
             raise ValueError(
                 f"accuracy is a share of a leaf's largest entry, between 0 and 1; got {share!r}"
             )

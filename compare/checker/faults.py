@@ -1,15 +1,15 @@
 """What is wrong with a result before any number is compared: structure, and what is not finite."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.sides.evaluation import Key, Point
-from compare.trees import in_double, nonfinite_faults
+from compare.checker.sides.evaluation import Key, Point, Result
+from compare.trees import in_double, is_inexact, nonfinite_faults
 
-__all__ = ["Faults", "nonfinite", "structure"]
+__all__ = ["Faults", "empty", "nonfinite", "overflow", "overflown_inputs", "structure"]
 
 
 class Faults(NamedTuple):
@@ -104,17 +104,50 @@ def _not_finite(side: Any, point: Point, where: str) -> Faults:
     return Faults(frozenset(wrong), tuple(wrong.values()))
 
 
-def overflow(point: Point, exact: Point, keys: Collection[Key]) -> list[str]:
-    """Tells of leaves that are not finite only because the dtype cannot hold their numbers."""
-    told = []
+def overflow(point: Point, exact: Result, keys: Collection[Key]) -> list[str]:
+    """Tells of leaves that are not finite only because the dtype cannot hold their numbers.
+
+    Args:
+        point: what both sides returned.
+        exact: what autodiff returns in float64.
+        keys: the leaves that are not finite.
+    """
+    manual, autodiff = point.leaves("manual"), point.leaves("autodiff")
+    large, found = exact.leaves(point.value_name), []
     for key in keys:
-        leaf, large = point.leaves("manual").get(key), exact.leaves("autodiff").get(key)
-        if leaf is None or large is None or not np.all(np.isfinite(large)):
+        leaf = manual.get(key, autodiff.get(key))
+        if leaf is None or key not in large or not np.all(np.isfinite(in_double(large[key]))):
             continue
-        most = float(jnp.finfo(leaf.dtype).max)
-        if np.max(np.abs(in_double(large)), initial=0) > most / 16:
-            told.append(
-                f"{key[1]}: overflows {leaf.dtype}, whose largest number is {most:.3g}; scale the "
-                "loss down"
-            )
-    return told
+        if np.max(np.abs(in_double(large[key])), initial=0) > _largest(leaf.dtype) / _NEAR:
+            found.append(f"{key[1]}: overflows {_told(leaf.dtype)}; scale the loss down")
+    return found
+
+
+_NEAR = 16
+"""What comes so near the largest number overflows on the way, in a sum or a square."""
+
+
+def overflown_inputs(given: Sequence[Any], cast_to: Sequence[Any]) -> list[str]:
+    """Tells of arrays that are finite as they were given, and not in the dtype asked for."""
+    return [
+        f"an input of {float(np.max(np.abs(in_double(np.asarray(x))))):.3g} overflows "
+        f"{_told(low.dtype)}; scale it down"
+        for x, low in zip(given, cast_to, strict=True)
+        if is_inexact(x)
+        and np.all(np.isfinite(in_double(np.asarray(x))))
+        and not np.all(np.isfinite(in_double(np.asarray(low))))
+    ]
+
+
+def empty(arrays: Sequence[Any]) -> str:
+    """Tells of arrays without an entry; "" where there are none."""
+    shapes = sorted({str(np.shape(x)) for x in arrays if not np.size(x)})
+    return f"an array of the point is empty: shape {', '.join(shapes)}" if shapes else ""
+
+
+def _largest(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).max)
+
+
+def _told(dtype: Any) -> str:
+    return f"{dtype}, whose largest number is {_largest(dtype):.3g}"

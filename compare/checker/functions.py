@@ -14,9 +14,9 @@ from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
-from compare.checker.rules import Inputs, cotangents, inner_product
+from compare.checker.rules import Inputs, cotangents, inner_product, require_rule
 from compare.checker.sides.opened import custom_rules, opened
-from compare.checker.sides.side import Side
+from compare.checker.sides.side import Side, traceable
 from compare.checker.sides.widened import widened
 from compare.trees import Layout
 
@@ -70,12 +70,16 @@ def check_function(
         TypeError: `f` is no function, or cannot be called with these inputs.
         ValueError: no input is differentiated; a mode or order that is not known.
     """
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
     unknown = [mode for mode in modes if mode not in _FIRST]
     if unknown or not modes:
         raise ValueError(f"modes are of {', '.join(_FIRST)}; got {', '.join(unknown) or 'none'}")
     if order not in (1, 2):
         raise ValueError(f"order is 1 or 2; got {order!r}")
     require_call("f", f, *inputs, **static)
+    require_rule(f)
+    if reference is not None:
+        require_call("reference", reference, *inputs, **accepted(reference, static))
     fn = _named(f, static)
     against = None if reference is None else _named(reference, accepted(reference, static))
     point = Inputs(fn, inputs, constant, constant)
@@ -290,7 +294,8 @@ def _traced(fn: Function, point: Inputs) -> Any:
     tree = (point.parameters.floating, point.fixed)
     layout = Layout(tree)
     of = lambda arrays: fn(*point.rebuild(*layout.rebuild(arrays)))  # noqa: E731
-    return jax.make_jaxpr(of)(layout.arrays(tree))
+    with traceable(fn, ""):
+        return jax.make_jaxpr(of)(layout.arrays(tree))
 
 
 def _drawn(fn: Function, point: Inputs, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -92,6 +92,7 @@ def judge(
     ignored = frozenset[Key](("grad", path) for path in not_compared)
     with matmul_precision() as precision, x64(dtype == np.float64):
         arrays = [cast(x, dtype) for x in given]
+        overflown = faults.overflown_inputs(given, arrays)
         evaluation = Evaluation(layout, jit, seed, in_numpy)
         sides = Sides(manual, autodiff, evaluation, value_name, ignored)
         judged_by = _Judge(sides, accuracy, containers)
@@ -104,7 +105,7 @@ def judge(
         verdict=found.verdict,
         loss=found.loss,
         leaves=tuple(row for (kind, _), row in found.rows.items() if kind == "grad"),
-        details=tuple(found.details),
+        details=(*found.details, *overflown),
         diagnosis=found.diagnosis,
         dtype=_common_dtype(arrays),
         jit=jit,
@@ -157,6 +158,7 @@ class _Judge(NamedTuple):
             for side, result in ((self.sides.manual, manual), (reference, autodiff))
         ]
         notes.append(self.containers(manual.grads))
+        notes.append(faults.empty(arrays))
         found = judge._compared(own)
         if found.verdict in ("agree", "manual_wrong") and reference is not by_rules:
             found = judge._of_the_rules(by_rules, found, own)
@@ -208,12 +210,13 @@ class _Judge(NamedTuple):
         """The verdict on leaves that cannot be compared, with the comparison of those that can."""
         rows = comparison.unjudged(own, left)
         if rows.keys() >= {key for key in own.leaves("autodiff") if key[0] == "grad"}:
+            sentences = [*sentences, *self._overflown(own, left)]
             return _Finding(verdict, loss, comparison.unjudged(own), sentences)
         try:
             judge, exact, narrow = self._in_float64(own)
         except Exception:  # Its structure may be what cannot be run in float64.
             return _Finding(verdict, loss, comparison.unjudged(own), sentences)
-        sentences = [*sentences, *faults.overflow(own, exact, left)]
+        sentences = [*sentences, *faults.overflow(own, exact.autodiff, left)]
         further = {key for bad in faults.nonfinite(exact) for key in bad.keys}
         rows |= comparison.unjudged(own, further)
         judge = judge._without(left | further)
@@ -226,6 +229,14 @@ class _Judge(NamedTuple):
         order = [*own.autodiff.leaves(own.value_name), *rows]
         rows = {key: rows[key] for key in dict.fromkeys(order) if key in rows}
         return _Finding(verdict, loss, rows, sentences)
+
+    def _overflown(self, own: Point, left: Collection[Key]) -> list[str]:
+        """What overflows in the dtype asked for, and does not in float64."""
+        wide = [cast(x, np.float64) for x in own.arrays]
+        with contextlib.suppress(Exception):  # What fails in float64 says nothing of overflow.
+            exact = self.sides.evaluation.run(self.sides.autodiff, wide, on_cpu=True)
+            return faults.overflow(own, exact, left)
+        return []
 
     def _without(self, left: Collection[Key]) -> "_Judge":
         out = self.sides.left_out | frozenset(left)
@@ -450,8 +461,9 @@ def _unit(arrays: Arrays) -> float:
 def _floating_dtype(dtype: Any) -> Any:
     if dtype is None:
         return None
-    if jnp.issubdtype(dtype, jnp.floating):
-        return jnp.dtype(dtype)
+    with contextlib.suppress(TypeError):
+        if jnp.issubdtype(dtype, jnp.floating):
+            return jnp.dtype(dtype)
     raise ValueError(f"dtype must be a floating type (float32, float64, bfloat16); got {dtype!r}")
 
 

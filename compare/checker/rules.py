@@ -10,18 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_leaves_with_path
 
-from compare.checker.arguments import accepted, require_accuracy, require_call
+from compare.checker.arguments import accepted, require_accuracy, require_call, require_known
 from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.sides.opened import opened
 from compare.checker.sides.parameters import Parameters
-from compare.checker.sides.side import Side, told
+from compare.checker.sides.side import Side, told, traceable
 from compare.checker.sides.widened import widened
 from compare.trees import Layout, expanded, is_inexact, path_of
 
-__all__ = ["Inputs", "assert_rule_agrees", "check_rule", "cotangents", "inner_product"]
+__all__ = [
+    "Inputs", "assert_rule_agrees", "check_rule", "cotangents", "inner_product", "require_rule",
+]  # fmt: skip
 
 Function = Callable[..., Any]
 
@@ -62,9 +64,12 @@ def check_rule(
         TypeError: there is no rule, or it cannot be called so, or bwd does not return a tuple.
         ValueError: no input is differentiated, or a function cannot be traced.
     """
-    rule, inputs = _rule(rule_or_fwd, bwd_and_inputs, static)
+    rule, inputs = _rule(rule_or_fwd, bwd_and_inputs, static, reference)
+    if reference is not None:
+        require_call("reference", reference, *inputs, **accepted(reference, static))
     against = rule.forward if reference is None else _with(reference, static)
     point = Inputs(rule.signature, inputs, {*constant, *rule.constant(inputs)}, constant)
+    point.parameters.require_finite("input", infinite=True)
     d_out = cotangents(against, point, seed)
 
     def manual(floating: Any, fixed: Any, d_out: Any) -> Any:
@@ -140,6 +145,8 @@ class Inputs:
         constant: Sequence[str] = (),
     ):
         self._names = _input_names(fn, len(inputs))
+        if isinstance(constant, str):
+            raise ValueError(f"constant is a sequence of names; write constant=({constant!r},)")
         for name in constant:
             if name not in self._names:
                 raise ValueError(
@@ -151,6 +158,8 @@ class Inputs:
         self.parameters = Parameters(
             OrderedDict((n, x) for n, x in named.items() if n not in fixed)
         )
+        if constant and not self.parameters.floating:
+            raise ValueError(f"constant names every floating input: {', '.join(constant)}")
         self.parameters.require_floating("input")
         declared = {
             path: "declared constant"
@@ -174,13 +183,19 @@ def cotangents(fn: Function, point: Inputs, seed: int) -> dict[str, Any]:
     """Draws a normal cotangent for every floating output of a function, by its number.
 
     None of them is uniform: that would hide a rule that ignores its cotangent.
+
+    Raises:
+        ValueError: no output is floating, or the function cannot be traced.
     """
     rng = np.random.default_rng(seed)
     tree = (point.parameters.floating, point.fixed)
     layout = Layout(tree)
-    shapes = jax.eval_shape(
-        lambda arrays: fn(*point.rebuild(*layout.rebuild(arrays))), layout.arrays(tree)
-    )
+
+    def of(arrays: list[Any]) -> Any:
+        return fn(*point.rebuild(*layout.rebuild(arrays)))
+
+    with traceable(fn, "; give a reference in jax.numpy"):
+        shapes = jax.eval_shape(of, layout.arrays(tree))
     drawn: dict[str, Any] = {}
     for number, shape in enumerate(jax.tree.leaves(shapes)):
         if jnp.issubdtype(shape.dtype, jnp.inexact):
@@ -188,6 +203,8 @@ def cotangents(fn: Function, point: Inputs, seed: int) -> dict[str, Any]:
             if jnp.issubdtype(shape.dtype, jnp.complexfloating):
                 d = d + 1j * rng.standard_normal(shape.shape)
             drawn[f"{number:03}"] = jnp.asarray(d, shape.dtype)
+    if not drawn:
+        raise ValueError("the function has no floating output, and so there is no gradient")
     return drawn
 
 
@@ -274,7 +291,7 @@ class _Decorated(NamedTuple):
 
 
 def _rule(
-    first: Any, rest: tuple[Any, ...], static: dict[str, Any]
+    first: Any, rest: tuple[Any, ...], static: dict[str, Any], reference: Function | None
 ) -> tuple[_Pair | _Decorated, tuple[Any, ...]]:
     """The rule that was given, and the inputs after it.
 
@@ -283,8 +300,7 @@ def _rule(
     """
     decorated: Any = inspect.unwrap(first, stop=_is_decorated) if callable(first) else first
     if _is_decorated(decorated):
-        if isinstance(decorated, jax.custom_vjp) and decorated.fwd is None:
-            raise TypeError("the function has no rule yet: call its defvjp(fwd, bwd) first")
+        require_rule(decorated)
         require_call("the rule", decorated.fun, *rest, **static)
         return _Decorated(decorated, static), rest
     fwd, bwd = getattr(first, "fwd", None), getattr(first, "bwd", None)
@@ -295,8 +311,22 @@ def _rule(
             "check_rule takes a function decorated with jax.custom_vjp or jax.custom_jvp, or fwd "
             "and bwd, and then the inputs; for any other function there is check_function"
         )
+    require_known(static, fwd=first, bwd=rest[0], reference=reference)
     require_call("fwd", first, *rest[1:], **accepted(first, static))
+    require_call("bwd", rest[0], "residuals", "d_out", **accepted(rest[0], static))
     return _Pair(_with(first, static), _with(rest[0], static)), rest[1:]
+
+
+def require_rule(decorated: Any) -> None:
+    """Refuses a function that is decorated, but was not given a rule.
+
+    Raises:
+        TypeError: defvjp or defjvp was not called.
+    """
+    for kind, name, call in ((jax.custom_vjp, "fwd", "defvjp(fwd, bwd)"),
+                             (jax.custom_jvp, "jvp", "defjvp(jvp)")):  # fmt: skip
+        if isinstance(decorated, kind) and getattr(decorated, name, None) is None:
+            raise TypeError(f"the function has no rule yet: call its {call} first")
 
 
 def _is_decorated(fn: Any) -> bool:

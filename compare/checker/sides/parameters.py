@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_flatten_with_path
 
-from compare.trees import contracted, expanded, is_array, is_inexact, nonfinite_faults, path_of
+from compare.trees import (
+    contracted,
+    expanded,
+    in_double,
+    is_array,
+    is_inexact,
+    nonfinite_faults,
+    path_of,
+)  # fmt: skip
 
 __all__ = ["Parameters"]
 
@@ -69,15 +77,22 @@ class Parameters:
             f"no {kind} is a floating array or a Python float, so there is no gradient: {held}"
         )
 
-    def require_finite(self) -> None:
-        """Refuses parameters at which no gradient can be finite.
+    def require_finite(self, kind: str = "parameter", *, infinite: bool = False) -> None:
+        """Refuses a point at which no gradient can be finite.
+
+        Args:
+            kind: what the message calls a leaf.
+            infinite: whether infinite entries are allowed, as in a mask that is added.
 
         Raises:
             ValueError: an entry is NaN or infinite: in which leaf, and where.
         """
         for path, leaf in self.floating.items():
-            for fault in nonfinite_faults("the parameter", path, np.asarray(leaf)):
-                raise ValueError(f"{fault}; give a point at which every parameter is finite")
+            leaf = np.asarray(leaf)
+            if infinite:
+                leaf = np.where(np.isinf(in_double(leaf)), 0.0, in_double(leaf))
+            for fault in nonfinite_faults(f"the {kind}", path, leaf):
+                raise ValueError(f"{fault}; give a point at which every {kind} is finite")
 
 
 def _is_differentiated(leaf: Any) -> bool:

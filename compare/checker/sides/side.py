@@ -25,7 +25,7 @@ from compare.trees import Layout, expanded, is_array, is_inexact
 
 __all__ = [
     "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest",
-    "fingerprint", "has_float64", "side", "slides", "told", "tracing",
+    "fingerprint", "has_float64", "side", "slides", "told", "traceable", "tracing",
 ]  # fmt: skip
 
 Arrays = list[Any]
@@ -242,21 +242,28 @@ def _scalar(loss: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
             raise ValueError(
                 f"with has_aux=True the loss must return (loss, aux); it returned {told(result)}"
             )
-        value: Any = result[0] if has_aux else result
-        if isinstance(value, tuple | list) and len(value) == 2:
-            raise ValueError(
-                "the loss returned a pair, as the hand-derived side does: are the two swapped? "
-                "The candidate comes first, then the loss"
-            )
-        shape = getattr(value, "shape", ())
-        if shape != ():
-            raise ValueError(
-                f"the loss must return a scalar; it returned shape {shape}: end it in .sum() or "
-                ".mean()"
-            )
+        _require_scalar(result[0] if has_aux else result)
         return result
 
     return checked
+
+
+def _require_scalar(value: Any) -> None:
+    of: Any = value
+    if isinstance(value, tuple | list) and len(value) == 2:
+        raise ValueError(
+            "the loss returned a pair, as the hand-derived side does: are the two swapped? The "
+            "candidate comes first, then the loss"
+        )
+    if not is_array(value) and not isinstance(value, int | float | complex):
+        raise ValueError(f"the loss must return a scalar; it returned {told(value)}")
+    shape, dtype = jnp.shape(of), jnp.result_type(of)
+    if shape != ():
+        raise ValueError(
+            f"the loss must return a scalar; it returned shape {shape}: end it in .sum() or .mean()"
+        )
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"the loss must return a real floating number; it returned {dtype}")
 
 
 def _with_aux(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -277,8 +284,7 @@ def _with_aux(fn: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
-@contextlib.contextmanager
-def tracing(side: Side, *, compiled: bool) -> Iterator[None]:
+def tracing(side: Side, *, compiled: bool) -> Any:
     """Turns jax's errors about values that are not known while tracing into a ValueError.
 
     Args:
@@ -288,11 +294,25 @@ def tracing(side: Side, *, compiled: bool) -> Iterator[None]:
     Raises:
         ValueError: the function cannot be traced.
     """
+    hint = "; write the loss in jax.numpy" if side.loss else "; pass jit=False" * compiled
+    return traceable(side.fn, hint)
+
+
+@contextlib.contextmanager
+def traceable(fn: Any, hint: str) -> Iterator[None]:
+    """Does what `tracing` does, for any function.
+
+    Args:
+        fn: what is traced.
+        hint: what to do, to stand after the first words.
+
+    Raises:
+        ValueError: the function cannot be traced.
+    """
     try:
         yield
     except _UNTRACEABLE as error:
-        name = getattr(side.fn, "__name__", "the function")
-        hint = "; write the loss in jax.numpy" if side.loss else "; pass jit=False" * compiled
+        name = getattr(fn, "__name__", "the function")
         reason = str(error).splitlines()[0]
         raise ValueError(f"{name} cannot be traced by jax{hint}: {reason}") from error
 
