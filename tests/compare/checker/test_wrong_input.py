@@ -8,7 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.checker import check_function, check_gradients, check_rule
+import compare
+
+# What is wrong on purpose is no matter for a type checker.
+check_function: Any = compare.check_function
+check_gradients: Any = compare.check_gradients
+check_rule: Any = compare.check_rule
 
 W, X = (np.random.default_rng(i).standard_normal(s) for i, s in enumerate(((3, 2), (4, 3))))
 POINT = np.arange(1.0, 4.0)
@@ -69,7 +74,7 @@ def scaled(w, x, *, scale):
 
 
 # What is called, the error, and words that its one line must have.
-REFUSED: dict[str, tuple[Any, type[Exception], tuple[str, ...]]] = {
+REFUSED: dict[str, Any] = {
     "vector loss": (
         lambda: check_gradients(lambda w: (w**2, 2 * w), lambda w: w**2, POINT),
         ValueError,
@@ -130,7 +135,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], tuple[str, ...]]] = {
     "unknown keyword of a rule": (
         lambda: rule(POINT, scael=2.0),
         TypeError,
-        ("cannot be called", "'scael'"),
+        ("neither fwd nor bwd takes", "'scael'"),
     ),
     "missing argument": (lambda: gradients(W), TypeError, ("candidate cannot be called", "'x'")),
     "NaN in the parameters": (
@@ -246,7 +251,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], tuple[str, ...]]] = {
     "bwd of one argument": (
         lambda: check_rule(square_fwd, lambda d: (d,), POINT),
         TypeError,
-        ("bwd", "residuals"),
+        ("bwd cannot be called", "too many positional"),
     ),
     "no inputs": (lambda: rule(), TypeError, ("fwd cannot be called", "'x'")),
     "integers alone": (
@@ -307,7 +312,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], tuple[str, ...]]] = {
     "integer outputs alone": (
         lambda: check_function(jnp.argmax, POINT),
         ValueError,
-        ("output", "int"),
+        ("no floating output",),
     ),
     "random loss": (
         lambda: check_gradients(right, partial(drawing, np.random.default_rng(0)), W, X),
@@ -321,39 +326,7 @@ def drawing(rng, w, x):
     return loss(w, x * rng.random(x.shape))
 
 
-# What fails today, and how; a strict mark tells when it no longer does.
-TODAY = {
-    "unknown keyword of a rule": "is passed over in silence, and so is a misspelt option",
-    "NaN in the input of a rule": "a report that is nonfinite and does not name the input",
-    "branching fwd": "TracerBoolConversionError of several lines",
-    "branching function": "TracerBoolConversionError of several lines",
-    "no defjvp": "AttributeError of jax",
-    "no defvjp, as a function": "AttributeError of jax",
-    "constant that names all": "says that there are no leaves, not why",
-    "no such dtype": "does not say what is allowed",
-    "bwd of one argument": "Python's own sentence about a lambda",
-    "modes as one word": "takes it for a list of letters",
-    "a loss of three values": "float() argument must be a real number, not 'tuple'",
-    "a loss that returns None": "float() argument must be a real number, not 'NoneType'",
-    "a complex loss": "float() argument must be a real number, not 'complex'",
-    "an integer loss": "is judged: manual_wrong",
-    "a reference that is no function": "'int' object is not callable",
-    "integer outputs alone": "jax's own sentence about jax.grad",
-}
-
-
-def mended_later(reason):
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
-def table(cases):
-    return [
-        pytest.param(name, marks=mended_later(TODAY[name]) if name in TODAY else ())
-        for name in cases
-    ]
-
-
-@pytest.mark.parametrize("name", table(REFUSED))
+@pytest.mark.parametrize("name", REFUSED)
 def test_wrong_input_has_one_clear_line(name):
     call, error, words = REFUSED[name]
     with pytest.raises(error) as caught:
@@ -368,7 +341,7 @@ def test_wrong_input_has_one_clear_line(name):
     [
         1e-3,
         np.float64(1e-3),
-        pytest.param(np.float32(1e-3), marks=mended_later("is refused: it is no Python float")),
+        np.float32(1e-3),
     ],
 )
 def test_any_number_is_an_accuracy(share):
@@ -395,7 +368,6 @@ def of_mean_right(w, x):
     return y.mean(), x.T @ (1 - y**2) / y.size
 
 
-@mended_later("names an overflow only where another leaf can be compared")
 def test_overflow_of_float16_is_named():
     report = check_gradients(products_right, products, 100 * W, 100 * X, dtype="float16")
     assert report.verdict == "nonfinite"
@@ -415,7 +387,6 @@ def test_a_leaf_that_is_infinite_leaves_the_other_to_be_judged():
     assert {leaf.path: leaf.agrees for leaf in report.leaves} == {"v": True, "w": False}
 
 
-@mended_later("the parameters are infinite once they are cast, which is not said")
 def test_inputs_that_float16_cannot_hold_are_named():
     report = check_gradients(products_right, products, 1e5 * W, X, dtype="float16")
     assert report.verdict == "nonfinite"
@@ -428,7 +399,6 @@ def test_an_empty_batch_under_a_sum_tests_nothing():
     assert report.details[0].startswith("nothing was tested")
 
 
-@mended_later("does not name the argument that is empty")
 def test_an_empty_batch_under_a_mean_is_named():
     report = check_gradients(of_mean_right, of_mean, W, X[:0])
     assert report.verdict == "nonfinite"
