@@ -156,16 +156,12 @@ class Program:
         inputs = tuple(str(aval) for aval in traced.jaxpr.in_avals)
         outputs = jax.tree.structure(traced.out_info)
         options = tuple(self._options.items())
-        self._key = (self.fingerprint, inputs, outputs, options, _surroundings())
-        self._lowered = None
-        if "0x" in str(traced.jaxpr.jaxpr):  # It names objects: text is not all.
-            self._lowered = traced.lower()
-            text = self._lowered.as_text().encode()
-            self._key = (hashlib.blake2b(text).digest(), *self._key[1:])
+        # A text with an address in it, as of a callback, does not say what is at the address.
+        text = object() if "0x" in str(traced.jaxpr.jaxpr) else self.fingerprint
+        self._key = (text, inputs, outputs, options, _surroundings())
         self._lock = threading.Lock()
         self._compiled: Any = _COMPILED.get(self._key)
-        if self._compiled is None and self._lowered is None:
-            self._lowered = traced.lower()
+        self._lowered = traced.lower() if self._compiled is None else None
 
     def compile(self) -> Any:
         """Compiles it, and returns what runs: a function of the list of arrays."""
