@@ -113,7 +113,8 @@ def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
     """Like a compiler's error: the bug, the line of source, the evidence, what to look at."""
-    lines = [f"bug: {diagnosis.bug}" + (", confirmed" if diagnosis.confirmed else "")]
+    names = " or ".join((diagnosis.bug, *diagnosis.also))
+    lines = [f"bug: {names}" + (", confirmed" if diagnosis.confirmed else "")]
     if diagnosis.site:
         lines.append(f"  at {shown(diagnosis.site)}")
     if line := source(diagnosis.site):

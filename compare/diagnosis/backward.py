@@ -82,7 +82,11 @@ class Backward:
                         yield index, operand
 
     def gradient(self, rules: Mapping[Place, Rule] | None = None) -> dict[str, np.ndarray]:
-        """The gradient by path, with the pullback changed at the places of `rules`."""
+        """The gradient by path, with the pullback changed at the places of `rules`.
+
+        Raises:
+            ValueError: a mistake cannot be made there: its derivative has another shape.
+        """
         if not rules:
             return self._right
         last = max(index for index, _ in rules)
@@ -120,7 +124,10 @@ class Backward:
                 d = d_inputs[operand]
                 rule = rules.get((index, operand))
                 if rule is not None:
+                    shape = np.shape(d)
                     d = rule(self._edge(equation, operand, d_outputs, d))
+                    if np.shape(d) != shape:
+                        raise ValueError(f"a mistake gave the shape {np.shape(d)}, not {shape}")
                 known = cotangents.get(slot)
                 cotangents[slot] = d if known is None else known + d
         return {

@@ -57,6 +57,7 @@ class Diagnosis:
         evidence: a sentence with numbers.
         confirmed: whether the mistake, made on purpose, gives the candidate's numbers in every
             leaf, to rounding.
+        also: other names whose mistakes give the very same numbers: none of them is the bug.
     """
 
     bug: str
@@ -64,6 +65,7 @@ class Diagnosis:
     site: str
     evidence: str
     confirmed: bool
+    also: tuple[str, ...] = ()
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

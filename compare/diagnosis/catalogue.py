@@ -105,7 +105,7 @@ CATALOGUE: dict[str, NamedMistake] = {
         "batch-norm-gamma-left-out",
     ),
     "path_cut": NamedMistake(
-        "one of several paths from a value to the loss is forgotten",
+        "a path from a value to the loss is forgotten, or the only one: a leaf is left at zero",
         "the value is used on another path, whose derivative adds to this one",
         "mlp-skip-connection-forgotten",
     ),

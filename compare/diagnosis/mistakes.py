@@ -38,6 +38,8 @@ _ELEMENTWISE = frozenset(
     "clamp select_n".split()
 )
 _ACTIVATIONS = frozenset("tanh logistic erf max min clamp select_n".split())
+# Of the library's whole functions these are none, though they map entry by entry.
+_NO_ACTIVATIONS = _ELEMENTWISE - _ACTIVATIONS | {"where", "add", "subtract", "multiply", "divide"}
 _SOFTMAX = frozenset({"softmax", "log_softmax"})
 
 
@@ -57,7 +59,8 @@ def _is_softmax(edge: Edge) -> bool:
 
 
 def _is_activation(edge: Edge) -> bool:
-    known = edge.equation.whole or edge.equation.name in _ACTIVATIONS
+    whole = edge.equation.whole and edge.equation.name not in _NO_ACTIVATIONS
+    known = whole or edge.equation.name in _ACTIVATIONS
     return known and _is_elementwise(edge)
 
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from compare.diagnosis.expressions import expression_of
 from compare.jaxprs import bind, called_jaxpr
 from compare.sites import inner_site, library_call, site_of
 
@@ -253,7 +254,8 @@ def _groups(jaxpr: core.Jaxpr) -> Iterator[_Group]:
 def _call_of(eqn: core.JaxprEqn) -> Any:
     """The call of a library function that an equation belongs to; an operator is one by itself."""
     site, called = library_call(eqn)
-    return (site, called) if called else id(eqn)
+    # Two calls may stand on one line, one inside the other.
+    return (site, called, expression_of(eqn)) if called else id(eqn)
 
 
 def _whole(run: list[core.JaxprEqn], jaxpr: core.Jaxpr) -> _Group | None:
