@@ -1,7 +1,10 @@
 """After a disagreement: is it a kink, is it rounding, who is wrong, and which mistake is it?"""
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from compare.checker.comparison import Rows, largest_difference, mathematics
@@ -192,12 +195,20 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
         case.manual_gradient,
         case.autodiff_gradient,
         {path: case.rows[("grad", path)].tolerance for path in case.leaves},
+        functools.partial(_run_again, case),
     )
     try:
         return diagnose(wrong)
     except Exception as error:  # Whatever a user's loss holds, the verdict must not be lost.
         reason = f"the search for a name failed: {type(error).__name__}: {error}".splitlines()[0]
         return Diagnosis("unknown", case.wrong[0], "", reason, confirmed=False)
+
+
+def _run_again(case: Disagreement) -> dict[str, Any]:
+    """Manual's gradient by path, computed once more, without being compiled."""
+    arrays = [jnp.asarray(x) for x in case.point.arrays]
+    _, grads = case.sides.manual.eager(arrays, layout=case.sides.evaluation.layout)
+    return dict(zip(case.manual_gradient, jax.tree.leaves(grads), strict=True))
 
 
 def _at(row: Leaf) -> str:

@@ -64,13 +64,20 @@ class Backward:
 
     The right pass is done once, and what it knew at each equation is kept, so that a changed pass
     begins at the equation that is changed.
+
+    Attributes:
+        tape: the loss.
+        cotangents: the derivative of the loss by every slot that it depends on.
+        contributions: what each operand of each equation adds to the derivative of its slot.
     """
 
     def __init__(self, tape: Tape):
         self.tape = tape
         self._pulls: dict[Any, Callable[..., Any]] = {}
         self._snapshots: list[dict[int, np.ndarray]] = []
-        self._right = self._walk({}, len(tape.equations) - 1, {tape.loss: np.ones(())}, keep=True)
+        self.contributions: dict[Place, np.ndarray] = {}
+        self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
+        self._right = self._walk({}, len(tape.equations) - 1, self.cotangents, keep=True)
         self._snapshots.reverse()
 
     def places(self) -> Iterator[Place]:
@@ -122,6 +129,8 @@ class Backward:
                 if not self._differentiable(slot):
                     continue
                 d = d_inputs[operand]
+                if keep:
+                    self.contributions[index, operand] = d
                 rule = rules.get((index, operand))
                 if rule is not None:
                     shape = np.shape(d)

@@ -21,6 +21,8 @@ class Case(NamedTuple):
         wrong: the candidate's gradient by path.
         right: the right gradient by path.
         tolerances: what rounding explains, by path, at the size of the right gradient.
+        candidate: runs the candidate once, as plain Python in float64, and returns its gradient by
+            path; None where it is not to be run again.
     """
 
     loss: Callable[[list[Any], list[Any]], Any]
@@ -29,6 +31,7 @@ class Case(NamedTuple):
     wrong: Leaves
     right: Leaves
     tolerances: dict[str, float]
+    candidate: Callable[[], dict[str, Any]] | None = None
 
     def paths(self) -> list[str]:
         """The leaves that are wrong."""
@@ -58,6 +61,8 @@ class Diagnosis:
         confirmed: whether the mistake, made on purpose, gives the candidate's numbers in every
             leaf, to rounding.
         also: other names whose mistakes give the very same numbers: none of them is the bug.
+        suspects: `file:line` of the candidate's own source where the mistake can be, the most
+            likely first; () where the candidate could not be watched.
     """
 
     bug: str
@@ -66,6 +71,7 @@ class Diagnosis:
     evidence: str
     confirmed: bool
     also: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -5,6 +5,7 @@ to rounding. Whatever cannot be reproduced is `unknown`: no name is guessed.
 """
 
 import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
 from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.suspects import Suspect, pairs, suspects
 from compare.diagnosis.tape import Tape, record
+from compare.diagnosis.watching.watch import watch
 
 __all__ = ["TIME_LIMIT", "diagnose"]
 
@@ -27,14 +29,22 @@ TIME_FOR_OTHERS = 2.0
 
 
 def diagnose(case: Case) -> Diagnosis:
-    """The bug behind a wrong gradient, or `unknown` with what is known.
+    """The bug behind a wrong gradient, or `unknown` with what is known, and the lines it can be in.
 
     Raises:
         TypeError: from jax, if the loss cannot be traced.
     """
-    end = time.monotonic() + TIME_LIMIT
     tape = record(case.loss, case.leaves, case.constants)
     backward = functools.cache(lambda: Backward(tape))
+    watched = watch(case, backward())
+    found = _search(case, tape, backward)
+    evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
+    return dataclasses.replace(found, suspects=watched.suspects, evidence=evidence)
+
+
+def _search(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Diagnosis:
+    """The name: that of the mistake which, made on purpose, gives the candidate's numbers."""
+    end = time.monotonic() + TIME_LIMIT
     first, also, tried = None, [], 0
     for hypothesis in _hypotheses(case, tape, backward):
         if time.monotonic() > end:

@@ -1,0 +1,207 @@
+"""The values that a right backward pass is made of, and how to recognise them.
+
+In float64 at random points no two of them agree by chance: what has the numbers of ∂L/∂z, in
+whatever shape and times whatever number, is ∂L/∂z.
+"""
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compare.diagnosis.backward import Backward
+from compare.diagnosis.mistakes import display_name
+from compare.diagnosis.tape import Equation, Tape
+
+__all__ = ["Match", "Reference", "References", "informative"]
+
+CLOSE = 1e-9
+"""Relative to the largest entry: far above rounding in float64, far below any mistake."""
+
+
+class Reference(NamedTuple):
+    """A value of the loss or of its right derivative.
+
+    Attributes:
+        kind: `value` of the forward pass, `gradient` (∂L/∂ a value), `term` (one use's share of
+            it) or `slope` (the derivative of an elementwise function).
+        slot: whose value or derivative it is.
+        array: the numbers.
+        site: the line of the loss.
+        about: what it belongs to, such as `tanh`.
+        family: equal for the same thing at other turns of a loop.
+    """
+
+    kind: str
+    slot: int
+    array: np.ndarray
+    site: str
+    about: str
+    family: Any
+
+
+class Match(NamedTuple):
+    """What a value is: a reference, in another order of axes or times a number.
+
+    Attributes:
+        reference: what it is.
+        axes: the order of axes that makes the reference the value; None where it is its own, or
+            the value has another shape with the same entries in the same order.
+        factor: what the reference is multiplied by.
+    """
+
+    reference: Reference
+    axes: tuple[int, ...] | None
+    factor: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is the reference itself."""
+        return self.axes is None and self.factor == 1
+
+
+def informative(value: np.ndarray) -> bool:
+    """Tells whether numbers say where they come from: not if they are all equal, or 0, ±1, ½."""
+    if value.size == 0 or value.dtype.kind not in "fiu":
+        return False
+    if value.size == 1:
+        number = abs(float(value.reshape(())))
+        return value.dtype.kind == "f" and number * 2520 != round(number * 2520)
+    return bool(np.ptp(value) > CLOSE * np.max(np.abs(value)))
+
+
+class References:
+    """All references of a loss, found by their numbers."""
+
+    def __init__(self, backward: Backward):
+        self.tape = backward.tape
+        self.all: list[Reference] = [*_references(backward)]
+        self._by_size: dict[int, list[int]] = defaultdict(list)
+        self._sorted: dict[int, np.ndarray] = {}
+        self._families: dict[Any, list[Reference]] = defaultdict(list)
+        for i, reference in enumerate(self.all):
+            self._families[reference.family].append(reference)
+            if np.isfinite(reference.array).all() and informative(reference.array):
+                self._by_size[reference.array.size].append(i)
+
+    def of_size(self, size: int) -> list[Reference]:
+        """Every informative reference of so many entries."""
+        return [self.all[i] for i in self._by_size.get(size, ())]
+
+    def family(self, reference: Reference) -> list[Reference]:
+        """The reference at every turn of a loop, in the loop's order."""
+        return self._families[reference.family]
+
+    def match(self, value: Any) -> Match | None:
+        """Recognises a value; None where it is nothing known, or says nothing."""
+        value = np.asarray(value)
+        if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not informative(value):
+            return None
+        value = value.astype(float)
+        profile, scale = _profile(value)
+        best: Match | None = None
+        for i in self._by_size.get(value.size, ()):
+            if i not in self._sorted:
+                self._sorted[i] = _profile(self.all[i].array)[0]
+            if not np.allclose(profile, self._sorted[i], rtol=0, atol=CLOSE):
+                continue
+            found = _related(value, scale, self.all[i])
+            if found is not None and (best is None or _rank(found) < _rank(best)):
+                best = found
+        return best
+
+
+def _rank(match: Match) -> tuple[Any, ...]:
+    kinds = ("gradient", "value", "term", "slope")
+    return (match.factor != 1, match.axes is not None, kinds.index(match.reference.kind))
+
+
+def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
+    """The sorted sizes of the entries, the largest being 1, and that largest."""
+    sizes = np.sort(np.abs(array.astype(float)).ravel())
+    return sizes / sizes[-1], float(sizes[-1])
+
+
+def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | None:
+    other = reference.array.astype(float)
+    factor = scale / float(np.max(np.abs(other)))
+    if value.size == 1:
+        # Any two numbers are multiples of each other.
+        same = math.isclose(float(value.reshape(())), float(other.reshape(())), rel_tol=CLOSE)
+        return Match(reference, None, 1.0) if same else None
+    for axes in _orders(other.shape, value.shape):
+        turned = other.ravel() if axes is None else other.transpose(axes).ravel()
+        flat = value.ravel()
+        for sign in (1, -1):
+            if np.allclose(flat, sign * factor * turned, rtol=0, atol=CLOSE * scale):
+                if value.size == 2 and abs(factor - 1) > CLOSE:
+                    return None
+                number = sign * factor
+                return Match(reference, axes, _neat(number))
+    return None
+
+
+def _neat(number: float) -> float:
+    whole = round(number)
+    return float(whole) if whole and math.isclose(number, whole, rel_tol=1e-8) else number
+
+
+def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Iterator[tuple[int, ...] | None]:
+    yield None
+    if 1 < len(shape) <= 4:
+        for axes in itertools.permutations(range(len(shape))):
+            if axes != tuple(range(len(shape))):
+                yield axes
+
+
+def _references(backward: Backward) -> Iterator[Reference]:
+    tape = backward.tape
+    makers = {slot: e for e in tape.equations for slot in e.outputs}
+    names = {slot: path for path, slot in tape.leaves.items()}
+    places = _places(tape)
+    for slot, value in enumerate(tape.values):
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+            continue
+        maker = makers.get(slot)
+        about = names.get(slot) or (display_name(maker) if maker else "")
+        site = maker.site if maker else ""
+        family = places.get(slot, slot)
+        numbers = value.astype(int) if value.dtype.kind == "b" else value
+        yield Reference("value", slot, numbers, site, about, ("value", family))
+        if slot in backward.cotangents:
+            gradient = backward.cotangents[slot]
+            yield Reference("gradient", slot, gradient, site, about, ("gradient", family))
+    for (index, operand), term in backward.contributions.items():
+        equation = tape.equations[index]
+        slot = equation.inputs[operand]
+        family = places.get(equation.outputs[0], equation.outputs[0]), operand
+        about, site = names.get(slot, ""), equation.site
+        if not np.array_equal(term, backward.cotangents[slot]):
+            yield Reference("term", slot, term, site, about, ("term", family))
+        slope = _slope(equation, term, backward.cotangents.get(equation.outputs[0]))
+        if slope is not None:
+            about = display_name(equation)
+            yield Reference("slope", slot, slope, site, about, ("slope", family))
+
+
+_NO_SLOPE = frozenset("add sub neg mul copy add_any convert_element_type take stack".split())
+
+
+def _slope(equation: Equation, term: np.ndarray, d_out: np.ndarray | None) -> np.ndarray | None:
+    """The derivative of an elementwise function: what it multiplies ∂L/∂output by."""
+    if d_out is None or d_out.shape != term.shape or equation.name in _NO_SLOPE or not d_out.all():
+        return None
+    return term / d_out
+
+
+def _places(tape: Tape) -> dict[int, Any]:
+    """What the slots of one operation have in common at every turn of its loop."""
+    found: dict[int, Any] = {}
+    for equation in tape.equations:
+        for i, slot in enumerate(equation.outputs):
+            key = equation.origin or equation.signature
+            found[slot] = (key, equation.site, equation.name, i, np.shape(tape.values[slot]))
+    return found
