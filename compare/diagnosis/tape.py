@@ -101,12 +101,12 @@ class Recording(NamedTuple):
     Attributes:
         equations: in their order.
         outputs: the slot of every result, by name.
-        values: the value of every slot.
+        constants: the values of the slots that no equation computes.
     """
 
     equations: list[Equation]
     outputs: dict[str, int]
-    values: list[Any]
+    constants: dict[int, Any]
 
 
 def record_results(fn: Callable[[], dict[str, Any]]) -> Recording:
@@ -118,9 +118,8 @@ def record_results(fn: Callable[[], dict[str, Any]]) -> Recording:
     closed, shapes = jax.make_jaxpr(fn, return_shape=True)()
     recorder = _Recorder()
     outs = recorder.jaxpr(closed.jaxpr, closed.consts, [], "", None)
-    return Recording(
-        recorder.equations, dict(zip(sorted(shapes), outs, strict=True)), recorder.evaluate()
-    )
+    constants = {slot: _on_host(value) for slot, value in recorder.constants.items()}
+    return Recording(recorder.equations, dict(zip(sorted(shapes), outs, strict=True)), constants)
 
 
 class _Recorder:
@@ -353,4 +352,5 @@ def _signature(eqn: core.JaxprEqn) -> Any:
 
 
 def _on_host(value: Any) -> Any:
-    return value if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else np.asarray(value)
+    is_key = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return value if is_key else np.asarray(value)

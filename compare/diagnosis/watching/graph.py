@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from compare.diagnosis.tape import Equation, Recording
+from compare.diagnosis.watching.numpy_ops import computed
 
 __all__ = ["Graph", "Group"]
 
@@ -28,7 +29,10 @@ class Graph:
     def __init__(self, recording: Recording):
         self.equations: list[Equation] = recording.equations
         self.outputs = recording.outputs
-        self.values = recording.values
+        self.values: dict[int, Any] = dict(recording.constants)
+        for equation in self.equations:
+            outs = computed(equation, [self.values[s] for s in equation.inputs])
+            self.values.update(zip(equation.outputs, outs, strict=True))
         self.maker = {s: i for i, e in enumerate(self.equations) for s in e.outputs}
         self.readers: dict[int, list[int]] = defaultdict(list)
         for i, equation in enumerate(self.equations):
@@ -59,22 +63,35 @@ class Graph:
             found[key, equation.site, equation.name, shapes].append(index)
         return [tuple(group) for group in found.values()]
 
-    def run(self, replaced: Mapping[int, Any], wanted: Iterable[int]) -> dict[int, Any]:
+    def plan(self, changed: Iterable[int], wanted: Iterable[int]) -> list[int]:
+        """Lists the equations that lead from the changed slots to the wanted ones."""
+        moved, changed = set(changed), set(changed)
+        order = []
+        for index in sorted(self.ancestors(wanted, stop=changed)):
+            equation = self.equations[index]
+            if moved & set(equation.inputs) and not changed >= set(equation.outputs):
+                moved.update(equation.outputs)
+                order.append(index)
+        return order
+
+    def run(
+        self, replaced: Mapping[int, Any], wanted: Iterable[int], plan: list[int] | None = None
+    ) -> dict[int, Any]:
         """Computes the wanted slots with other values in some slots.
+
+        Args:
+            replaced: the values by slot.
+            wanted: the slots.
+            plan: as `plan(replaced, wanted)` has it, if that is known already.
 
         Raises:
             Exception: whatever an equation raises of such values.
         """
         wanted = list(wanted)
         changed = dict(replaced)
-        needed = self.ancestors(wanted, stop=replaced)
-        for index in sorted(needed):
+        for index in self.plan(replaced, wanted) if plan is None else plan:
             equation = self.equations[index]
-            if not any(slot in changed for slot in equation.inputs):
-                continue
-            if all(slot in replaced for slot in equation.outputs):
-                continue
-            outs = equation.fn(*(changed.get(s, self.values[s]) for s in equation.inputs))
-            for slot, out in zip(equation.outputs, outs, strict=True):
+            inputs = [changed.get(s, self.values[s]) for s in equation.inputs]
+            for slot, out in zip(equation.outputs, computed(equation, inputs), strict=True):
                 changed.setdefault(slot, out)
         return {slot: np.asarray(changed.get(slot, self.values[slot])) for slot in wanted}

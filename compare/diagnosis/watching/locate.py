@@ -57,8 +57,8 @@ class Locator:
         self.case, self.graph, self.references = case, graph, references
         self.deadline = deadline
         self.wrong = [p for p in case.paths() if p in graph.outputs]
-        right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
-        self.vouched = graph.ancestors(graph.outputs[p] for p in right)
+        self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
+        self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
         self._matches: dict[int, Match | None] = {}
 
     def match(self, slot: int) -> Match | None:
@@ -107,8 +107,7 @@ class Locator:
             if slot in graph.maker:
                 group = (graph.maker[slot],)
                 yield Target(group, (self.case.right[path],), None, (path,))
-        before = graph.ancestors(graph.outputs[p] for p in paths) - self.vouched
-        for group in graph.groups(before):
+        for group in self._in_order(paths):
             if time.monotonic() > self.deadline:
                 return
             target = self._substituted(group, paths)
@@ -116,6 +115,21 @@ class Locator:
                 yield target
                 if len(target.paths) == len(paths):
                     return
+
+    def _in_order(self, paths: list[str]) -> list[Group]:
+        """The groups before these leaves, those that are likely right last.
+
+        What is recognised may be used in a wrong place, and what a right leaf comes from may be
+        wrong where that leaf does not feel it.
+        """
+        graph = self.graph
+        groups = graph.groups(graph.ancestors(graph.outputs[p] for p in paths))
+
+        def trust(group: Group) -> int:
+            known = all(self.is_known(graph.equations[i].outputs[0]) for i in group)
+            return 2 * (group[0] in self.vouched) + known
+
+        return sorted(groups, key=trust)
 
     def _substituted(self, group: Group, paths: list[str]) -> Target | None:
         """The group with what it should be, if there is a reference that mends leaves."""
@@ -126,10 +140,15 @@ class Locator:
                                                      for i in group):  # fmt: skip
             return None
         best: Target | None = None
+        watched = [*paths, *self.right] if set(group) & self.vouched else paths
+        plan = graph.plan(slots, [graph.outputs[p] for p in watched])
         for reference, others in self._substitutes(values):
             if all(same(v, o) for v, o in zip(values, others, strict=True)):
                 continue
-            mended = self.mended(dict(zip(slots, others, strict=True)), paths)
+            mended = self.mended(dict(zip(slots, others, strict=True)), watched, plan)
+            if not set(mended) >= set(watched) - set(paths):
+                continue
+            mended = tuple(path for path in mended if path in paths)
             if mended and (best is None or len(mended) > len(best.paths)):
                 best = Target(group, tuple(others), reference, mended)
             if len(mended) == len(paths) or time.monotonic() > self.deadline:
@@ -154,12 +173,14 @@ class Locator:
                 if count > 1:
                     yield reference, arrays[::-1]
 
-    def mended(self, replaced: dict[int, Any], paths: list[str]) -> tuple[str, ...]:
+    def mended(
+        self, replaced: dict[int, Any], paths: list[str], plan: list[int] | None = None
+    ) -> tuple[str, ...]:
         """Which leaves come out right with other values in these slots."""
         outputs = {path: self.graph.outputs[path] for path in paths}
         try:
             with np.errstate(all="ignore"):
-                found = self.graph.run(replaced, outputs.values())
+                found = self.graph.run(replaced, outputs.values(), plan)
         except Exception:  # Whatever the values do to the candidate's functions.
             return ()
         return tuple(path for path, slot in outputs.items() if self._is_right(path, found[slot]))

@@ -4,6 +4,7 @@ In float64 at random points no two of them agree by chance: what has the numbers
 whatever shape and times whatever number, is ∂L/∂z.
 """
 
+import bisect
 import itertools
 import math
 from collections import defaultdict
@@ -81,6 +82,7 @@ class References:
         self.all: list[Reference] = [*_references(backward)]
         self._by_size: dict[int, list[int]] = defaultdict(list)
         self._sorted: dict[int, np.ndarray] = {}
+        self._moments: dict[int, list[tuple[float, int]]] = {}
         self._families: dict[Any, list[Reference]] = defaultdict(list)
         for i, reference in enumerate(self.all):
             self._families[reference.family].append(reference)
@@ -103,15 +105,34 @@ class References:
         value = value.astype(float)
         profile, scale = _profile(value)
         best: Match | None = None
-        for i in self._by_size.get(value.size, ()):
-            if i not in self._sorted:
-                self._sorted[i] = _profile(self.all[i].array)[0]
-            if not np.allclose(profile, self._sorted[i], rtol=0, atol=CLOSE):
-                continue
+        for i in self._like(profile, scale):
             found = _related(value, scale, self.all[i])
             if found is not None and (best is None or _rank(found) < _rank(best)):
                 best = found
         return best
+
+    def _like(self, profile: np.ndarray, scale: float) -> Iterator[int]:
+        """The references whose entries have the same sizes, but for one factor."""
+        size = profile.size
+        if size not in self._moments:
+            profiles = {i: _profile(self.all[i].array) for i in self._by_size.get(size, ())}
+            self._sorted.update({i: own for i, (own, _) in profiles.items()})
+            self._moments[size] = sorted(
+                (_moment(own, scale), i) for i, (own, scale) in profiles.items()
+            )
+        moments, wanted = self._moments[size], _moment(profile, scale)
+        margin = CLOSE * (size if size > 1 else wanted)
+        first = bisect.bisect_left(moments, (wanted - margin, -1))
+        for moment, i in moments[first:]:
+            if moment > wanted + margin:
+                return
+            if np.max(np.abs(profile - self._sorted[i])) <= CLOSE:
+                yield i
+
+
+def _moment(profile: np.ndarray, scale: float) -> float:
+    """One number by which arrays with the same profile are found: a scalar's is its size."""
+    return float(profile.sum()) if profile.size > 1 else scale
 
 
 def _rank(match: Match) -> tuple[Any, ...]:
@@ -136,7 +157,7 @@ def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | N
         turned = other.ravel() if axes is None else other.transpose(axes).ravel()
         flat = value.ravel()
         for sign in (1, -1):
-            if np.allclose(flat, sign * factor * turned, rtol=0, atol=CLOSE * scale):
+            if np.max(np.abs(flat - sign * factor * turned)) <= CLOSE * scale:
                 if value.size == 2 and abs(factor - 1) > CLOSE:
                     return None
                 number = sign * factor
