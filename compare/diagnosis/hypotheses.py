@@ -16,7 +16,8 @@ from compare.diagnosis.suspects import Suspect, added_to_the_loss
 from compare.diagnosis.tape import Tape, record
 
 __all__ = [
-    "Hypothesis", "by_leaf", "by_ratio_of_all", "by_ratio_of_some", "divisors", "dropped",
+    "Hypothesis", "batch_sizes", "by_leaf", "by_ratio_of_all", "by_ratio_of_some",
+    "distinct_numbers", "divisors", "dropped",
     "redrawn", "zero_leaves",
 ]  # fmt: skip
 
@@ -62,9 +63,9 @@ def _ratio(case: Case, means: set[int], paths: list[str]) -> Iterator[Hypothesis
     if factor == 0 or abs(factor - 1) < _NEAREST_FACTOR:
         return
     gradient = {p: case.right[p] * (factor if p in paths else 1) for p in case.leaves}
-    for slug, story in _named_factor(factor, _batch_sizes(case) & means):
+    for slug, story in _named_factor(factor, batch_sizes(case) & means):
         # A number is fitted: of one entry, or of two that differ in sign alone, any will do.
-        if slug != "constant_factor" or _numbers(right) > 1:
+        if slug != "constant_factor" or distinct_numbers(right) > 1:
             yield Hypothesis(Suspect(slug, {}, story), gradient)
 
 
@@ -72,14 +73,14 @@ _NEAREST_FACTOR = 1e-5
 """A number nearer to 1 is an error of a solver or a series, and none that a person left out."""
 
 
-def _numbers(values: np.ndarray) -> int:
-    """How many of the entries are different numbers, but for their signs and for rounding."""
+def distinct_numbers(values: np.ndarray) -> int:
+    """Counts the entries that are different numbers, but for their signs and for rounding."""
     sizes = np.sort(np.abs(values[values != 0]))
     return int(np.sum(np.diff(sizes) > 1e-9 * sizes[1:]) + 1) if sizes.size else 0
 
 
-def _named_factor(factor: float, batch_sizes: set[int]) -> Iterator[tuple[str, str]]:
-    for m in sorted(batch_sizes):
+def _named_factor(factor: float, sizes: set[int]) -> Iterator[tuple[str, str]]:
+    for m in sorted(sizes):
         if np.isclose(factor, m, rtol=1e-9):
             yield "missing_batch_mean", f"the division by the batch size {m} left out"
             break
@@ -118,7 +119,8 @@ def _factors_of(n: int) -> Iterator[int]:
             yield from (k, n // k)
 
 
-def _batch_sizes(case: Case) -> set[int]:
+def batch_sizes(case: Case) -> set[int]:
+    """Collects the lengths of the arguments' first axes."""
     return {np.shape(c)[0] for c in case.constants if np.ndim(c) > 0 and np.shape(c)[0] > 1}
 
 
@@ -136,7 +138,7 @@ def by_leaf(case: Case) -> Iterator[Hypothesis]:
 
 def dropped(case: Case) -> Iterator[Hypothesis]:
     """Some examples left out: by regression on the gradient of each."""
-    for m in sorted(_batch_sizes(case), reverse=True):
+    for m in sorted(batch_sizes(case), reverse=True):
         each = _gradients_of_examples(case, m)
         if each is None:
             continue
@@ -160,7 +162,7 @@ def dropped(case: Case) -> Iterator[Hypothesis]:
 def _are_examples(matrix: np.ndarray, right: np.ndarray) -> bool:
     """Whether the rows' gradients are independent and the right one is their sum, or mean."""
     rows = len(matrix)
-    if _numbers(right) <= rows or np.linalg.matrix_rank(matrix) < rows:
+    if distinct_numbers(right) <= rows or np.linalg.matrix_rank(matrix) < rows:
         return False
     weights, rest, *_ = np.linalg.lstsq(matrix.T, right, rcond=None)
     return bool(np.ptp(weights) < 1e-6 * abs(weights[0]) and np.all(rest < 1e-12 * right @ right))

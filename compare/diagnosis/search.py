@@ -17,7 +17,7 @@ from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
 from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.suspects import Suspect, pairs, suspects
 from compare.diagnosis.tape import Tape, record
-from compare.diagnosis.watching.watch import watch
+from compare.diagnosis.watching.watch import Watched, watch
 
 __all__ = ["TIME_LIMIT", "diagnose"]
 
@@ -38,8 +38,20 @@ def diagnose(case: Case) -> Diagnosis:
     backward = functools.cache(lambda: Backward(tape))
     watched = watch(case, backward())
     found = _search(case, tape, backward)
+    if found.bug == "unknown" and watched.named:
+        found = _by_place(found, watched)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
     return dataclasses.replace(found, suspects=watched.suspects, evidence=evidence)
+
+
+def _by_place(found: Diagnosis, watched: Watched) -> Diagnosis:
+    """The names of what is wrong at the places where the mistake was found."""
+    names = list(dict.fromkeys(name.bug for name in watched.named))
+    stories = "; ".join(dict.fromkeys(name.story for name in watched.named))
+    evidence = f"at the lines that are suspected: {stories}; {found.evidence}"
+    return dataclasses.replace(
+        found, bug=names[0], also=tuple(names[1:]), evidence=evidence, confirmed=True
+    )
 
 
 def _search(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Diagnosis:

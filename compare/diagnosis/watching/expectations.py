@@ -108,7 +108,7 @@ def _of_concatenate(
 
 
 def _of_stack(eq: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray) -> np.ndarray:
-    return e[operand]
+    return np.take(e, operand, axis=eq.params.get("axis", 0))
 
 
 def _of_select(

@@ -63,35 +63,49 @@ class Graph:
             found[key, equation.site, equation.name, shapes].append(index)
         return [tuple(group) for group in found.values()]
 
-    def plan(self, changed: Iterable[int], wanted: Iterable[int]) -> list[int]:
-        """Lists the equations that lead from the changed slots to the wanted ones."""
+    def plan(
+        self,
+        changed: Iterable[int],
+        wanted: Iterable[int],
+        read: Mapping[tuple[int, int], Any] | None = None,
+    ) -> list[int]:
+        """Lists the equations that lead from what is changed to the wanted slots, as for `run`."""
         moved, changed = set(changed), set(changed)
+        first = {index for index, _ in read or ()}
         order = []
         for index in sorted(self.ancestors(wanted, stop=changed)):
             equation = self.equations[index]
-            if moved & set(equation.inputs) and not changed >= set(equation.outputs):
+            touched = index in first or moved & set(equation.inputs)
+            if touched and not changed >= set(equation.outputs):
                 moved.update(equation.outputs)
                 order.append(index)
         return order
 
     def run(
-        self, replaced: Mapping[int, Any], wanted: Iterable[int], plan: list[int] | None = None
+        self,
+        replaced: Mapping[int, Any],
+        wanted: Iterable[int],
+        read: Mapping[tuple[int, int], Any] | None = None,
+        plan: list[int] | None = None,
     ) -> dict[int, Any]:
-        """Computes the wanted slots with other values in some slots.
+        """Computes the wanted slots with other values.
 
         Args:
-            replaced: the values by slot.
+            replaced: values by slot.
             wanted: the slots.
-            plan: as `plan(replaced, wanted)` has it, if that is known already.
+            read: values that single equations read in place of a slot's, by (equation, slot).
+            plan: as `plan(replaced, wanted, read)` has it, if that is known already.
 
         Raises:
             Exception: whatever an equation raises of such values.
         """
-        wanted = list(wanted)
+        wanted, read = list(wanted), read or {}
         changed = dict(replaced)
-        for index in self.plan(replaced, wanted) if plan is None else plan:
+        for index in self.plan(replaced, wanted, read) if plan is None else plan:
             equation = self.equations[index]
-            inputs = [changed.get(s, self.values[s]) for s in equation.inputs]
+            inputs = [
+                read.get((index, s), changed.get(s, self.values[s])) for s in equation.inputs
+            ]
             for slot, out in zip(equation.outputs, computed(equation, inputs), strict=True):
                 changed.setdefault(slot, out)
         return {slot: np.asarray(changed.get(slot, self.values[slot])) for slot in wanted}

@@ -107,10 +107,37 @@ class Locator:
             if slot in graph.maker:
                 group = (graph.maker[slot],)
                 yield Target(group, (self.case.right[path],), None, (path,))
-        for group in self._in_order(paths):
+        if any(self._is_anothers(path) for path in paths):
+            return
+        first = next(self._full(self._in_order(paths), paths, ("gradient",)), None)
+        if first is None:
+            yield from self._substitutions(self._in_order(paths), paths, _KINDS)
+            return
+        yield first
+        before = self._region(first.group) - set(first.group)
+        yield from self._full(graph.groups(before), paths, _KINDS)
+
+    def _is_anothers(self, path: str) -> bool:
+        """Whether a leaf is the derivative by something else: nothing before it is wrong."""
+        match = self.match(self.graph.outputs[path])
+        return match is not None and match.exact and match.reference.kind == "gradient"
+
+    def _full(
+        self, groups: list[Group], paths: list[str], kinds: tuple[str, ...]
+    ) -> Iterator[Target]:
+        """The first value that the right one in its stead makes all leaves right."""
+        for target in self._substitutions(groups, paths, kinds):
+            if len(target.paths) == len(paths):
+                yield target
+                return
+
+    def _substitutions(
+        self, groups: list[Group], paths: list[str], kinds: tuple[str, ...]
+    ) -> Iterator[Target]:
+        for group in groups:
             if time.monotonic() > self.deadline:
                 return
-            target = self._substituted(group, paths)
+            target = self._substituted(group, paths, kinds)
             if target is not None:
                 yield target
                 if len(target.paths) == len(paths):
@@ -131,7 +158,9 @@ class Locator:
 
         return sorted(groups, key=trust)
 
-    def _substituted(self, group: Group, paths: list[str]) -> Target | None:
+    def _substituted(
+        self, group: Group, paths: list[str], kinds: tuple[str, ...]
+    ) -> Target | None:
         """The group with what it should be, if there is a reference that mends leaves."""
         graph = self.graph
         slots = [graph.equations[i].outputs[0] for i in group]
@@ -142,7 +171,7 @@ class Locator:
         best: Target | None = None
         watched = [*paths, *self.right] if set(group) & self.vouched else paths
         plan = graph.plan(slots, [graph.outputs[p] for p in watched])
-        for reference, others in self._substitutes(values):
+        for reference, others in self._substitutes(values, kinds):
             if all(same(v, o) for v, o in zip(values, others, strict=True)):
                 continue
             mended = self.mended(dict(zip(slots, others, strict=True)), watched, plan)
@@ -156,7 +185,7 @@ class Locator:
         return best
 
     def _substitutes(
-        self, values: list[np.ndarray]
+        self, values: list[np.ndarray], kinds: tuple[str, ...]
     ) -> Iterator[tuple[Reference, list[np.ndarray]]]:
         """References of the same size, one for each turn of a loop, in its order or backwards."""
         shape, count = values[0].shape, len(values)
@@ -164,7 +193,7 @@ class Locator:
         for reference in self.references.of_size(values[0].size):
             family = self.references.family(reference) if count > 1 else [reference]
             key = reference.family if count > 1 else reference.array.tobytes()
-            if key in seen or len(family) != count:
+            if key in seen or len(family) != count or reference.kind not in kinds:
                 continue
             seen.add(key)
             for turned in _turned([r.array for r in family], shape):
@@ -180,7 +209,7 @@ class Locator:
         outputs = {path: self.graph.outputs[path] for path in paths}
         try:
             with np.errstate(all="ignore"):
-                found = self.graph.run(replaced, outputs.values(), plan)
+                found = self.graph.run(replaced, outputs.values(), plan=plan)
         except Exception:  # Whatever the values do to the candidate's functions.
             return ()
         return tuple(path for path, slot in outputs.items() if self._is_right(path, found[slot]))
@@ -255,6 +284,9 @@ class Locator:
             if not same(inputs[operand], wanted):
                 found.append((slot, wanted))
         return found[0] if len(found) == 1 else None
+
+
+_KINDS = ("gradient", "value", "slope", "term")
 
 
 def _turned(

@@ -100,7 +100,6 @@ _QUICK: dict[str, Callable[..., Any]] = {
     "convert_element_type": lambda p, x: x.astype(p["new_dtype"]),
     "stop_gradient": _plain(lambda x: x),
     "copy": _plain(lambda x: x),
-    "stack": _plain(lambda *xs: np.stack(xs)),
     "concatenate": lambda p, *xs: np.concatenate(xs, axis=p["dimension"]),
     "select_n": _select,
     "dot_general": _dot,

@@ -8,16 +8,16 @@ import bisect
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from compare.diagnosis.backward import Backward
-from compare.diagnosis.mistakes import display_name
-from compare.diagnosis.tape import Equation, Tape
+from compare.diagnosis.backward import Backward, Place
+from compare.diagnosis.mistakes import display_name, is_elementwise
+from compare.diagnosis.tape import Tape
 
-__all__ = ["Match", "Reference", "References", "informative"]
+__all__ = ["Match", "Reference", "References", "informative", "references_of"]
 
 CLOSE = 1e-9
 """Relative to the largest entry: far above rounding in float64, far below any mistake."""
@@ -75,11 +75,10 @@ def informative(value: np.ndarray) -> bool:
 
 
 class References:
-    """All references of a loss, found by their numbers."""
+    """References, found by their numbers."""
 
-    def __init__(self, backward: Backward):
-        self.tape = backward.tape
-        self.all: list[Reference] = [*_references(backward)]
+    def __init__(self, references: Iterable[Reference]):
+        self.all: list[Reference] = [*references]
         self._by_size: dict[int, list[int]] = defaultdict(list)
         self._sorted: dict[int, np.ndarray] = {}
         self._moments: dict[int, list[tuple[float, int]]] = {}
@@ -100,6 +99,7 @@ class References:
     def match(self, value: Any) -> Match | None:
         """Recognises a value; None where it is nothing known, or says nothing."""
         value = np.asarray(value)
+        value = value.astype(int) if value.dtype.kind == "b" else value
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not informative(value):
             return None
         value = value.astype(float)
@@ -178,7 +178,8 @@ def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Iterator[tuple[i
                 yield axes
 
 
-def _references(backward: Backward) -> Iterator[Reference]:
+def references_of(backward: Backward) -> Iterator[Reference]:
+    """Lists what a right backward pass of a loss is made of."""
     tape = backward.tape
     makers = {slot: e for e in tape.equations for slot in e.outputs}
     names = {slot: path for path, slot in tape.leaves.items()}
@@ -202,20 +203,16 @@ def _references(backward: Backward) -> Iterator[Reference]:
         about, site = names.get(slot, ""), equation.site
         if not np.array_equal(term, backward.cotangents[slot]):
             yield Reference("term", slot, term, site, about, ("term", family))
-        slope = _slope(equation, term, backward.cotangents.get(equation.outputs[0]))
+        slope = _slope(backward, (index, operand))
         if slope is not None:
             about = display_name(equation)
             yield Reference("slope", slot, slope, site, about, ("slope", family))
 
 
-_NO_SLOPE = frozenset("add sub neg mul copy add_any convert_element_type take stack".split())
-
-
-def _slope(equation: Equation, term: np.ndarray, d_out: np.ndarray | None) -> np.ndarray | None:
+def _slope(backward: Backward, place: Place) -> np.ndarray | None:
     """The derivative of an elementwise function: what it multiplies ∂L/∂output by."""
-    if d_out is None or d_out.shape != term.shape or equation.name in _NO_SLOPE or not d_out.all():
-        return None
-    return term / d_out
+    edge = backward.edge(place)
+    return edge.slope(edge.value) if is_elementwise(edge) else None
 
 
 def _places(tape: Tape) -> dict[int, Any]:

@@ -1,15 +1,22 @@
-"""Runs a candidate once more, and says which of its lines can hold the mistake."""
+"""Runs a candidate once more, and says which of its lines can hold the mistake, and which it is."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+import numpy as np
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case
-from compare.diagnosis.tape import record_results
+from compare.diagnosis.hypotheses import batch_sizes, divisors
+from compare.diagnosis.mistakes import display_name, is_activation
+from compare.diagnosis.tape import Tape, record_results
+from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.locate import Location, Locator
-from compare.diagnosis.watching.references import References
+from compare.diagnosis.watching.locate import Location, Locator, Target
+from compare.diagnosis.watching.references import Reference, References, references_of
+from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
+from compare.diagnosis.watching.repairs import Repair, repairs
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
 
@@ -24,10 +31,12 @@ class Watched(NamedTuple):
 
     Attributes:
         suspects: "file:line" of the candidate, the most likely first.
-        reason: why there are none; "" where there are.
+        named: what the mistakes at these places are called.
+        reason: why there are no suspects; "" where there are.
     """
 
     suspects: tuple[str, ...]
+    named: tuple[Named, ...] = ()
     reason: str = ""
 
 
@@ -37,22 +46,48 @@ def watch(case: Case, backward: Backward) -> Watched:
     try:
         return _watch(case, backward, deadline)
     except Exception as error:  # Whatever a second run of a person's function may raise.
-        name = type(error).__name__
-        return Watched((), f"the candidate could not be watched: {name}: {error}".splitlines()[0])
+        why = f"the candidate could not be watched: {type(error).__name__}: {error}"
+        return Watched((), reason=why.splitlines()[0])
 
 
 def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     if case.candidate is None:
-        return Watched((), "the candidate was not run again")
+        return Watched((), reason="the candidate was not run again")
     graph = Graph(record_results(case.candidate))
-    locator = Locator(case, graph, References(backward), deadline)
+    locator = Locator(case, graph, References(references_of(backward)), deadline)
+    own = References(_own(graph))
+    known = _known(case, backward, locator, own)
     lines: list[str] = []
-    for group in locator.zeros().values():
+    names: list[Named] = []
+    for path, group in locator.zeros().items():
         lines += _sites(graph, group)
+        names.append(Named("path_cut", f"{path} is left at zero"))
     for location in locator.locations():
-        lines += _of(graph, location)
+        relation = _relation(locator, location, known, backward.tape)
+        mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
+        lines += [*(repair.site for repair in mends), *_of(graph, location)]
+        name = relation or (mends[0].named if mends else _should_be(location))
+        names += [name] if name else []
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
-    return Watched(suspects, "" if suspects else "no line of it has a source")
+    return Watched(suspects, tuple(names), "" if suspects else "no line of it has a source")
+
+
+def _should_be(location: Location) -> Named | None:
+    """What can be said where nothing else can: which value of the loss belongs there."""
+    reference = location.target.reference
+    if reference is None or reference.kind != "value":
+        return None
+    return Named("wrong_value", f"it should be {told(reference)}")
+
+
+def _first_of_lines(found: Iterator[Repair]) -> list[Repair]:
+    """The simplest changes, one a line, of the first two lines."""
+    kept: dict[str, Repair] = {}
+    for repair in found:
+        kept.setdefault(repair.site, repair)
+        if len(kept) == 2:
+            break
+    return list(kept.values())
 
 
 def _sites(graph: Graph, indices: Iterable[int]) -> list[str]:
@@ -66,3 +101,80 @@ def _of(graph: Graph, location: Location) -> list[str]:
         *_sites(graph, location.target.group),
         *_sites(graph, sorted(inner, reverse=True)),
     ]
+
+
+def _own(graph: Graph) -> Iterator[Reference]:
+    """The candidate's own values, as references."""
+    for slot, value in graph.values.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            index = graph.maker.get(slot)
+            equation = None if index is None else graph.equations[index]
+            site, about = (equation.site, equation.name) if equation else ("", "a constant")
+            numbers = value.astype(int) if value.dtype.kind == "b" else value
+            yield Reference("value", -1 - slot, numbers, site, about, ("own", slot))
+
+
+def _relation(
+    locator: Locator, location: Location, known: Known, tape: Tape
+) -> Named | None:
+    for target in dict.fromkeys((id(location.innermost), id(location.target))):
+        own = location.innermost if target == id(location.innermost) else location.target
+        found = named(_spot(locator, own, tape), known)
+        if found is not None:
+            return found
+    return None
+
+
+def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
+    graph = locator.graph
+    equations = [graph.equations[i] for i in target.group]
+    leaves = [
+        tape.leaves[path]
+        for path in target.paths
+        if graph.outputs[path] == equations[0].outputs[0] and target.reference is None
+    ]
+    return Spot(
+        found=[np.asarray(graph.values[e.outputs[0]]) for e in equations],
+        expected=[np.asarray(e) for e in target.expected],
+        inputs=[graph.values[s] for s in _terms(graph, target.group[-1])],
+        matches=[locator.match(e.outputs[0]) for e in equations],
+        reference=target.reference,
+        leaf=leaves[0] if leaves else None,
+    )
+
+
+def _terms(graph: Graph, index: int) -> list[int]:
+    """What an equation reads, in every shape it had on the way."""
+    found = list(graph.equations[index].inputs)
+    for slot in found:
+        maker = graph.maker.get(slot)
+        if maker is not None and graph.equations[maker].name in ("reshape", "transpose"):
+            found += graph.equations[maker].inputs[:1]
+    return found
+
+
+def _known(case: Case, backward: Backward, locator: Locator, own: References) -> Known:
+    tape = backward.tape
+
+    def leads_to(slot: int, other: int) -> bool:
+        reached = {slot}
+        for equation in tape.equations:
+            if reached & set(equation.inputs):
+                reached.update(equation.outputs)
+        return other in reached
+
+    def activation(gradient: np.ndarray, slot: int) -> str:
+        for index, equation in enumerate(tape.equations):
+            if slot in equation.outputs:
+                for operand, own in enumerate(equation.inputs):
+                    place = index, operand
+                    if place in backward.contributions and same(
+                        backward.cotangents[own], gradient
+                    ):
+                        if is_activation(backward.edge(place)):
+                            return display_name(equation)
+        return ""
+
+    return Known(
+        locator.references, own, leads_to, activation, divisors(tape), batch_sizes(case)
+    )
