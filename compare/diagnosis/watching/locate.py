@@ -7,7 +7,7 @@ mistake is.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,37 +99,54 @@ class Locator:
             yield self._location(best)
             open_ = [path for path in open_ if path not in best.paths]
 
+    def leaves(self, paths: Iterable[str]) -> Iterator[Target]:
+        """The leaves themselves."""
+        for path in paths:
+            slot = self.graph.outputs[path]
+            if slot in self.graph.maker:
+                yield Target((self.graph.maker[slot],), (self.case.right[path],), None, (path,))
+
     def _targets(self, paths: list[str]) -> Iterator[Target]:
         """Every value that the right one in its stead makes leaves right."""
         graph = self.graph
-        for path in paths:
-            slot = graph.outputs[path]
-            if slot in graph.maker:
-                group = (graph.maker[slot],)
-                yield Target(group, (self.case.right[path],), None, (path,))
+        yield from self.leaves(paths)
         if any(self._is_anothers(path) for path in paths):
             return
-        first = next(self._full(self._in_order(paths), paths, ("gradient",)), None)
-        if first is None:
+        groups = graph.groups(graph.ancestors(graph.outputs[p] for p in paths) - self.vouched)
+        best = self._earliest(groups, paths, ("gradient",))
+        if best is None:
             yield from self._substitutions(self._in_order(paths), paths, _KINDS)
             return
-        yield first
-        before = self._region(first.group) - set(first.group)
-        yield from self._full(graph.groups(before), paths, _KINDS)
+        yield best
+        before = graph.groups(self._region(best.group) - set(best.group))
+        best = self._earliest(before, paths, _KINDS)
+        if best is not None:
+            yield best
 
     def _is_anothers(self, path: str) -> bool:
         """Whether a leaf is the derivative by something else: nothing before it is wrong."""
         match = self.match(self.graph.outputs[path])
         return match is not None and match.exact and match.reference.kind == "gradient"
 
-    def _full(
+    def _earliest(
         self, groups: list[Group], paths: list[str], kinds: tuple[str, ...]
-    ) -> Iterator[Target]:
-        """The first value that the right one in its stead makes all leaves right."""
-        for target in self._substitutions(groups, paths, kinds):
-            if len(target.paths) == len(paths):
-                yield target
-                return
+    ) -> Target | None:
+        """The earliest value that the right one in its stead makes all leaves right.
+
+        From the end: what is near the leaves is quickly tried, and what is not before a value that
+        was found need not be.
+        """
+        best: Target | None = None
+        region: set[int] = set()
+        for group in reversed(groups):
+            if time.monotonic() > self.deadline:
+                break
+            if best is not None and not set(group) <= region:
+                continue
+            target = self._substituted(group, paths, kinds)
+            if target is not None and len(target.paths) == len(paths):
+                best, region = target, self._region(group)
+        return best
 
     def _substitutions(
         self, groups: list[Group], paths: list[str], kinds: tuple[str, ...]
@@ -191,6 +208,8 @@ class Locator:
         shape, count = values[0].shape, len(values)
         seen: set[Any] = set()
         for reference in self.references.of_size(values[0].size):
+            if values[0].dtype.kind in "biu" and reference.array.dtype.kind == "f":
+                continue
             family = self.references.family(reference) if count > 1 else [reference]
             key = reference.family if count > 1 else reference.array.tobytes()
             if key in seen or len(family) != count or reference.kind not in kinds:

@@ -16,8 +16,11 @@ def computed(equation: Equation, inputs: list[Any]) -> list[Any]:
     quick = None if equation.whole else _QUICK.get(equation.name)
     if quick is None or not all(isinstance(x, np.ndarray | np.generic) for x in inputs):
         return [_on_host(x) for x in equation.fn(*inputs)]
-    with np.errstate(all="ignore"):
-        return [np.asarray(quick(equation.params, *inputs))]
+    try:
+        with np.errstate(all="ignore"):
+            return [np.asarray(quick(equation.params, *inputs))]
+    except NotImplementedError:
+        return [_on_host(x) for x in equation.fn(*inputs)]
 
 
 def _on_host(value: Any) -> Any:
@@ -63,6 +66,24 @@ def _divided(params: dict[str, Any], a: Any, b: Any) -> Any:
     return a / b
 
 
+def _slice(params: dict[str, Any], x: Any) -> Any:
+    ends = zip(params["start_indices"], params["limit_indices"], strict=True)
+    strides = params["strides"] or (1,) * x.ndim
+    return x[tuple(slice(a, b, n) for (a, b), n in zip(ends, strides, strict=True))]
+
+
+def _padded(params: dict[str, Any], x: Any, value: Any) -> Any:
+    widths = params["padding_config"]
+    if any(low < 0 or high < 0 or inner for low, high, inner in widths):
+        raise NotImplementedError("negative or inner padding")
+    return np.pad(x, [(low, high) for low, high, _ in widths], constant_values=value)
+
+
+def _cumulated(params: dict[str, Any], x: Any) -> Any:
+    axis = params["axis"]
+    return np.flip(np.flip(x, axis).cumsum(axis), axis) if params["reverse"] else x.cumsum(axis)
+
+
 _QUICK: dict[str, Callable[..., Any]] = {
     "add": _plain(np.add),
     "add_any": _plain(np.add),
@@ -91,6 +112,15 @@ _QUICK: dict[str, Callable[..., Any]] = {
     "le": _plain(np.less_equal),
     "eq": _plain(np.equal),
     "ne": _plain(np.not_equal),
+    "slice": _slice,
+    "pad": _padded,
+    "cumsum": _cumulated,
+    "is_finite": _plain(np.isfinite),
+    "and": _plain(np.bitwise_and),
+    "or": _plain(np.bitwise_or),
+    "not": _plain(np.bitwise_not),
+    "expm1": _plain(np.expm1),
+    "rev": lambda p, x: np.flip(x, tuple(p["dimensions"])),
     "reduce_sum": lambda p, x: x.sum(axis=tuple(p["axes"])),
     "reduce_max": lambda p, x: x.max(axis=tuple(p["axes"])),
     "transpose": lambda p, x: x.transpose(p["permutation"]),

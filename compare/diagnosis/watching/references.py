@@ -17,10 +17,13 @@ from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Tape
 
-__all__ = ["Match", "Reference", "References", "informative", "references_of"]
+__all__ = ["KINDS", "Match", "Reference", "References", "informative", "references_of"]
 
 CLOSE = 1e-9
 """Relative to the largest entry: far above rounding in float64, far below any mistake."""
+
+
+KINDS = ("gradient", "value", "term", "slope")
 
 
 class Reference(NamedTuple):
@@ -96,20 +99,22 @@ class References:
         """The reference at every turn of a loop, in the loop's order."""
         return self._families[reference.family]
 
-    def match(self, value: Any) -> Match | None:
-        """Recognises a value; None where it is nothing known, or says nothing."""
+    def match(self, value: Any, kinds: tuple[str, ...] = KINDS) -> Match | None:
+        """Recognises a value; None where it is nothing known of these kinds, or says nothing."""
+        return min(self.matches(value, kinds), key=_rank, default=None)
+
+    def matches(self, value: Any, kinds: tuple[str, ...] = KINDS) -> Iterator[Match]:
+        """Everything that a value can be recognised as."""
         value = np.asarray(value)
         value = value.astype(int) if value.dtype.kind == "b" else value
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not informative(value):
-            return None
+            return
         value = value.astype(float)
         profile, scale = _profile(value)
-        best: Match | None = None
         for i in self._like(profile, scale):
-            found = _related(value, scale, self.all[i])
-            if found is not None and (best is None or _rank(found) < _rank(best)):
-                best = found
-        return best
+            found = _related(value, scale, self.all[i]) if self.all[i].kind in kinds else None
+            if found is not None:
+                yield found
 
     def _like(self, profile: np.ndarray, scale: float) -> Iterator[int]:
         """The references whose entries have the same sizes, but for one factor."""
@@ -136,8 +141,7 @@ def _moment(profile: np.ndarray, scale: float) -> float:
 
 
 def _rank(match: Match) -> tuple[Any, ...]:
-    kinds = ("gradient", "value", "term", "slope")
-    return (match.factor != 1, match.axes is not None, kinds.index(match.reference.kind))
+    return (match.factor != 1, match.axes is not None, KINDS.index(match.reference.kind))
 
 
 def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:

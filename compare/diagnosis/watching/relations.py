@@ -170,8 +170,8 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
         return
     for powered, what in ((ratio, "missing"), (1 / ratio, "divided"), (np.sqrt(ratio), "missing"),
                           (1 / np.sqrt(ratio), "divided")):  # fmt: skip
-        match = known.references.match(powered) if np.isfinite(powered).all() else None
-        if match is None or match.reference.kind not in ("value", "slope"):
+        match = known.references.match(powered, ("value", "slope"))
+        if match is None:
             continue
         about = match.reference.about or "a value of the loss"
         if match.reference.kind == "slope" and what == "missing" and match.factor == 1:
@@ -212,17 +212,16 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
         if np.ptp(difference) <= 1e-9 * abs(number):
             yield Named("extra_term", f"{number:.6g} too much in every entry")
             return
-    match = known.references.match(difference)
-    if match is None or match.reference.kind not in ("term", "gradient") or found.size < 2:
+    if found.size < 3:
         return
-    about = match.reference.about or "a value"
-    if np.isclose(match.factor, -1):
-        yield Named("path_cut", f"a term of the derivative by {about} is left out")
-    elif np.isclose(match.factor, -2):
-        yield Named("sign_flipped", f"a term of the derivative by {about} has the wrong sign")
-    elif distinct_numbers(difference) > 1:
-        times = f"{1 + match.factor:.6g} times what it should be"
-        yield Named("constant_factor", f"a term of the derivative by {about} is {times}")
+    for match in known.references.matches(difference, ("term", "gradient")):
+        about = told(match.reference).removeprefix("a term of ")
+        if np.isclose(match.factor, -1, rtol=1e-8):
+            yield Named("path_cut", f"a term of {about} is left out")
+        elif np.isclose(match.factor, -2, rtol=1e-8):
+            yield Named("sign_flipped", f"a term of {about} has the wrong sign")
+        elif np.isclose(match.factor, 1, rtol=1e-8):
+            yield Named("extra_term", f"a term of {about} is in it twice")
 
 
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:

@@ -65,6 +65,8 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     for location in locator.locations():
         relation = _relation(locator, location, known, backward.tape)
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
+        if relation is not None and relation.bug == "chain_step_missing":
+            location = location._replace(region=location.target.group)
         lines += [*(repair.site for repair in mends), *_of(graph, location)]
         name = relation or (mends[0].named if mends else _should_be(location))
         names += [name] if name else []
@@ -117,9 +119,10 @@ def _own(graph: Graph) -> Iterator[Reference]:
 def _relation(
     locator: Locator, location: Location, known: Known, tape: Tape
 ) -> Named | None:
-    for target in dict.fromkeys((id(location.innermost), id(location.target))):
-        own = location.innermost if target == id(location.innermost) else location.target
-        found = named(_spot(locator, own, tape), known)
+    places = [location.innermost, location.target]
+    places = places[1:] if places[0] is places[1] else places
+    for target in [*places, *locator.leaves(location.target.paths)]:
+        found = named(_spot(locator, target, tape), known)
         if found is not None:
             return found
     return None
