@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from compare.checker.leaf import Leaf, Loss
-from compare.diagnosis.case import Diagnosis
+from compare.checker.listing import listing_lines
+from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
 from compare.json_ready import json_ready
 from compare.sites import shown, source
@@ -49,6 +50,11 @@ class GradientReport:
     def agree(self) -> bool:
         """Whether the verdict is `agree`."""
         return self.verdict == "agree"
+
+    @property
+    def listing(self) -> tuple[Line, ...]:
+        """The lines of the hand-derived side, with what each computes; () where it is not wrong."""
+        return self.diagnosis.listing if self.diagnosis else ()
 
     @property
     def worst(self) -> Leaf | None:
@@ -115,8 +121,10 @@ def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
     """Like a compiler's error: the bug, the line of source, the evidence, what to look at."""
     names = " or ".join((diagnosis.bug, *diagnosis.also))
     lines = [f"bug: {names}" + (", confirmed" if diagnosis.confirmed else "")]
+    if diagnosis.listing:
+        lines += ["", *listing_lines(diagnosis.listing, diagnosis.suspects), ""]
     if diagnosis.site:
-        lines.append(f"  at {shown(diagnosis.site)}")
+        lines.append(f"  line of the loss: {shown(diagnosis.site)}")
     if line := source(diagnosis.site):
         lines.append(f"    | {line}")
     lines += _wrapped([diagnosis.evidence])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Case", "Diagnosis", "Leaves", "distance"]
+__all__ = ["Case", "Diagnosis", "Leaves", "Line", "distance"]
 
 Leaves = dict[str, np.ndarray]
 
@@ -50,6 +50,27 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of the candidate's source, and what it computes.
+
+    Attributes:
+        file: where it is.
+        line: its number.
+        source: its text.
+        variable: what it assigns to, as written; "" if to nothing.
+        what: what its result is: a value of the loss, the derivative by one, or "".
+        status: `right`, `wrong`, `follows` (wrong because of another line) or `unrecognised`.
+    """
+
+    file: str
+    line: int
+    source: str
+    variable: str
+    what: str
+    status: str
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What went wrong in a hand-derived gradient.
 
@@ -63,6 +84,7 @@ class Diagnosis:
         also: other names whose mistakes give the very same numbers: none of them is the bug.
         suspects: `file:line` of the candidate's own source where the mistake can be, the most
             likely first; () where the candidate could not be watched.
+        listing: the candidate's lines, with what each computes.
     """
 
     bug: str
@@ -72,6 +94,7 @@ class Diagnosis:
     confirmed: bool
     also: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
+    listing: tuple[Line, ...] = ()
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

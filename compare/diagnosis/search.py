@@ -41,7 +41,9 @@ def diagnose(case: Case) -> Diagnosis:
     if found.bug == "unknown" and watched.named:
         found = _by_place(found, watched)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
-    return dataclasses.replace(found, suspects=watched.suspects, evidence=evidence)
+    return dataclasses.replace(
+        found, suspects=watched.suspects, listing=watched.listing, evidence=evidence
+    )
 
 
 def _by_place(found: Diagnosis, watched: Watched) -> Diagnosis:

@@ -112,10 +112,17 @@ class Locator:
         yield from self.leaves(paths)
         if any(self._is_anothers(path) for path in paths):
             return
-        groups = graph.groups(graph.ancestors(graph.outputs[p] for p in paths) - self.vouched)
-        best = self._earliest(groups, paths, ("gradient",))
+        if not paths:
+            return
+        before_each = [graph.ancestors([graph.outputs[path]]) for path in paths]
+        before_all = set.intersection(*before_each)
+        best = self._earliest(graph.groups(before_all - self.vouched), paths, ("gradient",))
         if best is None:
-            yield from self._substitutions(self._in_order(paths), paths, _KINDS)
+            found = [*self._substitutions(self._in_order(before_all), paths)]
+            yield from found
+            if not any(len(target.paths) == len(paths) for target in found):
+                others = set.union(*before_each) - before_all - self.vouched
+                yield from self._substitutions(self._in_order(others), paths)
             return
         yield best
         before = graph.groups(self._region(best.group) - set(best.group))
@@ -148,32 +155,32 @@ class Locator:
                 best, region = target, self._region(group)
         return best
 
-    def _substitutions(
-        self, groups: list[Group], paths: list[str], kinds: tuple[str, ...]
-    ) -> Iterator[Target]:
+    def _substitutions(self, groups: list[Group], paths: list[str]) -> Iterator[Target]:
         for group in groups:
             if time.monotonic() > self.deadline:
                 return
+            # What is a value of the loss can only be mistaken for another one.
+            kinds = ("value",) if self._is_known_group(group) else _KINDS
             target = self._substituted(group, paths, kinds)
             if target is not None:
                 yield target
                 if len(target.paths) == len(paths):
                     return
 
-    def _in_order(self, paths: list[str]) -> list[Group]:
-        """The groups before these leaves, those that are likely right last.
+    def _in_order(self, indices: Iterable[int]) -> list[Group]:
+        """The groups of these equations, those that are likely right last.
 
         What is recognised may be used in a wrong place, and what a right leaf comes from may be
         wrong where that leaf does not feel it.
         """
-        graph = self.graph
-        groups = graph.groups(graph.ancestors(graph.outputs[p] for p in paths))
 
         def trust(group: Group) -> int:
-            known = all(self.is_known(graph.equations[i].outputs[0]) for i in group)
-            return 2 * (group[0] in self.vouched) + known
+            return 2 * (group[0] in self.vouched) + self._is_known_group(group)
 
-        return sorted(groups, key=trust)
+        return sorted(self.graph.groups(indices), key=trust)
+
+    def _is_known_group(self, group: Group) -> bool:
+        return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
 
     def _substituted(
         self, group: Group, paths: list[str], kinds: tuple[str, ...]

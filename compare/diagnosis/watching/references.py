@@ -8,7 +8,7 @@ import bisect
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,7 @@ class Reference(NamedTuple):
         site: the line of the loss.
         about: what it belongs to, such as `tanh`.
         family: equal for the same thing at other turns of a loop.
+        named: whether a person gave it the name that `about` is.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Reference(NamedTuple):
     site: str
     about: str
     family: Any
+    named: bool = False
 
 
 class Match(NamedTuple):
@@ -141,7 +143,8 @@ def _moment(profile: np.ndarray, scale: float) -> float:
 
 
 def _rank(match: Match) -> tuple[Any, ...]:
-    return (match.factor != 1, match.axes is not None, KINDS.index(match.reference.kind))
+    own = match.reference
+    return (match.factor != 1, match.axes is not None, KINDS.index(own.kind), not own.named)
 
 
 def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
@@ -182,11 +185,21 @@ def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Iterator[tuple[i
                 yield axes
 
 
-def references_of(backward: Backward) -> Iterator[Reference]:
-    """Lists what a right backward pass of a loss is made of."""
+def references_of(
+    backward: Backward, variable: Callable[[str], str] = lambda site: ""
+) -> Iterator[Reference]:
+    """Lists what a right backward pass of a loss is made of.
+
+    Args:
+        backward: of the loss.
+        variable: `variable(site)`: what the line assigns to, or "".
+    """
     tape = backward.tape
     makers = {slot: e for e in tape.equations for slot in e.outputs}
-    names = {slot: path for path, slot in tape.leaves.items()}
+    # The last result of a line is what the line assigns.
+    last = {e.site: e.outputs[0] for e in tape.equations if e.site}
+    names = {slot: variable(site) for site, slot in last.items()}
+    names |= {slot: path for path, slot in tape.leaves.items()}
     places = _places(tape)
     for slot, value in enumerate(tape.values):
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
@@ -196,21 +209,24 @@ def references_of(backward: Backward) -> Iterator[Reference]:
         site = maker.site if maker else ""
         family = places.get(slot, slot)
         numbers = value.astype(int) if value.dtype.kind == "b" else value
-        yield Reference("value", slot, numbers, site, about, ("value", family))
+        own = bool(names.get(slot))
+        yield Reference("value", slot, numbers, site, about, ("value", family), own)
         if slot in backward.cotangents:
             gradient = backward.cotangents[slot]
-            yield Reference("gradient", slot, gradient, site, about, ("gradient", family))
+            yield Reference("gradient", slot, gradient, site, about, ("gradient", family), own)
     for (index, operand), term in backward.contributions.items():
         equation = tape.equations[index]
         slot = equation.inputs[operand]
         family = places.get(equation.outputs[0], equation.outputs[0]), operand
-        about, site = names.get(slot, ""), equation.site
+        maker, site = makers.get(slot), equation.site
+        about = names.get(slot) or (display_name(maker) if maker else "")
+        own = bool(names.get(slot))
         if not np.array_equal(term, backward.cotangents[slot]):
-            yield Reference("term", slot, term, site, about, ("term", family))
+            yield Reference("term", slot, term, site, about, ("term", family), own)
         slope = _slope(backward, (index, operand))
         if slope is not None:
             about = display_name(equation)
-            yield Reference("slope", slot, slope, site, about, ("slope", family))
+            yield Reference("slope", slot, slope, site, about, ("slope", family), True)
 
 
 def _slope(backward: Backward, place: Place) -> np.ndarray | None:

@@ -7,20 +7,22 @@ from typing import NamedTuple
 import numpy as np
 
 from compare.diagnosis.backward import Backward
-from compare.diagnosis.case import Case
+from compare.diagnosis.case import Case, Line
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape, record_results
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import Reference, References, references_of
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.repairs import Repair, repairs
+from compare.diagnosis.watching.sources import Sources
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
 
-TIME_LIMIT = 5.0
+TIME_LIMIT = 8.0
 """Seconds after which the search for the place ends with what is known by then."""
 
 MOST_SUSPECTS = 5
@@ -32,11 +34,13 @@ class Watched(NamedTuple):
     Attributes:
         suspects: "file:line" of the candidate, the most likely first.
         named: what the mistakes at these places are called.
+        listing: every line that computed something.
         reason: why there are no suspects; "" where there are.
     """
 
     suspects: tuple[str, ...]
     named: tuple[Named, ...] = ()
+    listing: tuple[Line, ...] = ()
     reason: str = ""
 
 
@@ -54,7 +58,9 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     if case.candidate is None:
         return Watched((), reason="the candidate was not run again")
     graph = Graph(record_results(case.candidate))
-    locator = Locator(case, graph, References(references_of(backward)), deadline)
+    sources = Sources()
+    references = References(references_of(backward, sources.variable))
+    locator = Locator(case, graph, references, deadline)
     own = References(_own(graph))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
@@ -62,7 +68,8 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
         names.append(Named("path_cut", f"{path} is left at zero"))
-    for location in locator.locations():
+    locations = list(locator.locations())
+    for location in locations:
         relation = _relation(locator, location, known, backward.tape)
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
         if relation is not None and relation.bug == "chain_step_missing":
@@ -71,7 +78,9 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
         name = relation or (mends[0].named if mends else _should_be(location))
         names += [name] if name else []
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
-    return Watched(suspects, tuple(names), "" if suspects else "no line of it has a source")
+    lines_shown = listing(locator, locations, suspects, sources)
+    reason = "" if suspects else "no line of it has a source"
+    return Watched(suspects, tuple(names), lines_shown, reason)
 
 
 def _should_be(location: Location) -> Named | None:
