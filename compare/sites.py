@@ -9,7 +9,7 @@ from typing import Any
 
 from jax.extend import core
 
-__all__ = ["inner_site", "is_users", "library_call", "shown", "site_of", "source"]
+__all__ = ["inner_site", "is_library", "is_users", "library_call", "shown", "site_of", "source"]
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
 _OWN = os.path.join(Path(__file__).parent, "")
@@ -33,6 +33,11 @@ def is_users(file: str) -> bool:
     """Tells whether a file is the user's: not a library's, and none of compare's own."""
     own = file.startswith(_OWN) and not file.startswith(_GALLERY)
     return not own and not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
+
+
+def is_library(file: str) -> bool:
+    """Tells whether a file is an installed library's, or the interpreter's."""
+    return file.startswith((*_LIBRARIES, "<frozen"))
 
 
 def site_of(eqn: core.JaxprEqn) -> str:

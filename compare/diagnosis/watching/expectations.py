@@ -37,7 +37,7 @@ def expected_operand(
     """
     value = np.asarray(inputs[operand])
     solve = _SOLVED.get(equation.name)
-    if solve is None or value.dtype.kind not in "fiu":
+    if solve is None or value.dtype.kind not in "fiu" or (equation.name in _OF_TWO and len(inputs) != 2):
         return None
     with np.errstate(all="ignore"):
         found = solve(equation, operand, [np.asarray(x) for x in inputs], expected)
@@ -123,6 +123,8 @@ def _of_select(
 def _same_order(eq: Equation, _: int, inputs: list[np.ndarray], e: np.ndarray) -> np.ndarray:
     return e
 
+
+_OF_TWO = ("add", "add_any", "sub", "mul", "div")
 
 _SOLVED: dict[str, Any] = {
     "add": _of_add,

@@ -1,5 +1,6 @@
 """Runs a candidate once more, and says which of its lines can hold the mistake, and which it is."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from compare.diagnosis.watching.references import Reference, References, referen
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.repairs import Repair, repairs
 from compare.diagnosis.watching.sources import Sources
+from compare.diagnosis.watching.watcher import record_python
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
 
@@ -57,7 +59,7 @@ def watch(case: Case, backward: Backward) -> Watched:
 def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     if case.candidate is None:
         return Watched((), reason="the candidate was not run again")
-    graph = Graph(record_results(case.candidate))
+    graph = _recorded(case)
     sources = Sources()
     references = References(references_of(backward, sources.variable))
     locator = Locator(case, graph, references, deadline)
@@ -81,6 +83,20 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     lines_shown = listing(locator, locations, suspects, sources)
     reason = "" if suspects else "no line of it has a source"
     return Watched(suspects, tuple(names), lines_shown, reason)
+
+
+def _recorded(case: Case) -> Graph:
+    """The candidate's computation: from its jaxpr or, where that does not have it all, watched.
+
+    A jaxpr has no values that NumPy or PyTorch computed, and no equation for a zero.
+    """
+    candidate = case.candidate
+    assert candidate is not None
+    with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
+        graph = Graph(record_results(candidate))
+        if all(graph.outputs[path] in graph.maker for path in case.paths()):
+            return graph
+    return Graph(record_python(candidate))
 
 
 def _should_be(location: Location) -> Named | None:
