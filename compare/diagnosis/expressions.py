@@ -1,13 +1,13 @@
 """Expressions: the part of a line of the user's source that an equation of a jaxpr comes from."""
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax.extend import core
 
-from compare.sites import is_users
+from compare.sites import is_library, is_users
 
-__all__ = ["Expression", "expression_of"]
+__all__ = ["Expression", "expression_of", "lines_of"]
 
 
 class Expression(NamedTuple):
@@ -37,3 +37,26 @@ def expression_of(eqn: core.JaxprEqn) -> Expression | None:
                 return None
             return Expression(code.co_filename, line, end_line, column, end_column)
     return None
+
+
+def lines_of(origin: Any) -> list[str]:
+    """Lists the user's lines that led to an equation, the innermost first.
+
+    Args:
+        origin: of the equation: the frames of its traceback, a position, and the origin of the
+            call that it is in.
+
+    Returns:
+        `file:line` of each, as far as the function that the checker called.
+    """
+    found: list[str] = []
+    while origin is not None:
+        frames, _, origin = origin
+        for code, instruction in frames or ():
+            file = code.co_filename
+            if is_users(file):
+                positions = itertools.islice(code.co_positions(), instruction // 2, None)
+                found.append(f"{file}:{next(positions, (0,))[0]}")
+            elif not is_library(file):
+                return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found))

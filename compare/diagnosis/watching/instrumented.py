@@ -12,9 +12,10 @@ from typing import Any
 
 from compare.sites import is_library
 
-__all__ = ["instrumented", "is_instrumentable"]
+__all__ = ["WATCHER", "instrumented", "is_instrumentable"]
 
 WATCHER = "__watcher__"
+"""The free variable of a copy that holds its watcher."""
 
 
 def is_instrumentable(function: Any) -> bool:

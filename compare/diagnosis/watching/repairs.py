@@ -107,7 +107,7 @@ def _shorter(
 def _constant_left(graph: Graph, group: list[int], known: Known) -> Named:
     """Is it a constant of the loss that is taken away again, or one that is added?"""
     inputs = [s for i in group for s in graph.equations[i].inputs if s in graph.maker]
-    if all(known.references.match(graph.values[s]) for s in inputs):
+    if all(known.references.match(graph.values[s], ("value",)) for s in inputs):
         return Named("constant_omitted", "a constant of the forward pass is left out")
     return Named("extra_term", "a constant is added that does not belong there")
 

@@ -1,6 +1,7 @@
 """Runs a candidate once more, and says which of its lines can hold the mistake, and which it is."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case, Line
+from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape, record_results
@@ -20,7 +22,7 @@ from compare.diagnosis.watching.references import Reference, References, referen
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.repairs import Repair, repairs
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import record_python
+from compare.diagnosis.watching.watcher import passed_through, record_python
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
 
@@ -70,15 +72,18 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
         names.append(Named("path_cut", f"{path} is left at zero"))
+    passed = functools.cache(lambda: _passed(case, deadline))
     locations = list(locator.locations())
     for location in locations:
         relation = _relation(locator, location, known, backward.tape)
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
         if relation is not None and relation.bug == "chain_step_missing":
             location = location._replace(region=location.target.group)
-        lines += [*(repair.site for repair in mends), *_of(graph, location)]
         name = relation or (mends[0].named if mends else _should_be(location))
         names += [name] if name else []
+        if name is not None and name.bug in _SOMETHING_MISSING:
+            lines += _idle(passed(), graph, location)
+        lines += [*(repair.site for repair in mends), *_of(graph, location)]
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, locations, suspects, sources)
     reason = "" if suspects else "no line of it has a source"
@@ -122,12 +127,39 @@ def _sites(graph: Graph, indices: Iterable[int]) -> list[str]:
 
 
 def _of(graph: Graph, location: Location) -> list[str]:
+    """The lines of a place, the most suspected first: where it shows, who calls that, the rest."""
     inner = [i for i in location.region if i <= max(location.innermost.group)]
-    return [
-        *_sites(graph, location.innermost.group),
-        *_sites(graph, location.target.group),
-        *_sites(graph, sorted(inner, reverse=True)),
+    shows = _sites(graph, [*location.innermost.group, *location.target.group])
+    callers = [
+        line
+        for i in dict.fromkeys((location.innermost.group[0], location.target.group[0]))
+        for line in lines_of(graph.equations[i].origin)[1:]
     ]
+    rest = _sites(graph, sorted(inner, reverse=True))
+    if len({*shows}) > 1:
+        return [*shows, *rest, *callers]
+    return [*shows, *callers[:1], *rest, *callers[1:]]
+
+
+_SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor")
+
+
+def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
+    """The functions that give back what they got, which no jaxpr has, where there is the time."""
+    if case.candidate is None or time.monotonic() > deadline - 0.5 * TIME_LIMIT:
+        return []
+    with contextlib.suppress(Exception):  # It may not run outside of jit.
+        return passed_through(case.candidate)
+    return []
+
+
+def _idle(
+    passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location
+) -> list[str]:
+    """Those that give back the wrong value."""
+    targets = (*location.innermost.group, *location.target.group)
+    found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in targets]
+    return [site for site, value in passed if any(same(value, own) for own in found)]
 
 
 def _own(graph: Graph) -> Iterator[Reference]:

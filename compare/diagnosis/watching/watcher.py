@@ -15,10 +15,14 @@ import jax
 import numpy as np
 
 from compare.diagnosis.tape import Equation, Recording
-from compare.diagnosis.watching.instrumented import instrumented, is_instrumentable
+from compare.diagnosis.watching.instrumented import (
+    WATCHER,
+    instrumented,
+    is_instrumentable,
+)
 from compare.sites import is_users
 
-__all__ = ["record_python"]
+__all__ = ["passed_through", "record_python"]
 
 
 def record_python(fn: Callable[[], dict[str, Any]]) -> Recording:
@@ -33,12 +37,27 @@ def record_python(fn: Callable[[], dict[str, Any]]) -> Recording:
     return Recording(watcher.equations, outputs, watcher.constants)
 
 
+def passed_through(fn: Callable[[], Any]) -> list[tuple[str, np.ndarray]]:
+    """Runs `fn` and lists the functions that return what they are given, as if left to be done.
+
+    Returns:
+        The `file:line` of each such function, and the value.
+
+    Raises:
+        Exception: whatever `fn` raises.
+    """
+    watcher = _Watcher()
+    watcher.call(0, fn)
+    return [(site, value) for site, value in watcher.passed if is_users(site)]
+
+
 class _Watcher:
     """What the instrumented functions hand their operations to."""
 
     def __init__(self) -> None:
         self.equations: list[Equation] = []
         self.constants: dict[int, Any] = {}
+        self.passed: list[tuple[str, Any]] = []
         self._slots: dict[int, int] = {}
         self._alive: list[Any] = []
         self._count = 0
@@ -63,17 +82,20 @@ class _Watcher:
                 line, function.func, *function.args, *args, **{**function.keywords, **kwargs}
             )
         if isinstance(function, types.MethodType) and is_instrumentable(function.__func__):
-            return instrumented(function.__func__, self)(function.__self__, *args, **kwargs)
+            return self.call(line, function.__func__, function.__self__, *args, **kwargs)
         if is_instrumentable(function):
-            return instrumented(function, self)(*args, **kwargs)
+            result = instrumented(function, self)(*args, **kwargs)
+            if _is_array(result) and any(result is own for own in (*args, *kwargs.values())):
+                code = function.__code__
+                self.passed.append((f"{code.co_filename}:{code.co_firstlineno}", _on_host(result)))
+            return result
         if function in _OF_PYTHON or isinstance(function, type):
             return function(*args, **kwargs)
         owner = getattr(function, "__self__", None)
         if _is_array(owner):
             name = function.__name__
-            return self._done(
-                line, name, lambda x, *a, **k: getattr(x, name)(*a, **k), (owner, *args), kwargs
-            )
+            unbound = getattr(function, "__func__", None) or _method(name)
+            return self._done(line, name.strip("_"), unbound, (owner, *args), kwargs)
         return self._done(line, getattr(function, "__name__", "call"), function, args, kwargs)
 
     def binary(self, line: int, name: str, left: Any, right: Any) -> Any:
@@ -143,9 +165,10 @@ class _Watcher:
             return [_on_host(x) for x in results]
 
         outputs = tuple(self._new(x) for x in ([leaves[i] for i in changed] or new))
-        file = _calling_file()
+        stack = _stack()
+        file = stack[0][0].co_filename
         site = f"{file}:{line}" if is_users(file) else ""
-        column = (file, line, name, len(leaves))
+        column = (stack, name, None)
         self.equations.append(
             Equation(
                 _PRIMITIVES.get(name, name), _params(name, leaves), tuple(slots), outputs, again,
@@ -154,12 +177,19 @@ class _Watcher:
         )
 
 
-def _calling_file() -> str:
-    """The file of the instrumented function that an operation is in."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+def _method(name: str) -> Callable[..., Any]:
+    return lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
+
+
+def _stack() -> tuple[Any, ...]:
+    """The instrumented functions that are being run, the innermost first, as frames."""
+    frame: Any = sys._getframe(1)
+    found = []
+    while frame is not None:
+        if WATCHER in frame.f_code.co_freevars:
+            found.append((frame.f_code, frame.f_lasti))
         frame = frame.f_back
-    return frame.f_code.co_filename
+    return tuple(found)
 
 
 _BINARY: dict[str, Callable[..., Any]] = {
