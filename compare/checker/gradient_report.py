@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from compare.checker.leaf import Leaf, Loss
-from compare.checker.listing import listing_lines
 from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
+from compare.diagnosis.shown_listing import listing_lines
 from compare.json_ready import json_ready
 from compare.sites import shown, source
 

@@ -152,7 +152,7 @@ CATALOGUE: dict[str, NamedMistake] = {
     "mask_extra": NamedMistake(
         "entries that count are left out: a mask that does not belong there, or one too small",
         "use the very mask of the forward pass",
-        "padded-last-step-masked",
+        "padded-first-step-masked",
     ),
     "wrong_value": NamedMistake(
         "a value of the forward pass is used where another one belongs",

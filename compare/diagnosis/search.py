@@ -24,6 +24,9 @@ __all__ = ["TIME_LIMIT", "diagnose"]
 TIME_LIMIT = 30.0
 """Seconds after which the search for a name ends, and says so."""
 
+TIME_IF_NAMED = 5.0
+"""Seconds for the same where the place of the mistake has given it a name already."""
+
 TIME_FOR_OTHERS = 2.0
 """Seconds for the search for further names of the same numbers, once there is one."""
 
@@ -37,7 +40,7 @@ def diagnose(case: Case) -> Diagnosis:
     tape = record(case.loss, case.leaves, case.constants)
     backward = functools.cache(lambda: Backward(tape))
     watched = watch(case, backward())
-    found = _search(case, tape, backward)
+    found = _search(case, tape, backward, TIME_IF_NAMED if watched.named else TIME_LIMIT)
     if found.bug == "unknown" and watched.named:
         found = _by_place(found, watched)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
@@ -56,9 +59,9 @@ def _by_place(found: Diagnosis, watched: Watched) -> Diagnosis:
     )
 
 
-def _search(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Diagnosis:
+def _search(case: Case, tape: Tape, backward: Callable[[], Backward], limit: float) -> Diagnosis:
     """The name: that of the mistake which, made on purpose, gives the candidate's numbers."""
-    end = time.monotonic() + TIME_LIMIT
+    end = time.monotonic() + limit
     first, also, tried = None, [], 0
     for hypothesis in _hypotheses(case, tape, backward):
         if time.monotonic() > end:

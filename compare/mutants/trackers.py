@@ -40,9 +40,7 @@ def dice_bwd(t: jax.Array, twice: jax.Array, union: jax.Array) -> jax.Array:
     return -(2 * t * union - twice) / (union * union)
 
 
-def dice(
-    params: Any, x: jax.Array, t: jax.Array, *, dice_bwd: Any = dice_bwd
-) -> tuple[Any, Any]:
+def dice(params: Any, x: jax.Array, t: jax.Array, *, dice_bwd: Any = dice_bwd) -> tuple[Any, Any]:
     """Goes forward, then back by the quotient rule."""
     q = 1 / (1 + jnp.exp(-(x @ params["w"] + params["b"])))
     twice = (2 * (q * t).sum(1) + SMOOTH)[:, None]
@@ -114,9 +112,14 @@ def padding_not_masked(*inputs: Any) -> tuple[Any, Any]:
 
 
 @PADDED.mutant("mask_extra", "w")
-def last_step_masked(*inputs: Any) -> tuple[Any, Any]:
-    """The mask of the backward pass ends one step early."""
-    return padded(*inputs, inside_of=lambda x, lengths: inside_of(x, lengths - 1))  # the mistake
+def first_step_masked(*inputs: Any) -> tuple[Any, Any]:
+    """The mask of the backward pass leaves out the first step of every sequence."""
+
+    def later(x: jax.Array, lengths: jax.Array) -> jax.Array:
+        steps = jnp.arange(x.shape[1])[None, :, None]
+        return inside_of(x, lengths) & (steps > 0)  # the mistake
+
+    return padded(*inputs, inside_of=later)
 
 
 @PADDED.mutant("wrong_value", "w")
@@ -198,9 +201,7 @@ TOP = Original("top", top_loss, top, make_ranks)
 
 
 @TOP.mutant("wrong_places", "w")
-def ranks_for_places(
-    params: Any, x: jax.Array, c: jax.Array
-) -> tuple[Any, Any]:
+def ranks_for_places(params: Any, x: jax.Array, c: jax.Array) -> tuple[Any, Any]:
     """The gradient goes to the ranks 0 and 1, not to the places of the largest scores."""
     z = x @ params["w"]
     dz = jnp.zeros_like(z).at[:, jnp.arange(2)].add(c)  # the mistake
@@ -293,9 +294,7 @@ DIRECTION = Original("direction", direction_loss, direction, make_directions)
 
 
 @DIRECTION.mutant("chain_step_missing", "v")
-def gradient_of_the_normalised_weight(
-    params: Any, x: jax.Array, t: jax.Array
-) -> tuple[Any, Any]:
+def gradient_of_the_normalised_weight(params: Any, x: jax.Array, t: jax.Array) -> tuple[Any, Any]:
     """The gradient by w is given for v: neither the projection nor the division is there."""
     w = params["v"] / jnp.sqrt((params["v"] ** 2).sum(0))
     dv = 2 * x.T @ (x @ w - t) / len(x)  # the mistake
@@ -363,9 +362,7 @@ def rows_loss(params: Any, x: jax.Array, c: jax.Array) -> jax.Array:
     return (h / jnp.abs(h).sum(1, keepdims=True) * c).sum()
 
 
-def rows(
-    params: Any, x: jax.Array, c: jax.Array, *, slope: Any = jnp.sign
-) -> tuple[Any, Any]:
+def rows(params: Any, x: jax.Array, c: jax.Array, *, slope: Any = jnp.sign) -> tuple[Any, Any]:
     """Goes forward, then back: dh = (c − sign h Σ y c) / n."""
     h = x @ params["w"]
     n = jnp.abs(h).sum(1, keepdims=True)

@@ -37,7 +37,11 @@ def expected_operand(
     """
     value = np.asarray(inputs[operand])
     solve = _SOLVED.get(equation.name)
-    if solve is None or value.dtype.kind not in "fiu" or (equation.name in _OF_TWO and len(inputs) != 2):
+    if (
+        solve is None
+        or value.dtype.kind not in "fiu"
+        or (equation.name in _OF_TWO and len(inputs) != 2)
+    ):
         return None
     with np.errstate(all="ignore"):
         found = solve(equation, operand, [np.asarray(x) for x in inputs], expected)

@@ -103,9 +103,7 @@ class Graph:
         changed = dict(replaced)
         for index in self.plan(replaced, wanted, read) if plan is None else plan:
             equation = self.equations[index]
-            inputs = [
-                read.get((index, s), changed.get(s, self.values[s])) for s in equation.inputs
-            ]
+            inputs = [read.get((index, s), changed.get(s, self.values[s])) for s in equation.inputs]
             for slot, out in zip(equation.outputs, computed(equation, inputs), strict=True):
                 changed.setdefault(slot, out)
         return {slot: np.asarray(changed.get(slot, self.values[slot])) for slot in wanted}

@@ -31,9 +31,7 @@ def listing(
     for site, indices in by_site.items():
         file, _, number = site.rpartition(":")
         status, what = _said(locator, locations, indices, after, site, suspects)
-        lines.append(
-            Line(file, int(number), source(site), sources.variable(site), what, status)
-        )
+        lines.append(Line(file, int(number), source(site), sources.variable(site), what, status))
     return tuple(sorted(lines, key=lambda line: (line.file, line.line)))
 
 

@@ -182,9 +182,7 @@ class Locator:
     def _is_known_group(self, group: Group) -> bool:
         return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
 
-    def _substituted(
-        self, group: Group, paths: list[str], kinds: tuple[str, ...]
-    ) -> Target | None:
+    def _substituted(self, group: Group, paths: list[str], kinds: tuple[str, ...]) -> Target | None:
         """The group with what it should be, if there is a reference that mends leaves."""
         graph = self.graph
         slots = [graph.equations[i].outputs[0] for i in group]
@@ -267,17 +265,18 @@ class Locator:
         return found
 
     def is_known(self, slot: int) -> bool:
-        """Whether a value is recognised as right, or says nothing."""
+        """Whether a value is recognised as right; a derivative of the other sign is not."""
         match = self.match(slot)
-        return match is not None and abs(match.factor) == 1
+        if match is None:
+            return False
+        return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
 
     def _innermost(self, target: Target, region: set[int]) -> Target:
         """Solves for one operand after another while only one can be wrong."""
         graph = self.graph
         while True:
             steps = [
-                self._step(i, e, region)
-                for i, e in zip(target.group, target.expected, strict=True)
+                self._step(i, e, region) for i, e in zip(target.group, target.expected, strict=True)
             ]
             known = [step for step in steps if step is not None]
             if not known or len(known) != len(steps):
@@ -315,11 +314,8 @@ class Locator:
 _KINDS = ("gradient", "value", "slope", "term")
 
 
-def _turned(
-    arrays: list[np.ndarray], shape: tuple[int, ...]
-) -> Iterator[list[np.ndarray]]:
+def _turned(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
     """Arrays of the same size in this shape: as they are, or transposed."""
     yield [a.reshape(shape) for a in arrays]
-    if len(shape) == 2 and 1 not in shape and arrays[0].ndim == 2:
-        if arrays[0].shape[::-1] == shape:
-            yield [a.T for a in arrays]
+    if len(shape) == 2 and 1 not in shape and arrays[0].shape[::-1] == shape:
+        yield [a.T for a in arrays]

@@ -118,12 +118,19 @@ def _masks(spot: Spot, known: Known) -> Iterator[Named]:
     """Entries that should be nothing, and entries that should not."""
     found, expected = _all(spot)
     away = expected == 0
-    if away.any() and found[away].any() and not away.all() and _close(found[~away], expected[~away]):
+    if (
+        away.any()
+        and found[away].any()
+        and not away.all()
+        and _close(found[~away], expected[~away])
+    ):
         yield Named("mask_missing", f"{np.sum(found[away] != 0)} entries that should be 0 are not")
         return
     differs = np.abs(found - expected) > 1e-9 * np.max(np.abs(expected), initial=0)
     filled = found[differs]
-    if filled.size and not np.ptp(filled) and distinct_numbers(expected[~differs]) > 1:
+    is_mask = not np.any(expected * (expected - 1))
+    told_apart = is_mask or distinct_numbers(expected[~differs]) > 1
+    if filled.size and not differs.all() and not np.ptp(filled) and told_apart:
         story = f"{filled.size} entries are {filled[0]:.3g} that should not be"
         yield Named("mask_extra", story)
 
@@ -246,9 +253,7 @@ def _sums(spot: Spot, known: Known) -> Iterator[Named]:
                     return
 
 
-def _splits(
-    terms: np.ndarray, axis: int, shape: tuple[int, ...]
-) -> Iterator[np.ndarray]:
+def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """The terms with one axis made two, of which the one at `axis` is to be summed."""
     if terms.ndim == len(shape) + 1 and np.delete(terms.shape, axis).tolist() == list(shape):
         yield terms

@@ -32,7 +32,9 @@ class Repair(NamedTuple):
     named: Named
 
 
-def repairs(locator: Locator, location: Location, known: Known, own: References) -> Iterator[Repair]:
+def repairs(
+    locator: Locator, location: Location, known: Known, own: References
+) -> Iterator[Repair]:
     """Yields the changes that make the target right, the simplest first."""
     graph, target = locator.graph, location.target
     wanted = [graph.equations[i].outputs[0] for i in target.group]

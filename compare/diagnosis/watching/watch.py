@@ -153,9 +153,7 @@ def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
     return []
 
 
-def _idle(
-    passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location
-) -> list[str]:
+def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location) -> list[str]:
     """Those that give back the wrong value."""
     targets = (*location.innermost.group, *location.target.group)
     found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in targets]
@@ -173,9 +171,7 @@ def _own(graph: Graph) -> Iterator[Reference]:
             yield Reference("value", -1 - slot, numbers, site, about, ("own", slot))
 
 
-def _relation(
-    locator: Locator, location: Location, known: Known, tape: Tape
-) -> Named | None:
+def _relation(locator: Locator, location: Location, known: Known, tape: Tape) -> Named | None:
     places = [location.innermost, location.target]
     places = places[1:] if places[0] is places[1] else places
     for target in [*places, *locator.leaves(location.target.paths)]:
@@ -225,16 +221,14 @@ def _known(case: Case, backward: Backward, locator: Locator, own: References) ->
 
     def activation(gradient: np.ndarray, slot: int) -> str:
         for index, equation in enumerate(tape.equations):
-            if slot in equation.outputs:
-                for operand, own in enumerate(equation.inputs):
-                    place = index, operand
-                    if place in backward.contributions and same(
-                        backward.cotangents[own], gradient
-                    ):
-                        if is_activation(backward.edge(place)):
-                            return display_name(equation)
+            for operand, own in enumerate(equation.inputs if slot in equation.outputs else ()):
+                place = index, operand
+                if (
+                    place in backward.contributions
+                    and same(backward.cotangents[own], gradient)
+                    and is_activation(backward.edge(place))
+                ):
+                    return display_name(equation)
         return ""
 
-    return Known(
-        locator.references, own, leads_to, activation, divisors(tape), batch_sizes(case)
-    )
+    return Known(locator.references, own, leads_to, activation, divisors(tape), batch_sizes(case))

@@ -123,7 +123,9 @@ class _Watcher:
         return self._done(line, name, _IN_PLACE[name], (target, value), {})
 
     def item_in_place(self, line: int, name: str, target: Any, index: Any, value: Any) -> None:
-        new = self.in_place(line, name, self.item(line, target, index), value)
+        old = self.item(line, target, index)
+        # In place it would change what the target sees before that is told.
+        new = (self.binary if _is_array(target) else self.in_place)(line, name, old, value)
         self.set_item(line, target, index, new)
 
     def _done(
@@ -171,9 +173,17 @@ class _Watcher:
         column = (stack, name, None)
         self.equations.append(
             Equation(
-                _PRIMITIVES.get(name, name), _params(name, leaves), tuple(slots), outputs, again,
-                signature=column, site=site, whole=True, step=None, origin=column,
-            )  # fmt: skip
+                _PRIMITIVES.get(name, name),
+                _params(name, leaves),
+                tuple(slots),
+                outputs,
+                again,
+                signature=column,
+                site=site,
+                whole=True,
+                step=None,
+                origin=column,
+            )
         )
 
 
@@ -213,7 +223,20 @@ _PRIMITIVES = {
     "reshape": "reshape", "astype": "convert_element_type", "stack": "stack",
 }  # fmt: skip
 # They take arrays and give none, or give back what they got.
-_OF_PYTHON = (len, range, zip, enumerate, reversed, isinstance, print, id, type, getattr, iter, next)
+_OF_PYTHON = (
+    len,
+    range,
+    zip,
+    enumerate,
+    reversed,
+    isinstance,
+    print,
+    id,
+    type,
+    getattr,
+    iter,
+    next,
+)
 
 
 def _params(name: str, leaves: list[Any]) -> dict[str, Any]:

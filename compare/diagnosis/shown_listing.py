@@ -52,4 +52,3 @@ def listing_lines(
 
 def _site(line: Line) -> str:
     return f"{line.file}:{line.line}"
-
