@@ -65,7 +65,8 @@ class GradientReport:
         """The report as plain JSON types; see `json_ready` for numbers that JSON does not have.
 
         What `str()` says beyond the numbers is there too: `meaning`, what the verdict means, and in
-        the diagnosis `at`, its site as shown, `source`, the line there, and `advice`.
+        the diagnosis `at`, its site as shown, `source`, the line there, `advice`, and `lines`, the
+        listing near the suspects.
         """
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         own |= {"agree": self.agree, "loss": self.loss._asdict()}
@@ -114,6 +115,7 @@ def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
         "source": source(diagnosis.site),
         "advice": mistake.look_at if mistake else "",
         "mistake": mistake.meaning if mistake else "",
+        "lines": listing_lines(diagnosis.listing, diagnosis.suspects),
     }
 
 

@@ -57,7 +57,7 @@ def smoothing_left_out(*inputs: Any) -> tuple[Any, Any]:
     """The smoothing constant is in the value and not in the derivative."""
 
     def without(t: jax.Array, twice: jax.Array, union: jax.Array) -> jax.Array:
-        twice, union = twice - SMOOTH, union - SMOOTH  # the mistake
+        twice, union = twice - SMOOTH, union - SMOOTH  # bug
         return dice_bwd(t, twice, union)
 
     return dice(*inputs, dice_bwd=without)
@@ -108,7 +108,7 @@ PADDED = Original("padded", padded_loss, padded, make_padded)
 @PADDED.mutant("mask_missing", "w")
 def padding_not_masked(*inputs: Any) -> tuple[Any, Any]:
     """The steps behind a sequence's end get a gradient as well."""
-    return padded(*inputs, inside_of=lambda x, lengths: 1.0)  # the mistake
+    return padded(*inputs, inside_of=lambda x, lengths: 1.0)  # bug
 
 
 @PADDED.mutant("mask_extra", "w")
@@ -117,7 +117,7 @@ def first_step_masked(*inputs: Any) -> tuple[Any, Any]:
 
     def later(x: jax.Array, lengths: jax.Array) -> jax.Array:
         steps = jnp.arange(x.shape[1])[None, :, None]
-        return inside_of(x, lengths) & (steps > 0)  # the mistake
+        return inside_of(x, lengths) & (steps > 0)  # bug
 
     return padded(*inputs, inside_of=later)
 
@@ -125,7 +125,7 @@ def first_step_masked(*inputs: Any) -> tuple[Any, Any]:
 @PADDED.mutant("wrong_value", "w")
 def divided_by_the_padded_length(*inputs: Any) -> tuple[Any, Any]:
     """Each sequence is divided by the padded length, not by its own."""
-    return padded(*inputs, per=lambda x, lengths: x.shape[1])  # the mistake
+    return padded(*inputs, per=lambda x, lengths: x.shape[1])  # bug
 
 
 # Margins of several classes: Σ max(0, s − s_y + 1) over the wrong classes.
@@ -168,7 +168,7 @@ HINGE = Original("hinge", hinge_loss, hinge, make_margins)
 @HINGE.mutant("extra_term", "w")
 def own_class_counted(*inputs: Any) -> tuple[Any, Any]:
     """The true class is counted among its own violated margins."""
-    return hinge(*inputs, count_of=lambda v, one: v.sum(1, keepdims=True))  # the mistake
+    return hinge(*inputs, count_of=lambda v, one: v.sum(1, keepdims=True))  # bug
 
 
 # The two largest of five scores.
@@ -204,7 +204,7 @@ TOP = Original("top", top_loss, top, make_ranks)
 def ranks_for_places(params: Any, x: jax.Array, c: jax.Array) -> tuple[Any, Any]:
     """The gradient goes to the ranks 0 and 1, not to the places of the largest scores."""
     z = x @ params["w"]
-    dz = jnp.zeros_like(z).at[:, jnp.arange(2)].add(c)  # the mistake
+    dz = jnp.zeros_like(z).at[:, jnp.arange(2)].add(c)  # bug
     return top_loss(params, x, c), {"w": x.T @ dz}
 
 
@@ -248,7 +248,7 @@ def heads_summed_across_groups(*inputs: Any) -> tuple[Any, Any]:
     """Every second head is summed, where the three neighbours share a key."""
 
     def across(d: jax.Array) -> jax.Array:
-        return d.reshape(GROUP, HEADS, *d.shape[1:]).sum(0)  # the mistake
+        return d.reshape(GROUP, HEADS, *d.shape[1:]).sum(0)  # bug
 
     return shared(*inputs, group_bwd=across)
 
@@ -256,7 +256,7 @@ def heads_summed_across_groups(*inputs: Any) -> tuple[Any, Any]:
 @SHARED.mutant("overwritten_not_accumulated", "k")
 def first_head_of_each_group(*inputs: Any) -> tuple[Any, Any]:
     """A key gets the gradient of the first head that shares it, not the sum of all three."""
-    return shared(*inputs, group_bwd=lambda d: d[::GROUP])  # the mistake
+    return shared(*inputs, group_bwd=lambda d: d[::GROUP])  # bug
 
 
 # A weight of length 1: w = v / |v|.
@@ -297,7 +297,7 @@ DIRECTION = Original("direction", direction_loss, direction, make_directions)
 def gradient_of_the_normalised_weight(params: Any, x: jax.Array, t: jax.Array) -> tuple[Any, Any]:
     """The gradient by w is given for v: neither the projection nor the division is there."""
     w = params["v"] / jnp.sqrt((params["v"] ** 2).sum(0))
-    dv = 2 * x.T @ (x @ w - t) / len(x)  # the mistake
+    dv = 2 * x.T @ (x @ w - t) / len(x)  # bug
     return direction_loss(params, x, t), {"v": dv}
 
 
@@ -344,7 +344,7 @@ EULER = Original("euler", euler_loss, euler, make_start)
 @EULER.mutant("time_reversed", "theta")
 def clock_read_backwards(*inputs: Any) -> tuple[Any, Any]:
     """On the way back the slope of step k is taken at the time of step 7 − k."""
-    return euler(*inputs, clock=lambda k: STEPS - 1 - k)  # the mistake
+    return euler(*inputs, clock=lambda k: STEPS - 1 - k)  # bug
 
 
 # A row divided by the sum of its sizes.
@@ -377,7 +377,7 @@ ROWS = Original("rows", rows_loss, rows, make_rows)
 @ROWS.mutant("wrong_derivative", "w")
 def squares_for_signs(*inputs: Any) -> tuple[Any, Any]:
     """The derivative is that of a sum of squares, where the absolute values' signs belong."""
-    return rows(*inputs, slope=lambda h: h**2)  # the mistake
+    return rows(*inputs, slope=lambda h: h**2)  # bug
 
 
 ORIGINALS = (DICE, PADDED, HINGE, TOP, SHARED, DIRECTION, EULER, ROWS)

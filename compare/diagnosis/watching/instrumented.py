@@ -8,7 +8,7 @@ import ast
 import copy
 import linecache
 import types
-from typing import Any
+from typing import Any, TypeGuard
 
 from compare.sites import is_library
 
@@ -18,7 +18,7 @@ WATCHER = "__watcher__"
 """The free variable of a copy that holds its watcher."""
 
 
-def is_instrumentable(function: Any) -> bool:
+def is_instrumentable(function: Any) -> TypeGuard[types.FunctionType]:
     """Tells whether it is a function whose source is there and is no library's."""
     return (
         isinstance(function, types.FunctionType)

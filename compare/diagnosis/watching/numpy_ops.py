@@ -57,7 +57,10 @@ def _dot(params: dict[str, Any], a: Any, b: Any) -> Any:
 
 
 def _select(params: dict[str, Any], which: Any, *cases: Any) -> Any:
-    return np.choose(which.astype(int), cases) if len(cases) > 1 else cases[0]
+    chosen = cases[0]
+    for i, case in enumerate(cases[1:], 1):
+        chosen = np.where(which.astype(int) == i, case, chosen)
+    return chosen
 
 
 def _divided(params: dict[str, Any], a: Any, b: Any) -> Any:

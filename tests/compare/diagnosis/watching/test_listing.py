@@ -1,5 +1,7 @@
 """Each line of a candidate, and what it computes."""
 
+import numpy as np
+
 from compare.diagnosis.watching.listing import described
 from compare.diagnosis.watching.references import Reference
 from compare.diagnosis.watching.watch import watch
@@ -41,7 +43,7 @@ def test_the_lines_are_in_the_order_of_the_source(case_of):
 
 
 def test_what_a_reference_is_called():
-    gradient = Reference("gradient", 0, None, "loss.py:3", "z", None)
+    gradient = Reference("gradient", 0, np.ones(2), "loss.py:3", "z", None)
     assert described(gradient) == "∂L/∂z"
     assert described(gradient._replace(kind="value")) == "z of the loss (line 3)"
     assert described(gradient._replace(kind="term")) == "a term of ∂L/∂z"

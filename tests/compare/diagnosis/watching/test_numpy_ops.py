@@ -29,7 +29,9 @@ PROGRAMS = {
     "logistic": lambda: lax.logistic(A) + jnp.log1p(jnp.abs(A)) + jnp.expm1(A),
     "comparisons": lambda: jnp.where((A > B) & ~(A >= 0.3) | (A != B), A, B) + jnp.sign(A),
     "extremes": lambda: jnp.maximum(A, B) + jnp.minimum(A, 0.1) + A.max(axis=0),
-    "sums": lambda: A.sum(0) + A.sum() + jnp.cumsum(A, axis=1) + lax.cumsum(A, 0, reverse=True),
+    "sums": lambda: (
+        A.sum(0) + A.sum() + jnp.cumsum(A, axis=1) + lax.cumsum(jnp.asarray(A), 0, reverse=True)
+    ),
     "shapes": lambda: jnp.concatenate([A.T.reshape(3, 4), B], 1)[:, 1:7:2],
     "padding": lambda: jnp.pad(A, ((1, 0), (2, 1))) + 1,
     "inner padding": lambda: lax.pad(A, 0.0, ((0, 0, 1), (-1, 0, 0))),

@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from compare.diagnosis.watching.watch import watch
 
@@ -23,19 +22,13 @@ def backward(p, x, numerator=lambda q, z: q - z * (q - 1.5)):
     return loss(p, x), {"w": x.T @ (numerator(q, z) / (q * q))}
 
 
-CHANGES = {
-    "constant_omitted": lambda q, z: q - z * (q - 1.5 + 1.5),
-    "sign_flipped": lambda q, z: -(z * (q - 1.5)) - -q + 2 * z * (q - 1.5),
-    "wrong_value": lambda q, z: z - z * (q - 1.5),
-}
+def test_a_constant_that_is_taken_away_again(case_of):
+    def numerator(q, z):
+        return q - z * (q - 1.5 + 1.5)
 
-
-@pytest.mark.parametrize("name", ["constant_omitted", "wrong_value"])
-def test_the_change_names_the_mistake_and_its_line(case_of, name):
-    change = CHANGES[name]
-    case = case_of(lambda p, x: backward(p, x, change), loss, PARAMS, (X,))
+    case = case_of(lambda p, x: backward(p, x, numerator), loss, PARAMS, (X,))
     found = watch(*case)
-    line = f"{__file__}:{change.__code__.co_firstlineno}"
+    line = f"{__file__}:{numerator.__code__.co_firstlineno + 1}"
     assert line in found.suspects[:3]
     assert found.named
 
