@@ -10,7 +10,9 @@ from typing import Any
 import jax
 from jax.extend import core
 
-__all__ = ["inner_site", "is_jaxs", "is_users", "library_call", "shown", "site_of", "source"]
+__all__ = [
+    "inner_site", "is_jaxs", "is_library", "is_users", "library_call", "shown", "site_of", "source",
+]  # fmt: skip
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
 _JAX = os.path.join(Path(jax.__file__).parent, "")
@@ -40,6 +42,11 @@ def is_users(file: str) -> bool:
 def is_jaxs(source: str) -> bool:
     """Tells whether a function is JAX's own: `source` is "name at file:line"."""
     return source.rsplit(" at ", 1)[-1].startswith(_JAX)
+
+
+def is_library(file: str) -> bool:
+    """Tells whether a file is an installed library's, or the interpreter's."""
+    return file.startswith((*_LIBRARIES, "<frozen"))
 
 
 def site_of(eqn: core.JaxprEqn) -> str:

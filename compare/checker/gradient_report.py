@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from compare.checker.leaf import Leaf, Loss
-from compare.diagnosis.case import Diagnosis
+from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
+from compare.diagnosis.shown_listing import listing_lines
 from compare.json_ready import json_ready
 from compare.sites import shown, source
 
@@ -54,6 +55,11 @@ class GradientReport:
         return self.verdict == "agree"
 
     @property
+    def listing(self) -> tuple[Line, ...]:
+        """The lines of the hand-derived side, with what each computes; () where it is not wrong."""
+        return self.diagnosis.listing if self.diagnosis else ()
+
+    @property
     def worst(self) -> Leaf | None:
         """The leaf with the largest error for its tolerance; None where there is no leaf."""
         return max(self.leaves, key=lambda leaf: leaf.excess, default=None)
@@ -62,7 +68,8 @@ class GradientReport:
         """The report as plain JSON types; see `json_ready` for numbers that JSON does not have.
 
         What `str()` says beyond the numbers is there too: `meaning`, what the verdict means, and in
-        the diagnosis `at`, its site as shown, `source`, the line there, and `advice`.
+        the diagnosis `at`, its site as shown, `source`, the line there, `advice`, and `lines`, the
+        listing near the suspects.
         """
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         own |= {"agree": self.agree, "loss": self.loss._asdict()}
@@ -114,14 +121,18 @@ def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
         "source": source(diagnosis.site),
         "advice": mistake.look_at if mistake else "",
         "mistake": mistake.meaning if mistake else "",
+        "lines": listing_lines(diagnosis.listing, diagnosis.suspects),
     }
 
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
     """Like a compiler's error: the bug, the line of source, the evidence, what to look at."""
-    lines = [f"bug: {diagnosis.bug}" + (", confirmed" if diagnosis.confirmed else "")]
+    names = " or ".join((diagnosis.bug, *diagnosis.also))
+    lines = [f"bug: {names}" + (", confirmed" if diagnosis.confirmed else "")]
+    if diagnosis.listing:
+        lines += ["", *listing_lines(diagnosis.listing, diagnosis.suspects), ""]
     if diagnosis.site:
-        lines.append(f"  at {shown(diagnosis.site)}")
+        lines.append(f"  line of the loss: {shown(diagnosis.site)}")
     if line := source(diagnosis.site):
         lines.append(f"    | {line}")
     lines += _wrapped([diagnosis.evidence])

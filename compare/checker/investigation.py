@@ -1,9 +1,12 @@
 """After a disagreement: is it a kink, is it rounding, who is wrong, and which mistake is it?"""
 
+import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import tree_leaves_with_path
 
 from compare.checker.comparison import Comparison, Rows, mathematics
 from compare.checker.kinks import perturbed, ties
@@ -16,7 +19,7 @@ from compare.checker.sides.opened import opened
 from compare.checker.sides.side import Side
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
-from compare.trees import cast, largest_difference
+from compare.trees import cast, largest_difference, path_of
 
 __all__ = ["Disagreement", "Outcome", "investigate", "is_of_own_loss", "overruled"]
 
@@ -260,12 +263,23 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
         case.manual_gradient,
         case.autodiff_gradient,
         {path: case.rows[("grad", path)].tolerance for path in case.leaves},
+        functools.partial(_run_again, case),
     )
     try:
         return diagnose(wrong)
     except Exception as error:  # Whatever a user's loss holds, the verdict must not be lost.
         reason = f"the search for a name failed: {type(error).__name__}: {error}".splitlines()[0]
         return Diagnosis("unknown", case.wrong[0], "", reason, confirmed=False)
+
+
+def _run_again(case: Disagreement) -> dict[str, Any]:
+    """Manual's gradient by path, computed once more, without being compiled."""
+    sides = case.sides
+    arrays = [jnp.asarray(cast(x, sides.manual_dtype)) for x in case.point.arrays]
+    given = sides.evaluation.given(sides.manual, arrays)
+    _, grads = sides.manual.eager(given, layout=sides.evaluation.layout)
+    found = {path_of(path, ""): leaf for path, leaf in tree_leaves_with_path(grads)}
+    return {path: found[path] for path in case.manual_gradient}
 
 
 def _at(row: Leaf) -> str:

@@ -64,13 +64,20 @@ class Backward:
 
     The right pass is done once, and what it knew at each equation is kept, so that a changed pass
     begins at the equation that is changed.
+
+    Attributes:
+        tape: the loss.
+        cotangents: the derivative of the loss by every slot that it depends on.
+        contributions: what each operand of each equation adds to the derivative of its slot.
     """
 
     def __init__(self, tape: Tape):
         self.tape = tape
         self._pulls: dict[Any, Callable[..., Any]] = {}
         self._snapshots: list[dict[int, np.ndarray]] = []
-        self._right = self._walk({}, len(tape.equations) - 1, {tape.loss: np.ones(())}, keep=True)
+        self.contributions: dict[Place, np.ndarray] = {}
+        self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
+        self._right = self._walk({}, len(tape.equations) - 1, self.cotangents, keep=True)
         self._snapshots.reverse()
 
     def places(self) -> Iterator[Place]:
@@ -82,7 +89,11 @@ class Backward:
                         yield index, operand
 
     def gradient(self, rules: Mapping[Place, Rule] | None = None) -> dict[str, np.ndarray]:
-        """The gradient by path, with the pullback changed at the places of `rules`."""
+        """The gradient by path, with the pullback changed at the places of `rules`.
+
+        Raises:
+            ValueError: a mistake cannot be made there: its derivative has another shape.
+        """
         if not rules:
             return self._right
         last = max(index for index, _ in rules)
@@ -118,9 +129,14 @@ class Backward:
                 if not self._differentiable(slot):
                     continue
                 d = d_inputs[operand]
+                if keep:
+                    self.contributions[index, operand] = d
                 rule = rules.get((index, operand))
                 if rule is not None:
+                    shape = np.shape(d)
                     d = rule(self._edge(equation, operand, d_outputs, d))
+                    if np.shape(d) != shape:
+                        raise ValueError(f"a mistake gave the shape {np.shape(d)}, not {shape}")
                 known = cotangents.get(slot)
                 cotangents[slot] = d if known is None else known + d
         return {

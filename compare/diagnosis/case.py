@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Case", "Diagnosis", "Leaves", "distance"]
+__all__ = ["Case", "Diagnosis", "Leaves", "Line", "distance"]
 
 Leaves = dict[str, np.ndarray]
 
@@ -21,6 +21,8 @@ class Case(NamedTuple):
         wrong: the candidate's gradient by path.
         right: the right gradient by path.
         tolerances: what rounding explains, by path, at the size of the right gradient.
+        candidate: runs the candidate once, as plain Python in float64, and returns its gradient by
+            path; None where it is not to be run again.
     """
 
     loss: Callable[[list[Any], list[Any]], Any]
@@ -29,6 +31,7 @@ class Case(NamedTuple):
     wrong: Leaves
     right: Leaves
     tolerances: dict[str, float]
+    candidate: Callable[[], dict[str, Any]] | None = None
 
     def paths(self) -> list[str]:
         """The leaves that are wrong."""
@@ -47,6 +50,27 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of the candidate's source, and what it computes.
+
+    Attributes:
+        file: where it is.
+        line: its number.
+        source: its text.
+        variable: what it assigns to, as written; "" if to nothing.
+        what: what its result is: a value of the loss, the derivative by one, or "".
+        status: `right`, `wrong`, `follows` (wrong because of another line) or `unrecognised`.
+    """
+
+    file: str
+    line: int
+    source: str
+    variable: str
+    what: str
+    status: str
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What went wrong in a hand-derived gradient.
 
@@ -57,6 +81,10 @@ class Diagnosis:
         evidence: a sentence with numbers.
         confirmed: whether the mistake, made on purpose, gives the candidate's numbers in every
             leaf, to rounding.
+        also: other names whose mistakes give the very same numbers: none of them is the bug.
+        suspects: `file:line` of the candidate's own source where the mistake can be, the most
+            likely first; () where the candidate could not be watched.
+        listing: the candidate's lines, with what each computes.
     """
 
     bug: str
@@ -64,6 +92,9 @@ class Diagnosis:
     site: str
     evidence: str
     confirmed: bool
+    also: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+    listing: tuple[Line, ...] = ()
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -105,7 +105,7 @@ CATALOGUE: dict[str, NamedMistake] = {
         "batch-norm-gamma-left-out",
     ),
     "path_cut": NamedMistake(
-        "one of several paths from a value to the loss is forgotten",
+        "a path from a value to the loss is forgotten, or the only one: a leaf is left at zero",
         "the value is used on another path, whose derivative adds to this one",
         "mlp-skip-connection-forgotten",
     ),
@@ -143,6 +143,56 @@ CATALOGUE: dict[str, NamedMistake] = {
         "a convolution's kernel is turned by 180 degrees where it should not be, or is not",
         "check where the kernel is turned by 180 degrees",
         "convolution-kernel-not-rotated",
+    ),
+    "mask_missing": NamedMistake(
+        "entries that should be zero are not: a mask is missing",
+        "the mask, or the case that counts for nothing, belongs in both passes",
+        "padded-padding-not-masked",
+    ),
+    "mask_extra": NamedMistake(
+        "entries that count are left out: a mask that does not belong there, or one too small",
+        "use the very mask of the forward pass",
+        "padded-first-step-masked",
+    ),
+    "wrong_value": NamedMistake(
+        "a value of the forward pass is used where another one belongs",
+        "compare what this line reads with what the derivative is a function of",
+        "padded-divided-by-the-padded-length",
+    ),
+    "wrong_places": NamedMistake(
+        "the right numbers are in the wrong places: at other rows, indices or along another axis",
+        "follow where each entry came from: the derivative goes back there",
+        "top-ranks-for-places",
+    ),
+    "summed_wrongly": NamedMistake(
+        "a sum is taken over other terms than those that share the value",
+        "sum over the axis that the forward pass repeated or broadcast",
+        "shared-heads-summed-across-groups",
+    ),
+    "chain_step_missing": NamedMistake(
+        "the derivative by a value is given for what that value is computed from",
+        "one step of the chain rule is left: go on to the parameter itself",
+        "direction-gradient-of-the-normalised-weight",
+    ),
+    "wrong_derivative": NamedMistake(
+        "the derivative of a function is written wrongly, or is that of another function",
+        "derive this function once more, and check what the formula is written in",
+        "rows-squares-for-signs",
+    ),
+    "time_reversed": NamedMistake(
+        "the values of the steps are taken in the opposite order",
+        "on the way back step k still has the values of step k",
+        "euler-clock-read-backwards",
+    ),
+    "extra_term": NamedMistake(
+        "something is added that does not belong there, or is in it twice",
+        "each use of a value adds one term, and nothing else does",
+        "hinge-own-class-counted",
+    ),
+    "constant_omitted": NamedMistake(
+        "a constant of the forward pass is left out of the derivative",
+        "smoothing and ε are in the derivative as well",
+        "dice-smoothing-left-out",
     ),
 }
 """Every name that a diagnosis may give, beside `unknown`."""

@@ -12,11 +12,13 @@ import numpy as np
 
 from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Leaves
-from compare.diagnosis.suspects import Suspect
-from compare.diagnosis.tape import record
+from compare.diagnosis.suspects import Suspect, added_to_the_loss
+from compare.diagnosis.tape import Tape, record
 
 __all__ = [
-    "Hypothesis", "by_leaf", "by_ratio_of_all", "by_ratio_of_some", "dropped", "redrawn"
+    "Hypothesis", "batch_sizes", "by_leaf", "by_ratio_of_all", "by_ratio_of_some",
+    "distinct_numbers", "divisors", "dropped",
+    "redrawn", "zero_leaves",
 ]  # fmt: skip
 
 
@@ -27,15 +29,24 @@ class Hypothesis(NamedTuple):
     gradient: Leaves | None = None
 
 
-def by_ratio_of_all(case: Case) -> Iterator[Hypothesis]:
-    """The whole gradient, times one number."""
+def zero_leaves(case: Case) -> Iterator[Hypothesis]:
+    """Leaves that are all zeros, the others being right: nothing else is as simple."""
+    zero = [p for p in case.paths() if not case.wrong[p].any()]
+    if zero:
+        gradient = {p: g * 0 if p in zero else g for p, g in case.right.items()}
+        story = f"{', '.join(zero)} left at zero"
+        yield Hypothesis(Suspect("path_cut", {}, story), gradient)
+
+
+def by_ratio_of_all(case: Case, means: set[int]) -> Iterator[Hypothesis]:
+    """The whole gradient, times one number; `means` as `divisors` finds them."""
     if len(case.paths()) == len(case.leaves) or _zero_elsewhere(case):
-        yield from _ratio(case, list(case.leaves))
+        yield from _ratio(case, means, list(case.leaves))
 
 
-def by_ratio_of_some(case: Case) -> Iterator[Hypothesis]:
+def by_ratio_of_some(case: Case, means: set[int]) -> Iterator[Hypothesis]:
     """Some leaves, times one number."""
-    yield from _ratio(case, case.paths())
+    yield from _ratio(case, means, case.paths())
 
 
 def _zero_elsewhere(case: Case) -> bool:
@@ -43,31 +54,73 @@ def _zero_elsewhere(case: Case) -> bool:
                for p in case.leaves if p not in case.paths())  # fmt: skip
 
 
-def _ratio(case: Case, paths: list[str]) -> Iterator[Hypothesis]:
+def _ratio(case: Case, means: set[int], paths: list[str]) -> Iterator[Hypothesis]:
     right = np.concatenate([case.right[p].ravel() for p in paths])
     wrong = np.concatenate([case.wrong[p].ravel() for p in paths])
     if not right.any():
         return
     factor = float(right @ wrong / (right @ right))
-    if factor == 0:
+    if factor == 0 or abs(factor - 1) < _NEAREST_FACTOR:
         return
     gradient = {p: case.right[p] * (factor if p in paths else 1) for p in case.leaves}
-    slug, story = _named_factor(factor, _batch_sizes(case))
-    yield Hypothesis(Suspect(slug, {}, story), gradient)
+    for slug, story in _named_factor(factor, batch_sizes(case) & means):
+        # A number is fitted: of one entry, or of two that differ in sign alone, any will do.
+        if slug != "constant_factor" or distinct_numbers(right) > 1:
+            yield Hypothesis(Suspect(slug, {}, story), gradient)
 
 
-def _named_factor(factor: float, batch_sizes: set[int]) -> tuple[str, str]:
-    for m in sorted(batch_sizes):
+_NEAREST_FACTOR = 1e-5
+"""A number nearer to 1 is an error of a solver or a series, and none that a person left out."""
+
+
+def distinct_numbers(values: np.ndarray) -> int:
+    """Counts the entries that are different numbers, but for their signs and for rounding."""
+    sizes = np.sort(np.abs(values[values != 0]))
+    return int(np.sum(np.diff(sizes) > 1e-9 * sizes[1:]) + 1) if sizes.size else 0
+
+
+def _named_factor(factor: float, sizes: set[int]) -> Iterator[tuple[str, str]]:
+    for m in sorted(sizes):
         if np.isclose(factor, m, rtol=1e-9):
-            return "missing_batch_mean", f"the division by the batch size {m} left out"
+            yield "missing_batch_mean", f"the division by the batch size {m} left out"
+            break
         if np.isclose(factor, 1 / m, rtol=1e-9):
-            return "extra_batch_mean", f"one more division by the batch size {m}"
+            yield "extra_batch_mean", f"one more division by the batch size {m}"
+            break
+    else:
+        m = 0
     if np.isclose(factor, -1, rtol=1e-9):
-        return "sign_flipped", "the sign flipped"
-    return "constant_factor", f"a factor of {factor:.10g}"
+        yield "sign_flipped", "the sign flipped"
+    elif m in (0, 2):  # A batch of two explains a 2 no better than the 2 of a square does.
+        yield "constant_factor", f"a factor of {factor:.10g}"
 
 
-def _batch_sizes(case: Case) -> set[int]:
+def divisors(tape: Tape) -> set[int]:
+    """Finds what divides the numbers by which the loss divides its terms: the means it takes."""
+    values, found, added = tape.values, set(), added_to_the_loss(tape)
+    for equation in tape.equations:
+        if equation.name not in ("div", "mul") or not added & set(equation.outputs):
+            continue
+        for slot in equation.inputs[1:] if equation.name == "div" else equation.inputs:
+            number = values[slot]
+            if tape.leaves_of[slot] or np.size(number) == 0 or np.ptp(number) or not np.any(number):
+                continue
+            number = abs(float(np.ravel(number)[0]))
+            number = number if equation.name == "div" else 1 / number
+            # A float32 constant 1/m is m to seven digits.
+            if 1.5 < number < 1e9 and abs(number - round(number)) < 1e-6 * number:
+                found.add(round(number))
+    return {m for n in found for m in _factors_of(n)}
+
+
+def _factors_of(n: int) -> Iterator[int]:
+    for k in range(1, int(n**0.5) + 1):
+        if n % k == 0:
+            yield from (k, n // k)
+
+
+def batch_sizes(case: Case) -> set[int]:
+    """Collects the lengths of the arguments' first axes."""
     return {np.shape(c)[0] for c in case.constants if np.ndim(c) > 0 and np.shape(c)[0] > 1}
 
 
@@ -85,11 +138,13 @@ def by_leaf(case: Case) -> Iterator[Hypothesis]:
 
 def dropped(case: Case) -> Iterator[Hypothesis]:
     """Some examples left out: by regression on the gradient of each."""
-    for m in sorted(_batch_sizes(case), reverse=True):
+    for m in sorted(batch_sizes(case), reverse=True):
         each = _gradients_of_examples(case, m)
         if each is None:
             continue
         matrix = np.stack([np.concatenate([g[i].ravel() for g in each.values()]) for i in range(m)])
+        if not _are_examples(matrix, np.concatenate([case.right[p].ravel() for p in each])):
+            continue
         wrong = np.concatenate([case.wrong[p].ravel() for p in each])
         weights = np.linalg.lstsq(matrix.T, wrong, rcond=None)[0]
         largest = float(np.max(np.abs(weights), initial=0))
@@ -102,6 +157,15 @@ def dropped(case: Case) -> Iterator[Hypothesis]:
         more = " ..." if (~kept).sum() > 8 else ""
         story = f"{(~kept).sum()} of {m} examples left out: row {rows}{more}"
         yield Hypothesis(Suspect("dropped_examples", {}, story), gradient)
+
+
+def _are_examples(matrix: np.ndarray, right: np.ndarray) -> bool:
+    """Whether the rows' gradients are independent and the right one is their sum, or mean."""
+    rows = len(matrix)
+    if distinct_numbers(right) <= rows or np.linalg.matrix_rank(matrix) < rows:
+        return False
+    weights, rest, *_ = np.linalg.lstsq(matrix.T, right, rcond=None)
+    return bool(np.ptp(weights) < 1e-6 * abs(weights[0]) and np.all(rest < 1e-12 * right @ right))
 
 
 def _gradients_of_examples(case: Case, m: int) -> Leaves | None:

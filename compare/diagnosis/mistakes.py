@@ -14,7 +14,9 @@ __all__ = [
     "MISTAKES",
     "Mistake",
     "display_name",
+    "is_activation",
     "is_broadcast",
+    "is_elementwise",
     "is_factor",
     "other_input",
     "sum_broadcast",
@@ -38,10 +40,13 @@ _ELEMENTWISE = frozenset(
     "clamp select_n".split()
 )
 _ACTIVATIONS = frozenset("tanh logistic erf max min clamp select_n".split())
+# Of the library's whole functions these are none, though they map entry by entry.
+_NO_ACTIVATIONS = _ELEMENTWISE - _ACTIVATIONS | {"where", "add", "subtract", "multiply", "divide"}
 _SOFTMAX = frozenset({"softmax", "log_softmax"})
 
 
-def _is_elementwise(edge: Edge) -> bool:
+def is_elementwise(edge: Edge) -> bool:
+    """Whether an equation is a function of the operand, entry by entry."""
     if edge.output.shape != edge.value.shape or edge.output.ndim == 0:
         return False
     if edge.equation.whole:
@@ -56,9 +61,11 @@ def _is_softmax(edge: Edge) -> bool:
     return edge.equation.whole and edge.equation.name in _SOFTMAX and edge.value.ndim > 1
 
 
-def _is_activation(edge: Edge) -> bool:
-    known = edge.equation.whole or edge.equation.name in _ACTIVATIONS
-    return known and _is_elementwise(edge)
+def is_activation(edge: Edge) -> bool:
+    """Whether an equation is an activation of the operand."""
+    whole = edge.equation.whole and edge.equation.name not in _NO_ACTIVATIONS
+    known = whole or edge.equation.name in _ACTIVATIONS
+    return known and is_elementwise(edge)
 
 
 def display_name(equation: Equation) -> str:
@@ -101,7 +108,7 @@ def _wrong_activations() -> Iterator[Mistake]:
     for name, slope in _DERIVATIVES.items():
         yield Mistake(
             slug=lambda edge: "wrong_activation",
-            fits=_is_activation,
+            fits=is_activation,
             rule=lambda edge, slope=slope: edge.d_output * slope(edge.value, edge.output),
             story=_of(f"{name} in place of the derivative of {{}}"),
         )
@@ -263,19 +270,19 @@ def _always(slug: str) -> Callable[[Edge], str]:
 MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         _always("missing_activation_derivative"),
-        lambda edge: _is_activation(edge) or _is_softmax(edge),
+        lambda edge: is_activation(edge) or _is_softmax(edge),
         lambda edge: edge.d_output,
         _of("the derivative of {} left out"),
     ),
     Mistake(
         _always("activation_derivative_at_output"),
-        _is_activation,
+        is_activation,
         lambda edge: edge.d_output * edge.slope(edge.output),
         _of("the derivative of {} taken at its output instead of its input"),
     ),
     Mistake(
         _always("activation_derivative_twice"),
-        _is_activation,
+        is_activation,
         lambda edge: edge.d_input * edge.slope(edge.value),
         _of("the derivative of {} applied twice"),
     ),
@@ -359,7 +366,7 @@ MISTAKES: tuple[Mistake, ...] = (
 LAST_MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         _always("missing_factor"),
-        lambda edge: _is_elementwise(edge) and not _is_activation(edge),
+        lambda edge: is_elementwise(edge) and not is_activation(edge),
         lambda edge: edge.d_output,
         _of("the derivative of {} left out"),
     ),

@@ -4,6 +4,8 @@ A wrong gradient is explained when the same wrong numbers can be made on purpose
 to rounding. Whatever cannot be reproduced is `unknown`: no name is guessed.
 """
 
+import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,45 +14,106 @@ from typing import Any
 from compare.diagnosis import hypotheses
 from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
-from compare.diagnosis.hypotheses import Hypothesis
+from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.suspects import Suspect, pairs, suspects
 from compare.diagnosis.tape import Tape, record
+from compare.diagnosis.watching.watch import Watched, watch
 
 __all__ = ["TIME_LIMIT", "diagnose"]
 
 TIME_LIMIT = 30.0
 """Seconds after which the search for a name ends, and says so."""
 
+TIME_IF_NAMED = 5.0
+"""Seconds for the same where the place of the mistake has given it a name already."""
+
+TIME_FOR_OTHERS = 2.0
+"""Seconds for the search for further names of the same numbers, once there is one."""
+
 
 def diagnose(case: Case) -> Diagnosis:
-    """The bug behind a wrong gradient, or `unknown` with what is known.
+    """The bug behind a wrong gradient, or `unknown` with what is known, and the lines it can be in.
 
     Raises:
         TypeError: from jax, if the loss cannot be traced.
     """
-    start = time.monotonic()
     tape = record(case.loss, case.leaves, case.constants)
     backward = functools.cache(lambda: Backward(tape))
-    tried = 0
-    for tried, hypothesis in enumerate(_hypotheses(case, tape, backward), 1):
-        if time.monotonic() - start > TIME_LIMIT:
-            return _unknown(case, tape, f"not finished: {TIME_LIMIT:.0f} s were not enough", tried)
-        gradient = hypothesis.gradient or backward().gradient(hypothesis.suspect.rules)
-        if case.explains(gradient):
-            return _named(case, tape, hypothesis, gradient)
-    return _unknown(case, tape, "none gives these numbers", tried)
+    watched = watch(case, backward())
+    found = _search(case, tape, backward, TIME_IF_NAMED if watched.named else TIME_LIMIT)
+    if found.bug == "unknown" and watched.named:
+        found = _by_place(found, watched)
+    evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
+    return dataclasses.replace(
+        found, suspects=watched.suspects, listing=watched.listing, evidence=evidence
+    )
+
+
+def _by_place(found: Diagnosis, watched: Watched) -> Diagnosis:
+    """The names of what is wrong at the places where the mistake was found."""
+    names = list(dict.fromkeys(name.bug for name in watched.named))
+    stories = "; ".join(dict.fromkeys(name.story for name in watched.named))
+    evidence = f"at the lines that are suspected: {stories}; {found.evidence}"
+    return dataclasses.replace(
+        found, bug=names[0], also=tuple(names[1:]), evidence=evidence, confirmed=True
+    )
+
+
+def _search(case: Case, tape: Tape, backward: Callable[[], Backward], limit: float) -> Diagnosis:
+    """The name: that of the mistake which, made on purpose, gives the candidate's numbers."""
+    end = time.monotonic() + limit
+    first, also, tried = None, [], 0
+    for hypothesis in _hypotheses(case, tape, backward):
+        if time.monotonic() > end:
+            break
+        tried += 1
+        slug = hypothesis.suspect.slug
+        if first and slug in (first[0].suspect.slug, *also):
+            continue
+        gradient = _gradient(hypothesis, backward)
+        if gradient is None or not case.explains(gradient):
+            continue
+        if first is None:
+            first = hypothesis, gradient
+            end = min(end, time.monotonic() + TIME_FOR_OTHERS)
+        else:
+            also.append(slug)
+    if first is not None:
+        return _named(case, tape, *first, tuple(also))
+    late = time.monotonic() > end
+    why = (
+        f"not finished: {TIME_LIMIT:.0f} s were not enough" if late else "none gives these numbers"
+    )
+    return _unknown(case, tape, why, tried)
+
+
+def _gradient(hypothesis: Hypothesis, backward: Callable[[], Backward]) -> Leaves | None:
+    """The gradient of a hypothesis; None where the mistake cannot be made there."""
+    if hypothesis.gradient is not None:
+        return hypothesis.gradient
+    try:
+        return backward().gradient(hypothesis.suspect.rules)
+    except (ArithmeticError, IndexError, TypeError, ValueError):  # The shapes do not fit, say.
+        return None
 
 
 def _hypotheses(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Iterator[Hypothesis]:
     """Those first that need no backward pass, which is made when it is asked for."""
     paths = case.paths()
-    yield from hypotheses.by_ratio_of_all(case)
-    yield from hypotheses.by_leaf(case)
-    yield from _possible(suspects(backward()), tape, paths)
-    yield from hypotheses.by_ratio_of_some(case)
-    yield from hypotheses.redrawn(case, backward())
-    yield from hypotheses.dropped(case)
-    yield from _possible(pairs(backward()), tape, paths)
+    sources = [
+        lambda: hypotheses.zero_leaves(case),
+        lambda: hypotheses.by_ratio_of_all(case, divisors(tape)),
+        lambda: hypotheses.by_leaf(case),
+        lambda: _possible(suspects(backward()), tape, paths),
+        lambda: hypotheses.by_ratio_of_some(case, divisors(tape)),
+        lambda: hypotheses.redrawn(case, backward()),
+        lambda: hypotheses.dropped(case),
+        lambda: _possible(pairs(backward()), tape, paths),
+    ]
+    for source in sources:
+        # A loss may hold what one kind of mistake stumbles over; the other kinds are still there.
+        with contextlib.suppress(Exception):
+            yield from source()
 
 
 def _possible(
@@ -67,7 +130,9 @@ def _slot(tape: Tape, place: Place) -> int:
     return tape.equations[place[0]].inputs[place[1]]
 
 
-def _named(case: Case, tape: Tape, found: Hypothesis, gradient: Leaves) -> Diagnosis:
+def _named(
+    case: Case, tape: Tape, found: Hypothesis, gradient: Leaves, also: tuple[str, ...]
+) -> Diagnosis:
     paths = case.paths()
     rest = max(distance(gradient[p], case.wrong[p]) for p in case.leaves)
     error = max(distance(case.right[p], case.wrong[p]) for p in case.leaves)
@@ -83,6 +148,7 @@ def _named(case: Case, tape: Tape, found: Hypothesis, gradient: Leaves) -> Diagn
         site=next((site for site in sites if site), ""),
         evidence=evidence,
         confirmed=True,
+        also=also,
     )
 
 

@@ -23,8 +23,9 @@ from compare.diagnosis.mistakes import (
     sum_broadcast,
     without_factor,
 )
+from compare.diagnosis.tape import Tape
 
-__all__ = ["Suspect", "pairs", "suspects"]
+__all__ = ["Suspect", "added_to_the_loss", "pairs", "suspects"]
 
 
 class Suspect(NamedTuple):
@@ -132,11 +133,12 @@ def suspects(backward: Backward) -> Iterator[Suspect]:
     groups = [places.units, [k for k in places.kinds() if len(k) > 1]]
     for group in groups:
         yield from _local(places, group, MISTAKES)
+        if group is groups[0]:
+            yield from _structural(places)
+            yield from _cuts(places)
         yield from _factors(places, group)
         if group is groups[0]:
             yield from _chains(places)
-            yield from _structural(places)
-            yield from _cuts(places)
         yield from _signs(places, group)
         yield from _local(places, group, LAST_MISTAKES)
 
@@ -212,18 +214,44 @@ def _structural(places: _Places) -> Iterator[Suspect]:
 
 
 def _penalties(places: _Places) -> Iterator[Suspect]:
+    """A square or an absolute value of one leaf, whose sum is added to the loss."""
     leaves = set(places.tape.leaves.values())
+    added = added_to_the_loss(places.tape)
     squares = [
         place
         for place, edge in places.edges.items()
-        if edge.equation.name in ("integer_pow", "square", "mul", "abs")
-        and set(edge.equation.inputs) <= leaves
+        if edge.equation.name in ("integer_pow", "square", "mul", "abs", "dot_general")
+        and len(set(edge.equation.inputs)) == 1
+        and edge.equation.inputs[0] in leaves
+        and edge.equation.outputs[0] in added
     ]
     if squares:
         story = "the penalty on the weights left out"
         yield Suspect("missing_weight_decay", dict.fromkeys(squares, _cut), story)
-        for place in squares:
-            yield Suspect("missing_weight_decay", {place: _cut}, story)
+        for slot in dict.fromkeys(places.edges[place].equation.inputs[0] for place in squares):
+            own = [p for p in squares if places.edges[p].equation.inputs[0] == slot]
+            yield Suspect("missing_weight_decay", dict.fromkeys(own, _cut), story)
+
+
+_LINEAR = frozenset(
+    "add add_any sub neg copy reshape squeeze broadcast_in_dim reduce_sum convert_element_type "
+    "concatenate stack".split()
+)
+
+
+def added_to_the_loss(tape: Tape) -> set[int]:
+    """Finds the slots whose entries, each times a constant, are added up to the loss."""
+    added = {tape.loss}
+    for equation in reversed(tape.equations):
+        if not added & set(equation.outputs):
+            continue
+        if equation.name in _LINEAR:
+            added.update(equation.inputs)
+        elif equation.name in ("mul", "div"):
+            own = [slot for slot in equation.inputs if tape.leaves_of[slot]]
+            if len(own) == 1 and (equation.name == "mul" or own[0] == equation.inputs[0]):
+                added.update(own)
+    return added
 
 
 def _truncations(places: _Places) -> Iterator[Suspect]:
@@ -328,5 +356,52 @@ def pairs(backward: Backward) -> Iterator[Suspect]:
     ]
     for one, other in itertools.combinations(statistics, 2):
         rules = dict.fromkeys([*one, *other], _cut)
-        story = "the mean and the variance of a normalisation taken as constants"
-        yield Suspect("normalisation_terms_missing", rules, story)
+        if _is_normalisation(places, one[0], other[0]):
+            story = "the mean and the variance of a normalisation taken as constants"
+            yield Suspect("normalisation_terms_missing", rules, story)
+        else:
+            yield Suspect("path_cut", rules, "two paths cut")
+
+
+def _is_normalisation(places: _Places, one: Place, other: Place) -> bool:
+    """Whether both cut what is computed of one array's sums, of which one divides what is left."""
+    tape = places.tape
+    sums = []
+    for index, operand in (one, other):
+        equation = tape.equations[index]
+        reduces = equation.name.startswith(_REDUCTIONS)
+        sums.append(_summed(tape, equation.outputs[0] if reduces else equation.inputs[operand]))
+    return bool(sums[0] & sums[1]) and bool(_names_after(tape, one) & _DIVIDING)
+
+
+_DIVIDING = frozenset({"div", "rsqrt", "sqrt", "pow"})
+
+
+def _names_after(tape: Tape, place: Place) -> set[str]:
+    """The names of the equations that depend on this one, and its own."""
+    reached = set(tape.equations[place[0]].outputs)
+    names = {tape.equations[place[0]].name}
+    for equation in tape.equations[place[0] + 1 :]:
+        if reached & set(equation.inputs):
+            reached.update(equation.outputs)
+            names.add(equation.name)
+    return names
+
+
+def _summed(tape: Tape, slot: int) -> set[int]:
+    """The arrays that a slot comes from by way of a sum or a mean."""
+    makers = {out: equation for equation in tape.equations for out in equation.outputs}
+    found: set[int] = set()
+    open_, seen = [slot], set()
+    while open_:
+        now = open_.pop()
+        if now in seen or now not in makers:
+            continue
+        seen.add(now)
+        found.update(makers[now].inputs)
+        open_ += makers[now].inputs
+    reduced = any(makers[s].name.startswith(_REDUCTIONS) for s in seen)
+    return {s for s in found | {slot} if tape.leaves_of[s]} if reduced else set()
+
+
+_REDUCTIONS = ("reduce_", "mean", "var", "std", "dot_general", "cum")

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from compare.diagnosis.expressions import expression_of
 from compare.jaxprs import bind, called_jaxpr
 from compare.sites import inner_site, library_call, site_of
 
-__all__ = ["Equation", "Tape", "record"]
+__all__ = ["Equation", "Recording", "Tape", "record", "record_results"]
 
 LONGEST_UNROLLED = 64
 """Scans with more steps than this stay one equation."""
@@ -37,6 +38,7 @@ class Equation(NamedTuple):
         site: `file:line` of the user's code, and "" where there is none.
         whole: whether it is a library function kept whole.
         step: (scan, step) for an equation of an unrolled scan.
+        origin: equal for equations that the same call of the same line made, at different times.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Equation(NamedTuple):
     site: str
     whole: bool
     step: tuple[int, int] | None
+    origin: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +95,33 @@ def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: l
     return Tape(equations, names, out, ancestry, carries, recorder.evaluate)
 
 
+class Recording(NamedTuple):
+    """The computation of several arrays.
+
+    Attributes:
+        equations: in their order.
+        outputs: the slot of every result, by name.
+        constants: the values of the slots that no equation computes.
+    """
+
+    equations: list[Equation]
+    outputs: dict[str, int]
+    constants: dict[int, Any]
+
+
+def record_results(fn: Callable[[], dict[str, Any]]) -> Recording:
+    """Traces `fn() -> arrays by name`, whose arrays are in its closure.
+
+    Raises:
+        Exception: whatever `fn` raises of arrays whose values are not known.
+    """
+    closed, shapes = jax.make_jaxpr(fn, return_shape=True)()
+    recorder = _Recorder()
+    outs = recorder.jaxpr(closed.jaxpr, closed.consts, [], "", None)
+    constants = {slot: _on_host(value) for slot, value in recorder.constants.items()}
+    return Recording(recorder.equations, dict(zip(sorted(shapes), outs, strict=True)), constants)
+
+
 class _Recorder:
     def __init__(self) -> None:
         self.equations: list[Equation] = []
@@ -123,41 +153,59 @@ class _Recorder:
         inputs: Sequence[int],
         site: str,
         step: tuple[int, int] | None,
+        caller: Any = None,
     ) -> list[int]:
-        """Appends the equations of a jaxpr; `site` is that of the call, where it is a library's."""
+        """Appends the equations of a jaxpr.
+
+        Args:
+            jaxpr: of what is called.
+            consts: the values of its constants.
+            inputs: the slots of its inputs.
+            site: of the call, where it is a library's.
+            step: as in `Equation`.
+            caller: the origin of the call; None at the top.
+        """
         env: dict[core.Var, int] = dict(zip(jaxpr.invars, inputs, strict=True))
         env.update(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
 
         def read(atom: Any) -> int:
             return self.constant(atom.val) if isinstance(atom, core.Literal) else env[atom]
 
-        for group in _groups(jaxpr):
+        for position, group in enumerate(_groups(jaxpr)):
             where = site or site_of(group.eqns[0])
             slots = [read(atom) for atom in group.invars]
-            outs = self.group(group, slots, where, step)
+            # A called function is traced once, whoever calls it: there the place counts.
+            origin = (_frames(group.eqns[0]), position if caller else None, caller)
+            outs = self.group(group, slots, where, step, origin)
             env.update(zip(group.outvars, outs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
     def group(
-        self, group: "_Group", inputs: list[int], site: str, step: tuple[int, int] | None
+        self,
+        group: "_Group",
+        inputs: list[int],
+        site: str,
+        step: tuple[int, int] | None,
+        origin: Any,
     ) -> list[int]:
         if group.name is not None:
             return self.append(
                 group.name, inputs, 1, group.evaluate, signature=group.signature, site=site,
-                whole=True, step=step,
+                whole=True, step=step, origin=origin,
             )  # fmt: skip
         (eqn,) = group.eqns
         inner = called_jaxpr(eqn)
         if inner is not None:
-            return self.jaxpr(inner.jaxpr, inner.consts, inputs, inner_site(inner, site), step)
+            within = inner_site(inner, site)
+            return self.jaxpr(inner.jaxpr, inner.consts, inputs, within, step, origin)
         if eqn.primitive.name == "scan" and eqn.params["length"] <= LONGEST_UNROLLED:
-            return self.scan(eqn, inputs, site)
+            return self.scan(eqn, inputs, site, origin)
         return self.append(
             eqn.primitive.name, inputs, len(eqn.outvars), functools.partial(bind, eqn),
-            params=eqn.params, signature=_signature(eqn), site=site, step=step,
+            params=eqn.params, signature=_signature(eqn), site=site, step=step, origin=origin,
         )  # fmt: skip
 
-    def scan(self, eqn: core.JaxprEqn, inputs: list[int], site: str) -> list[int]:
+    def scan(self, eqn: core.JaxprEqn, inputs: list[int], site: str, origin: Any) -> list[int]:
         p = eqn.params
         body, number = p["jaxpr"], next(self.scans)
         n_consts, n_carry = p["num_consts"], p["num_carry"]
@@ -170,7 +218,7 @@ class _Recorder:
             at = (number, turn)
             self.carries += [(number, turn, slot) for slot in carry]
             x = [self.take(slot, t, site, at) for slot in xs]
-            outs = self.jaxpr(body.jaxpr, body.consts, [*consts, *carry, *x], within, at)
+            outs = self.jaxpr(body.jaxpr, body.consts, [*consts, *carry, *x], within, at, origin)
             # A state that is also an output is two values: only one of them is carried.
             carry = [self.copy(slot, site, at) for slot in outs[:n_carry]]
             for stack, slot in zip(stacks, outs[n_carry:], strict=True):
@@ -217,6 +265,12 @@ class _Recorder:
         return [known.get(slot, frozenset()) for slot in range(next(self.slots))]
 
 
+def _frames(eqn: core.JaxprEqn) -> Any:
+    """The stack of calls that made an equation, hashable."""
+    traceback = eqn.source_info.traceback
+    return None if traceback is None else tuple(zip(*traceback.raw_frames(), strict=True))
+
+
 class _Group(NamedTuple):
     """Equations that belong together: one alone, or those of a whole library function."""
 
@@ -253,7 +307,8 @@ def _groups(jaxpr: core.Jaxpr) -> Iterator[_Group]:
 def _call_of(eqn: core.JaxprEqn) -> Any:
     """The call of a library function that an equation belongs to; an operator is one by itself."""
     site, called = library_call(eqn)
-    return (site, called) if called else id(eqn)
+    # Two calls may stand on one line, one inside the other.
+    return (site, called, expression_of(eqn)) if called else id(eqn)
 
 
 def _whole(run: list[core.JaxprEqn], jaxpr: core.Jaxpr) -> _Group | None:
@@ -297,4 +352,5 @@ def _signature(eqn: core.JaxprEqn) -> Any:
 
 
 def _on_host(value: Any) -> Any:
-    return value if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else np.asarray(value)
+    is_key = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return value if is_key else np.asarray(value)

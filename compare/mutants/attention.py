@@ -116,13 +116,13 @@ ATTENTION = Original("attention", loss, correct, make)
 @ATTENTION.mutant("scale_omitted", "embed", "wq", "wk")
 def scale_left_out(*inputs: Any) -> tuple[Any, Any]:
     """1/√d is in the forward pass and not in the backward pass."""
-    return correct(*inputs, scores_bwd=lambda ds, q, k: (ds @ k, transpose(ds) @ q))
+    return correct(*inputs, scores_bwd=lambda ds, q, k: (ds @ k, transpose(ds) @ q))  # bug
 
 
 @ATTENTION.mutant("diagonal_softmax_jacobian", "embed", "wq", "wk")
 def softmax_as_if_elementwise(*inputs: Any) -> tuple[Any, Any]:
     """p (1 − p), the diagonal of the Jacobian; that the weights compete is lost."""
-    return correct(*inputs, softmax_bwd=lambda dp, p: dp * p * (1 - p))
+    return correct(*inputs, softmax_bwd=lambda dp, p: dp * p * (1 - p))  # bug
 
 
 @ATTENTION.mutant("softmax_wrong_axis", "embed", "wq", "wk")
@@ -130,7 +130,7 @@ def softmax_sum_over_queries(*inputs: Any) -> tuple[Any, Any]:
     """Σ p dp runs over the queries, axis −2, and softmax normalised over the keys."""
 
     def over_queries(dp: jax.Array, p: jax.Array) -> jax.Array:
-        return p * (dp - (p * dp).sum(axis=-2, keepdims=True))
+        return p * (dp - (p * dp).sum(axis=-2, keepdims=True))  # bug
 
     return correct(*inputs, softmax_bwd=over_queries)
 
@@ -140,7 +140,7 @@ def softmax_derivative_left_out(*inputs: Any) -> tuple[Any, Any]:
     """dscores = dp under the mask: the softmax is taken for the identity."""
 
     def identity(dp: jax.Array, p: jax.Array) -> jax.Array:
-        return jnp.where(jnp.tri(p.shape[-1], dtype=bool), dp, 0)
+        return jnp.where(jnp.tri(p.shape[-1], dtype=bool), dp, 0)  # bug
 
     return correct(*inputs, softmax_bwd=identity)
 
@@ -151,7 +151,7 @@ def scores_not_transposed_for_the_keys(*inputs: Any) -> tuple[Any, Any]:
 
     def copied(ds: jax.Array, q: jax.Array, k: jax.Array) -> tuple[jax.Array, jax.Array]:
         scale = math.sqrt(q.shape[-1])
-        return ds @ k / scale, ds @ q / scale
+        return ds @ k / scale, ds @ q / scale  # bug
 
     return correct(*inputs, scores_bwd=copied)
 
@@ -159,13 +159,13 @@ def scores_not_transposed_for_the_keys(*inputs: Any) -> tuple[Any, Any]:
 @ATTENTION.mutant("transposed", "embed", "wv")
 def weights_not_transposed_for_the_values(*inputs: Any) -> tuple[Any, Any]:
     """dv = p dmixed: gradients flow to later positions, as in the forward pass, not back."""
-    return correct(*inputs, mix_bwd=lambda dmixed, p, v: (dmixed @ transpose(v), p @ dmixed))
+    return correct(*inputs, mix_bwd=lambda dmixed, p, v: (dmixed @ transpose(v), p @ dmixed))  # bug
 
 
 @ATTENTION.mutant("path_cut", "embed", aliases=("overwritten_not_accumulated",))
 def residual_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The sum over the three projections, without the connection that goes around them."""
-    return correct(*inputs, uses_of_h=lambda dskip, dq, dk, dv: dq + dk + dv)
+    return correct(*inputs, uses_of_h=lambda dskip, dq, dk, dv: dq + dk + dv)  # bug
 
 
 @ATTENTION.mutant("overwritten_not_accumulated", "embed", aliases=("path_cut",))
@@ -174,7 +174,7 @@ def query_gradient_overwritten(*inputs: Any) -> tuple[Any, Any]:
 
     def assigned_twice(dskip: Any, dq: Any, dk: Any, dv: Any) -> jax.Array:
         dh = dq
-        dh = dk
+        dh = dk  # bug
         dh += dv
         return dh + dskip
 
@@ -184,7 +184,7 @@ def query_gradient_overwritten(*inputs: Any) -> tuple[Any, Any]:
 @ATTENTION.mutant("sign_flipped", "embed", "wq", "wk")
 def softmax_terms_swapped(*inputs: Any) -> tuple[Any, Any]:
     """p (Σ p dp − dp): the two terms of softmax's derivative change places."""
-    return correct(*inputs, softmax_bwd=lambda dp, p: -softmax_bwd(dp, p))
+    return correct(*inputs, softmax_bwd=lambda dp, p: -softmax_bwd(dp, p))  # bug
 
 
 @ATTENTION.mutant(None, "embed", "wq", "wk")
@@ -194,7 +194,7 @@ def mask_forgotten_when_recomputed(params: Any, x: jax.Array, y: jax.Array) -> t
     q, k = h @ params["wq"], h @ params["wk"]
     e = jnp.exp(q @ transpose(k) / math.sqrt(q.shape[-1]))
     unmasked = e / e.sum(axis=-1, keepdims=True)
-    return correct(params, x, y, softmax_bwd=lambda dp, p: softmax_bwd(dp, unmasked))
+    return correct(params, x, y, softmax_bwd=lambda dp, p: softmax_bwd(dp, unmasked))  # bug
 
 
 ORIGINALS = (ATTENTION,)

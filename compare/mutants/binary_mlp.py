@@ -88,7 +88,7 @@ def sigmoid_derivative_after_it_cancelled(*inputs: Any) -> tuple[Any, Any]:
 
     That the two cancel is what cross-entropy is for (Nielsen 2015, ch. 3).
     """
-    return correct(*inputs, error=lambda a, y: (a - y) * a * (1 - a))
+    return correct(*inputs, error=lambda a, y: (a - y) * a * (1 - a))  # bug
 
 
 @BINARY.mutant("activation_derivative_at_output", *HIDDEN)
@@ -96,15 +96,15 @@ def sigmoid_derivative_at_output(*inputs: Any) -> tuple[Any, Any]:
     """σ′ is a function of z here, σ(z)(1 − σ(z)), and is called with the activation h."""
 
     def sigmoid_prime(z: jax.Array) -> jax.Array:
-        return sigmoid(z) * (1 - sigmoid(z))
+        return sigmoid(z) * (1 - sigmoid(z))  # bug
 
-    return correct(*inputs, sigmoid_bwd=lambda dh, h: dh * sigmoid_prime(h))
+    return correct(*inputs, sigmoid_bwd=lambda dh, h: dh * sigmoid_prime(h))  # bug
 
 
 @BINARY.mutant("missing_batch_mean", *BIASES)
 def bias_without_batch_mean(*inputs: Any) -> tuple[Any, Any]:
     """The weights get their 1/B, and the biases are forgotten."""
-    return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0))
+    return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0))  # bug
 
 
 @BINARY.mutant("dropped_examples", *ALL)
@@ -113,7 +113,7 @@ def incomplete_minibatch_dropped(params: Any, x: jax.Array, y: jax.Array) -> tup
     size, m = 4, len(x)
     value, _ = correct(params, x, y)
     grads = jax.tree.map(jnp.zeros_like, params)
-    for i in range(m // size):
+    for i in range(m // size):  # bug
         rows = slice(i * size, (i + 1) * size)
         _, part = correct(params, x[rows], y[rows])
         grads = jax.tree.map(lambda total, g: total + g * size / m, grads, part)
@@ -124,7 +124,7 @@ def incomplete_minibatch_dropped(params: Any, x: jax.Array, y: jax.Array) -> tup
 def sign_flipped_below_the_output(params: Any, x: jax.Array, y: jax.Array) -> tuple[Any, Any]:
     """The error is kept as y − a, and only the output layer's update makes up for the sign."""
     value, grads = correct(params, x, y)
-    _, flipped = correct(params, x, y, error=lambda a, y: y - a)
+    _, flipped = correct(params, x, y, error=lambda a, y: y - a)  # bug
     return value, {"hidden": flipped["hidden"], "output": grads["output"]}
 
 
@@ -138,7 +138,7 @@ def output_bias_missing(*inputs: Any) -> tuple[Any, Any]:
 @BINARY.mutant(None, *BIASES, verdict="structure_mismatch")
 def bias_keeps_its_batch_axis(*inputs: Any) -> tuple[Any, Any]:
     """keepdims=True leaves db with shape (1, n): it broadcasts, so the update goes through."""
-    return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0, keepdims=True) / len(dz))
+    return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0, keepdims=True) / len(dz))  # bug
 
 
 def make_pixels(seed: int) -> tuple[Any, ...]:

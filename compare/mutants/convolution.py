@@ -130,7 +130,7 @@ def kernel_not_rotated(*inputs: Any) -> tuple[Any, Any]:
         del x
         rows, columns = w.shape[0] - 1, w.shape[1] - 1
         padded = jnp.pad(dz, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
-        return conv(padded, w.swapaxes(2, 3))
+        return conv(padded, w.swapaxes(2, 3))  # bug
 
     return correct(*inputs, image_bwd=full_correlation)
 
@@ -138,7 +138,7 @@ def kernel_not_rotated(*inputs: Any) -> tuple[Any, Any]:
 @CONVOLUTION.mutant("kernel_flipped", *KERNELS)
 def kernel_gradient_rotated(*inputs: Any) -> tuple[Any, Any]:
     """dw is turned by 180°, as it would have to be if the forward pass were a true convolution."""
-    return correct(*inputs, kernel_bwd=lambda x, w, dz: kernel_bwd(x, w, dz)[::-1, ::-1])
+    return correct(*inputs, kernel_bwd=lambda x, w, dz: kernel_bwd(x, w, dz)[::-1, ::-1])  # bug
 
 
 @CONVOLUTION.mutant("overwritten_not_accumulated", *FIRST)
@@ -148,7 +148,7 @@ def overlapping_windows_overwritten(*inputs: Any) -> tuple[Any, Any]:
     def assign(x: jax.Array, w: jax.Array, dz: jax.Array) -> jax.Array:
         dx = jnp.zeros_like(x)
         for at, dpatch in zip(windows(x, w), patches_bwd(w, dz), strict=True):
-            dx = dx.at[at].set(dpatch)
+            dx = dx.at[at].set(dpatch)  # bug
         return dx
 
     return correct(*inputs, image_bwd=assign)
@@ -157,19 +157,19 @@ def overlapping_windows_overwritten(*inputs: Any) -> tuple[Any, Any]:
 @CONVOLUTION.mutant("bias_averaged", *BIASES)
 def bias_averaged_over_the_map(*inputs: Any) -> tuple[Any, Any]:
     """The bias takes the mean over batch and positions."""
-    return correct(*inputs, bias_bwd=lambda dz: dz.mean(axis=(0, 1, 2)))
+    return correct(*inputs, bias_bwd=lambda dz: dz.mean(axis=(0, 1, 2)))  # bug
 
 
 @CONVOLUTION.mutant("bias_summed_over_features", *BIASES)
 def bias_summed_over_channels(*inputs: Any) -> tuple[Any, Any]:
     """dz.sum() without axes: all channels get the same number."""
-    return correct(*inputs, bias_bwd=lambda dz: jnp.broadcast_to(dz.sum(), dz.shape[-1:]))
+    return correct(*inputs, bias_bwd=lambda dz: jnp.broadcast_to(dz.sum(), dz.shape[-1:]))  # bug
 
 
 @CONVOLUTION.mutant("missing_activation_derivative", *FIRST)
 def relu_mask_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The gradient passes the ReLU where the signal did not."""
-    return correct(*inputs, relu_bwd=lambda dh, z: dh)
+    return correct(*inputs, relu_bwd=lambda dh, z: dh)  # bug
 
 
 @CONVOLUTION.mutant(None, *FIRST)
@@ -178,19 +178,21 @@ def relu_of_the_gradient(*inputs: Any) -> tuple[Any, Any]:
 
     Done on purpose to visualise networks (Zeiler & Fergus 2014), and no gradient at all.
     """
-    return correct(*inputs, relu_bwd=lambda dh, z: jnp.where(dh > 0, dh, 0))
+    return correct(*inputs, relu_bwd=lambda dh, z: jnp.where(dh > 0, dh, 0))  # bug
 
 
 @CONVOLUTION.mutant(None, *FIRST)
 def image_gradient_shifted(*inputs: Any) -> tuple[Any, Any]:
     """The padding goes to one side only: dx arrives a row below where it belongs."""
-    return correct(*inputs, image_bwd=lambda x, w, dz: jnp.roll(image_bwd(x, w, dz), 1, axis=1))
+    return correct(
+        *inputs, image_bwd=lambda x, w, dz: jnp.roll(image_bwd(x, w, dz), 1, axis=1)
+    )  # bug
 
 
 @CONVOLUTION.mutant(None, *BIASES, verdict="structure_mismatch")
 def bias_summed_over_the_batch_only(*inputs: Any) -> tuple[Any, Any]:
     """The dense layer's dz.sum(axis=0) leaves a bias for every pixel, which even broadcasts."""
-    return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0))
+    return correct(*inputs, bias_bwd=lambda dz: dz.sum(axis=0))  # bug
 
 
 ORIGINALS = (CONVOLUTION,)

@@ -91,7 +91,7 @@ def mask_redrawn(*inputs: Any) -> tuple[Any, Any]:
     def redraw(ddropped: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
         del mask
         key, subkey = jax.random.split(key)
-        return ddropped * draw(subkey, ddropped)
+        return ddropped * draw(subkey, ddropped)  # bug
 
     return correct(*inputs, dropout_bwd=redraw)
 
@@ -99,31 +99,31 @@ def mask_redrawn(*inputs: Any) -> tuple[Any, Any]:
 @DROPOUT.mutant("dropout_scale_missing", *FIRST)
 def scale_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The mask is applied on the way back and 1/keep is not."""
-    return correct(*inputs, dropout_bwd=lambda d, mask, key: jnp.where(mask > 0, d, 0))
+    return correct(*inputs, dropout_bwd=lambda d, mask, key: jnp.where(mask > 0, d, 0))  # bug
 
 
 @DROPOUT.mutant("constant_factor", *FIRST)
 def scaled_twice(*inputs: Any) -> tuple[Any, Any]:
     """The stored mask carries 1/keep already, and is divided by keep again."""
-    return correct(*inputs, dropout_bwd=lambda d, mask, key: d * mask / KEEP)
+    return correct(*inputs, dropout_bwd=lambda d, mask, key: d * mask / KEEP)  # bug
 
 
 @DROPOUT.mutant(None, "1/w")
 def second_layer_sees_no_dropout(*inputs: Any) -> tuple[Any, Any]:
     """dw of the next layer is taken from h as it was before units were dropped."""
-    return correct(*inputs, input_of_second=lambda dropped, h: h)
+    return correct(*inputs, input_of_second=lambda dropped, h: h)  # bug
 
 
 @PRODUCT.mutant("missing_factor", *FIRST)
 def mask_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The gradient reaches the dropped units, too: the factor mask is left out."""
-    return correct(*inputs, dropout_bwd=lambda d, mask, key: d)
+    return correct(*inputs, dropout_bwd=lambda d, mask, key: d)  # bug
 
 
 @PRODUCT.mutant("dropout_scale_missing", *FIRST)
 def mask_stored_as_booleans(*inputs: Any) -> tuple[Any, Any]:
     """The backward pass has stored which units were kept, and not their factor 1/keep."""
-    return correct(*inputs, dropout_bwd=lambda d, mask, key: d * (mask != 0))
+    return correct(*inputs, dropout_bwd=lambda d, mask, key: d * (mask != 0))  # bug
 
 
 ORIGINALS = (DROPOUT, PRODUCT)

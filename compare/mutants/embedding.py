@@ -88,7 +88,7 @@ def repeated_tokens_overwritten(*inputs: Any) -> tuple[Any, Any]:
     """
 
     def assign(table: jax.Array, tokens: jax.Array, dx: jax.Array) -> jax.Array:
-        return jnp.zeros_like(table).at[tokens].set(dx)
+        return jnp.zeros_like(table).at[tokens].set(dx)  # bug
 
     return classifier(*inputs, table_bwd=assign)
 
@@ -99,7 +99,7 @@ def averaged_over_occurrences(*inputs: Any) -> tuple[Any, Any]:
 
     def average(table: jax.Array, tokens: jax.Array, dx: jax.Array) -> jax.Array:
         counts = jnp.zeros(len(table), table.dtype).at[tokens].add(1)
-        return table_bwd(table, tokens, dx) / jnp.maximum(counts, 1)[:, None]
+        return table_bwd(table, tokens, dx) / jnp.maximum(counts, 1)[:, None]  # bug
 
     return classifier(*inputs, table_bwd=average)
 
@@ -109,7 +109,7 @@ def padding_gets_no_gradient(*inputs: Any) -> tuple[Any, Any]:
     """The row of a padding token is zeroed, though the loss does not leave that token out."""
 
     def without_padding(table: jax.Array, tokens: jax.Array, dx: jax.Array) -> jax.Array:
-        return table_bwd(table, tokens, dx).at[PADDING].set(0)
+        return table_bwd(table, tokens, dx).at[PADDING].set(0)  # bug
 
     return classifier(*inputs, table_bwd=without_padding)
 
@@ -118,14 +118,15 @@ def padding_gets_no_gradient(*inputs: Any) -> tuple[Any, Any]:
 def mean_over_time_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The gradient of the average is handed to every word whole, T times too large."""
     return classifier(
-        *inputs, pool_bwd=lambda dpooled, time: jnp.repeat(dpooled[:, None, :], time, axis=1)
+        *inputs,
+        pool_bwd=lambda dpooled, time: jnp.repeat(dpooled[:, None, :], time, axis=1),  # bug
     )
 
 
 @CLASSIFIER.mutant("bias_averaged", "positions")
 def positions_averaged(*inputs: Any) -> tuple[Any, Any]:
     """The positions, which act as a bias, get the mean over the batch and not the sum."""
-    return classifier(*inputs, positions_bwd=lambda dx: dx.mean(axis=0))
+    return classifier(*inputs, positions_bwd=lambda dx: dx.mean(axis=0))  # bug
 
 
 def make_tied(seed: int) -> tuple[Any, ...]:
@@ -172,13 +173,13 @@ TIED = Original("embedding", tied_loss, tied, make_tied)
 @TIED.mutant("overwritten_not_accumulated", "table", aliases=("path_cut",))
 def tied_table_overwritten(*inputs: Any) -> tuple[Any, Any]:
     """grads["table"] is written at the output and written again at the input, not added to."""
-    return tied(*inputs, join=lambda dread, dpredict: dread)
+    return tied(*inputs, join=lambda dread, dpredict: dread)  # bug
 
 
 @TIED.mutant("path_cut", "table", aliases=("overwritten_not_accumulated",))
 def tied_table_as_output_only(*inputs: Any) -> tuple[Any, Any]:
     """The look-up is taken for an input like any other, which needs no gradient."""
-    return tied(*inputs, join=lambda dread, dpredict: dpredict)
+    return tied(*inputs, join=lambda dread, dpredict: dpredict)  # bug
 
 
 ORIGINALS = (CLASSIFIER, TIED)

@@ -55,13 +55,13 @@ RESIDUAL = Original("mlp", residual_loss, residual, make)
 @RESIDUAL.mutant("path_cut", "embed", aliases=("overwritten_not_accumulated",))
 def skip_connection_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The backward pass follows the block's branch and not the identity beside it."""
-    return residual(*inputs, join=lambda dskip, dbranch: dbranch)
+    return residual(*inputs, join=lambda dskip, dbranch: dbranch)  # bug
 
 
 @RESIDUAL.mutant("overwritten_not_accumulated", "embed", aliases=("path_cut",))
 def branch_overwritten_by_skip(*inputs: Any) -> tuple[Any, Any]:
     """dh = dbranch, and then dh = dskip where dh += dskip belongs: the branch is lost."""
-    return residual(*inputs, join=lambda dskip, dbranch: dskip)
+    return residual(*inputs, join=lambda dskip, dbranch: dskip)  # bug
 
 
 def make_gate(seed: int) -> tuple[Any, ...]:
@@ -113,13 +113,13 @@ GATED = Original("mlp", gated_loss, gated, make_gate)
 @GATED.mutant("missing_factor", "value/w", "value/b")
 def gate_left_out_of_its_value(*inputs: Any) -> tuple[Any, Any]:
     """The gate is left out of the gradient of the value, as if it were always 1."""
-    return gated(*inputs, product_bwd=lambda dh, u, g: (dh, dh * u))
+    return gated(*inputs, product_bwd=lambda dh, u, g: (dh, dh * u))  # bug
 
 
 @GATED.mutant("missing_factor", "gate/w", "gate/b")
 def value_left_out_of_its_gate(*inputs: Any) -> tuple[Any, Any]:
     """The value is left out of the gradient of the gate."""
-    return gated(*inputs, product_bwd=lambda dh, u, g: (dh * g, dh))
+    return gated(*inputs, product_bwd=lambda dh, u, g: (dh * g, dh))  # bug
 
 
 ORIGINALS = (RESIDUAL, GATED)

@@ -12,6 +12,7 @@ from compare.mutants import (
     pooling,
     regression_mlp,
     rnn,
+    trackers,
 )
 from compare.mutants.mutant import Mutant, Original
 
@@ -29,6 +30,7 @@ _FILES = (
     convolution,
     pooling,
     dropout,
+    trackers,
 )
 
 

@@ -119,7 +119,7 @@ def missing_batch_mean(*inputs: Any) -> tuple[Any, Any]:
     As the formulas for a single example are usually written (Nielsen 2015, ch. 2), with the average
     left to the update.
     """
-    return correct(*inputs, logits_bwd=lambda z, y: len(z) * logits_bwd(z, y))
+    return correct(*inputs, logits_bwd=lambda z, y: len(z) * logits_bwd(z, y))  # bug
 
 
 @CLASSIFIER.mutant("extra_batch_mean", *ALL)
@@ -127,8 +127,8 @@ def batch_mean_taken_twice(*inputs: Any) -> tuple[Any, Any]:
     """dz carries 1/B already, and the weights and biases are divided by B once more."""
     return correct(
         *inputs,
-        weight_bwd=lambda a, dz: a.T @ dz / len(a),
-        bias_bwd=lambda dz: dz.sum(axis=0) / len(dz),
+        weight_bwd=lambda a, dz: a.T @ dz / len(a),  # bug
+        bias_bwd=lambda dz: dz.sum(axis=0) / len(dz),  # bug
     )
 
 
@@ -137,7 +137,7 @@ def target_minus_prediction(*inputs: Any) -> tuple[Any, Any]:
     """The error is written y − p: the gradient points downhill, and descent with it climbs."""
 
     def error(z: jax.Array, labels: jax.Array) -> jax.Array:
-        return (one_hot(labels, z.shape[1]) - softmax(z)) / len(z)
+        return (one_hot(labels, z.shape[1]) - softmax(z)) / len(z)  # bug
 
     return correct(*inputs, logits_bwd=error)
 
@@ -148,19 +148,19 @@ def bias_summed_over_everything(*inputs: Any) -> tuple[Any, Any]:
 
     The bug of the published sixty-line network: it trains nearly as well as without.
     """
-    return correct(*inputs, bias_bwd=lambda dz: jnp.full(dz.shape[1], jnp.sum(dz)))
+    return correct(*inputs, bias_bwd=lambda dz: jnp.full(dz.shape[1], jnp.sum(dz)))  # bug
 
 
 @CLASSIFIER.mutant("bias_averaged", *BIASES)
 def bias_averaged(*inputs: Any) -> tuple[Any, Any]:
     """The bias takes the mean over the batch of a dz that is already divided by B."""
-    return correct(*inputs, bias_bwd=lambda dz: dz.mean(axis=0))
+    return correct(*inputs, bias_bwd=lambda dz: dz.mean(axis=0))  # bug
 
 
 @CLASSIFIER.mutant("missing_activation_derivative", *HIDDEN)
 def missing_tanh_derivative(*inputs: Any) -> tuple[Any, Any]:
     """δ goes back through the weights only: the factor f′(z) of BP2 is left out everywhere."""
-    return correct(*inputs, tanh_bwd=lambda da, a: da)
+    return correct(*inputs, tanh_bwd=lambda da, a: da)  # bug
 
 
 @CLASSIFIER.mutant("missing_activation_derivative", "0/w", "0/b")
@@ -177,7 +177,7 @@ def missing_tanh_derivative_in_first_layer(
 
     dz3 = p.at[rows, labels].add(-1) / len(x)
     dz2 = (dz3 @ w3.T) * (1 - a2**2)
-    dz1 = dz2 @ w2.T
+    dz1 = dz2 @ w2.T  # bug
     return value, [
         {"w": x.T @ dz1, "b": dz1.sum(0)},
         {"w": a1.T @ dz2, "b": dz2.sum(0)},
@@ -188,13 +188,13 @@ def missing_tanh_derivative_in_first_layer(
 @CLASSIFIER.mutant("activation_derivative_at_output", *HIDDEN)
 def tanh_derivative_at_output(*inputs: Any) -> tuple[Any, Any]:
     """A helper that computes 1 − tanh²(z) is handed a, which is tanh(z) already."""
-    return correct(*inputs, tanh_bwd=lambda da, a: da * (1 - jnp.tanh(a) ** 2))
+    return correct(*inputs, tanh_bwd=lambda da, a: da * (1 - jnp.tanh(a) ** 2))  # bug
 
 
 @CLASSIFIER.mutant("activation_derivative_twice", *HIDDEN)
 def tanh_derivative_twice(*inputs: Any) -> tuple[Any, Any]:
     """One line multiplies by 1 − a² when δ leaves a layer, another when it enters the next."""
-    return correct(*inputs, tanh_bwd=lambda da, a: tanh_bwd(tanh_bwd(da, a), a))
+    return correct(*inputs, tanh_bwd=lambda da, a: tanh_bwd(tanh_bwd(da, a), a))  # bug
 
 
 @CLASSIFIER.mutant("wrong_activation", *HIDDEN)
@@ -203,7 +203,7 @@ def sigmoid_derivative_for_tanh(*inputs: Any) -> tuple[Any, Any]:
 
     The textbook whose code is most often copied has sigmoid units (Nielsen 2015, ch. 1 and 2).
     """
-    return correct(*inputs, tanh_bwd=lambda da, a: da * a * (1 - a))
+    return correct(*inputs, tanh_bwd=lambda da, a: da * a * (1 - a))  # bug
 
 
 @CLASSIFIER.mutant("softmax_wrong_axis", *ALL)
@@ -211,7 +211,7 @@ def softmax_over_the_batch(*inputs: Any) -> tuple[Any, Any]:
     """The backward pass normalises over axis 0: the examples share one unit of probability."""
 
     def error(z: jax.Array, labels: jax.Array) -> jax.Array:
-        return (softmax(z, axis=0) - one_hot(labels, z.shape[1])) / len(z)
+        return (softmax(z, axis=0) - one_hot(labels, z.shape[1])) / len(z)  # bug
 
     return correct(*inputs, logits_bwd=error)
 
@@ -222,7 +222,7 @@ def last_example_ignored(*inputs: Any) -> tuple[Any, Any]:
 
     def error(z: jax.Array, labels: jax.Array) -> jax.Array:
         dz = jnp.zeros_like(z)
-        for i in range(len(z) - 1):
+        for i in range(len(z) - 1):  # bug
             dz = dz.at[i].set(logits_bwd(z, labels)[i])
         return dz
 
@@ -233,14 +233,14 @@ def last_example_ignored(*inputs: Any) -> tuple[Any, Any]:
 def output_bias_off_by_a_thousandth(params: Any, *batch: Any) -> tuple[Any, Any]:
     """A gain of 1.001 is left in the output bias: no learning curve would ever show it."""
     value, grads = correct(params, *batch)
-    return value, [*grads[:-1], {**grads[-1], "b": 1.001 * grads[-1]["b"]}]
+    return value, [*grads[:-1], {**grads[-1], "b": 1.001 * grads[-1]["b"]}]  # bug
 
 
 @CLASSIFIER.mutant(None, "0/w")
 def weight_off_by_a_billionth(params: Any, *batch: Any) -> tuple[Any, Any]:
     """A constant meant to avoid a division by zero ends up in one weight's gradient: 1e-9."""
     value, (first, *rest) = correct(params, *batch)
-    return value, [{**first, "w": first["w"].at[1, 2].add(1e-9)}, *rest]
+    return value, [{**first, "w": first["w"].at[1, 2].add(1e-9)}, *rest]  # bug
 
 
 @CLASSIFIER.mutant("transposed", "0/w", "0/b", make=make_square)
@@ -248,7 +248,7 @@ def weight_not_transposed(*inputs: Any) -> tuple[Any, Any]:
     """δ goes back through w instead of wᵀ, where w is square and the shapes don't complain."""
 
     def through(dz: jax.Array, w: jax.Array) -> jax.Array:
-        return dz @ w if w.shape[0] == w.shape[1] else dz @ w.T
+        return dz @ w if w.shape[0] == w.shape[1] else dz @ w.T  # bug
 
     return correct(*inputs, input_bwd=through)
 
@@ -258,7 +258,7 @@ def weight_gradient_transposed(*inputs: Any) -> tuple[Any, Any]:
     """δ aᵀ, from a text with examples in columns, in a program with examples in rows."""
 
     def outer(a: jax.Array, dz: jax.Array) -> jax.Array:
-        return dz.T @ a if a.shape == dz.shape else a.T @ dz
+        return dz.T @ a if a.shape == dz.shape else a.T @ dz  # bug
 
     return correct(*inputs, weight_bwd=outer)
 

@@ -1,5 +1,6 @@
 """Defines a mutant, a wrong gradient, and its original, the model with the right one."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 __all__ = ["Mutant", "Original", "normal"]
+
+MARK = "# bug"
+"""The lines of a mutant that hold its mistake end in this."""
 
 Candidate = Callable[..., tuple[Any, Any]]
 Loss = Callable[..., Any]
@@ -39,6 +43,14 @@ class Mutant(NamedTuple):
     path: tuple[str, ...]
     verdict: str = "manual_wrong"
     aliases: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """`file:line` of the lines that hold the mistake."""
+        source, first = inspect.getsourcelines(self.candidate)
+        file = inspect.getsourcefile(self.candidate)
+        numbers = (i for i, line in enumerate(source, first) if line.rstrip().endswith(MARK))
+        return tuple(f"{file}:{number}" for number in numbers)
 
 
 @dataclass(frozen=True)

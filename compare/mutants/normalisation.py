@@ -84,7 +84,7 @@ def statistics_as_constants(*inputs: Any) -> tuple[Any, Any]:
 
     What happens then is the opening example of Ioffe & Szegedy (2015, §2).
     """
-    return batch_norm(*inputs, normalise_bwd=lambda dxhat, xhat, std, axis: dxhat / std)
+    return batch_norm(*inputs, normalise_bwd=lambda dxhat, xhat, std, axis: dxhat / std)  # bug
 
 
 @BATCH_NORM.mutant("path_cut", "w", aliases=("normalisation_terms_missing",))
@@ -92,7 +92,7 @@ def mean_as_a_constant(*inputs: Any) -> tuple[Any, Any]:
     """The path through σ² is there, the one through μ is not."""
 
     def normalise(dxhat: jax.Array, xhat: jax.Array, std: jax.Array, axis: int) -> jax.Array:
-        return (dxhat - xhat * (dxhat * xhat).mean(axis=axis)) / std
+        return (dxhat - xhat * (dxhat * xhat).mean(axis=axis)) / std  # bug
 
     return batch_norm(*inputs, normalise_bwd=normalise)
 
@@ -102,7 +102,7 @@ def variance_as_a_constant(*inputs: Any) -> tuple[Any, Any]:
     """The path through μ is there, the one through σ² is not."""
 
     def normalise(dxhat: jax.Array, xhat: jax.Array, std: jax.Array, axis: int) -> jax.Array:
-        return (dxhat - dxhat.mean(axis=axis)) / std
+        return (dxhat - dxhat.mean(axis=axis)) / std  # bug
 
     return batch_norm(*inputs, normalise_bwd=normalise)
 
@@ -112,7 +112,7 @@ def variance_divided_by_one_less(*inputs: Any) -> tuple[Any, Any]:
     """The variance's term has 1/(B − 1), the unbiased estimate's, and the forward pass 1/B."""
 
     def normalise(dxhat: jax.Array, xhat: jax.Array, std: jax.Array, axis: int) -> jax.Array:
-        var_term = xhat * (dxhat * xhat).sum(axis=axis) / (len(xhat) - 1)
+        var_term = xhat * (dxhat * xhat).sum(axis=axis) / (len(xhat) - 1)  # bug
         return (dxhat - dxhat.mean(axis=axis) - var_term) / std
 
     return batch_norm(*inputs, normalise_bwd=normalise)
@@ -123,7 +123,7 @@ def epsilon_outside_the_root(*inputs: Any) -> tuple[Any, Any]:
     """The backward pass divides by √σ² + ε, the forward pass by √(σ² + ε)."""
 
     def normalise(dxhat: jax.Array, xhat: jax.Array, std: jax.Array, axis: int) -> jax.Array:
-        return normalise_bwd(dxhat, xhat, jnp.sqrt(std**2 - EPS) + EPS, axis)
+        return normalise_bwd(dxhat, xhat, jnp.sqrt(std**2 - EPS) + EPS, axis)  # bug
 
     return batch_norm(*inputs, normalise_bwd=normalise)
 
@@ -131,25 +131,25 @@ def epsilon_outside_the_root(*inputs: Any) -> tuple[Any, Any]:
 @BATCH_NORM.mutant("scale_omitted", "w", aliases=("missing_factor",))
 def gamma_left_out(*inputs: Any) -> tuple[Any, Any]:
     """dx̂ = dy: γ is learnt, and does not scale what goes further back. Invisible while γ = 1."""
-    return batch_norm(*inputs, scale_bwd=lambda dy, gamma: dy)
+    return batch_norm(*inputs, scale_bwd=lambda dy, gamma: dy)  # bug
 
 
 @BATCH_NORM.mutant("missing_factor", "gamma")
 def gamma_gets_the_gradient_of_beta(*inputs: Any) -> tuple[Any, Any]:
     """dγ = Σ dy, copied from the line of β; the factor x̂ is missing."""
-    return batch_norm(*inputs, gamma_bwd=lambda dy, xhat, z: dy.sum(axis=0))
+    return batch_norm(*inputs, gamma_bwd=lambda dy, xhat, z: dy.sum(axis=0))  # bug
 
 
 @BATCH_NORM.mutant(None, "gamma")
 def gamma_from_the_raw_input(*inputs: Any) -> tuple[Any, Any]:
     """dγ = Σ dy ⊙ z, with the input before it was normalised."""
-    return batch_norm(*inputs, gamma_bwd=lambda dy, xhat, z: (dy * z).sum(axis=0))
+    return batch_norm(*inputs, gamma_bwd=lambda dy, xhat, z: (dy * z).sum(axis=0))  # bug
 
 
 @BATCH_NORM.mutant("bias_averaged", "beta")
 def beta_averaged(*inputs: Any) -> tuple[Any, Any]:
     """dβ is the mean over the batch instead of the sum, in a layer that is full of means."""
-    return batch_norm(*inputs, beta_bwd=lambda dy: dy.mean(axis=0))
+    return batch_norm(*inputs, beta_bwd=lambda dy: dy.mean(axis=0))  # bug
 
 
 def make_layer_norm(seed: int) -> tuple[Any, ...]:
@@ -203,7 +203,7 @@ LAYER_NORM = Original("layer_norm", layer_norm_loss, layer_norm, make_layer_norm
 @LAYER_NORM.mutant("normalisation_terms_missing", "dense/w", "dense/b")
 def row_statistics_as_constants(*inputs: Any) -> tuple[Any, Any]:
     """Each row is divided by its spread on the way back, and nothing is subtracted."""
-    return layer_norm(*inputs, normalise_bwd=lambda dxhat, xhat, std, axis: dxhat / std)
+    return layer_norm(*inputs, normalise_bwd=lambda dxhat, xhat, std, axis: dxhat / std)  # bug
 
 
 @LAYER_NORM.mutant("path_cut", "dense/w", "dense/b", aliases=("normalisation_terms_missing",))
@@ -211,7 +211,7 @@ def row_variance_as_a_constant(*inputs: Any) -> tuple[Any, Any]:
     """dx̂ is centred and divided by s, as if s did not depend on the row."""
 
     def normalise(dxhat: jax.Array, xhat: jax.Array, std: jax.Array, axis: int) -> jax.Array:
-        return (dxhat - dxhat.mean(axis=axis, keepdims=True)) / std
+        return (dxhat - dxhat.mean(axis=axis, keepdims=True)) / std  # bug
 
     return layer_norm(*inputs, normalise_bwd=normalise)
 
@@ -219,7 +219,7 @@ def row_variance_as_a_constant(*inputs: Any) -> tuple[Any, Any]:
 @LAYER_NORM.mutant("scale_omitted", "dense/w", "dense/b", aliases=("missing_factor",))
 def scale_left_out(*inputs: Any) -> tuple[Any, Any]:
     """The learnt scale is left out of the backward pass, which is right only while it is 1."""
-    return layer_norm(*inputs, scale_bwd=lambda dy, scale: dy)
+    return layer_norm(*inputs, scale_bwd=lambda dy, scale: dy)  # bug
 
 
 @LAYER_NORM.mutant(None, "dense/w", "dense/b")
@@ -227,7 +227,7 @@ def terms_averaged_over_the_batch(*inputs: Any) -> tuple[Any, Any]:
     """The backward pass is batch-norm's: its two means run over the examples."""
 
     def normalise(dxhat: jax.Array, xhat: jax.Array, std: jax.Array, axis: int) -> jax.Array:
-        return normalise_bwd(dxhat, xhat, std, 0)
+        return normalise_bwd(dxhat, xhat, std, 0)  # bug
 
     return layer_norm(*inputs, normalise_bwd=normalise)
 

@@ -146,7 +146,7 @@ def overlapping_windows_overwritten(*inputs: Any) -> tuple[Any, Any]:
         for p, q, at in windows(z, k, s):
             largest = z[at] == z[at].max(axis=(1, 2), keepdims=True)
             dwindow = dpooled[:, p : p + 1, q : q + 1]
-            dz = dz.at[at].set(jnp.where(largest, dwindow, dz[at]))
+            dz = dz.at[at].set(jnp.where(largest, dwindow, dz[at]))  # bug
         return dz
 
     return overlapping_max(*inputs, pool_bwd=assign)
@@ -155,7 +155,7 @@ def overlapping_windows_overwritten(*inputs: Any) -> tuple[Any, Any]:
 @DISJOINT.mutant(None, *PROJECTION)
 def maximum_as_average(*inputs: Any) -> tuple[Any, Any]:
     """The gradient is spread over the window, as an average pool would have it."""
-    return disjoint_max(*inputs, pool_bwd=average_bwd)
+    return disjoint_max(*inputs, pool_bwd=average_bwd)  # bug
 
 
 @DISJOINT.mutant(None, *PROJECTION)
@@ -164,7 +164,7 @@ def gradient_to_the_corner(*inputs: Any) -> tuple[Any, Any]:
 
     def corner(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
         del k
-        return jnp.zeros_like(z).at[:, ::s, ::s].set(dpooled)
+        return jnp.zeros_like(z).at[:, ::s, ::s].set(dpooled)  # bug
 
     return disjoint_max(*inputs, pool_bwd=corner)
 
@@ -175,7 +175,7 @@ def gradient_to_all_of_the_window(*inputs: Any) -> tuple[Any, Any]:
 
     def repeat(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
         del z, s
-        return dpooled.repeat(k, axis=1).repeat(k, axis=2)
+        return dpooled.repeat(k, axis=1).repeat(k, axis=2)  # bug
 
     return disjoint_max(*inputs, pool_bwd=repeat)
 
@@ -185,7 +185,7 @@ def window_size_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """Each entry gets the window's gradient and not a quarter of it."""
 
     def undivided(dpooled: jax.Array, z: jax.Array, k: int, s: int) -> jax.Array:
-        return k**2 * average_bwd(dpooled, z, k, s)
+        return k**2 * average_bwd(dpooled, z, k, s)  # bug
 
     return average(*inputs, pool_bwd=undivided)
 

@@ -96,19 +96,23 @@ PENALISED = Original("mlp", penalised_loss, penalised, make)
 @REGRESSION.mutant("constant_factor", *ALL)
 def two_of_the_square_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The gradient of ½ e², as the textbooks have it, for a loss without the ½."""
-    return correct(*inputs, squared_error_bwd=lambda prediction, y: (prediction - y) / y.size)
+    return correct(
+        *inputs, squared_error_bwd=lambda prediction, y: (prediction - y) / y.size
+    )  # bug
 
 
 @REGRESSION.mutant("constant_factor", *ALL)
 def divided_by_the_batch_and_not_by_all_entries(*inputs: Any) -> tuple[Any, Any]:
     """jnp.mean also averages over the O outputs; a gradient divided by B is O times too large."""
-    return correct(*inputs, squared_error_bwd=lambda prediction, y: 2 * (prediction - y) / len(y))
+    return correct(
+        *inputs, squared_error_bwd=lambda prediction, y: 2 * (prediction - y) / len(y)
+    )  # bug
 
 
 @REGRESSION.mutant("wrong_activation", "w1", "b1")
 def relu_derivative_for_leaky_relu(*inputs: Any) -> tuple[Any, Any]:
     """The forward pass has a slope below 0, the backward pass still the 0 of a plain ReLU."""
-    return correct(*inputs, leaky_relu_bwd=lambda dh, z: dh * (z > 0))
+    return correct(*inputs, leaky_relu_bwd=lambda dh, z: dh * (z > 0))  # bug
 
 
 @PENALISED.mutant("missing_weight_decay", "w1", "w2")
@@ -118,14 +122,14 @@ def weight_decay_forgotten(params: Any, x: jax.Array, y: jax.Array) -> tuple[Any
     It is found late, because the loss goes down in spite of it.
     """
     value, _ = penalised(params, x, y)
-    _, grads = correct(params, x, y)
+    _, grads = correct(params, x, y)  # bug
     return value, grads
 
 
 @PENALISED.mutant("constant_factor", "w1", "w2")
 def weight_decay_without_its_two(*inputs: Any) -> tuple[Any, Any]:
     """λ w is the derivative of ½ λ w²; the penalty here is λ w² (cf. CS231n on the ½)."""
-    return penalised(*inputs, decay_bwd=lambda w: DECAY * w)
+    return penalised(*inputs, decay_bwd=lambda w: DECAY * w)  # bug
 
 
 def make_distribution(seed: int) -> tuple[Any, ...]:
@@ -167,7 +171,7 @@ def softmax_as_if_elementwise(*inputs: Any) -> tuple[Any, Any]:
 
     Every logit moves every probability: ∂p_j/∂z_k = p_j (1[j = k] − p_k).
     """
-    return brier(*inputs, softmax_bwd=lambda dp, p: dp * p * (1 - p))
+    return brier(*inputs, softmax_bwd=lambda dp, p: dp * p * (1 - p))  # bug
 
 
 ORIGINALS = (REGRESSION, PENALISED, BRIER)

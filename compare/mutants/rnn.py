@@ -148,25 +148,25 @@ LAST_STEP = Original("rnn", last_loss, correct_last, make_last)
 @EVERY_STEP.mutant("time_steps_truncated", *RECURRENT)
 def no_gradient_from_the_next_step(*inputs: Any) -> tuple[Any, Any]:
     """Each step learns from its own error only: dh_next is never carried back."""
-    return correct(*inputs, carry_bwd=lambda dz, wh: jnp.zeros_like(dz))
+    return correct(*inputs, carry_bwd=lambda dz, wh: jnp.zeros_like(dz))  # bug
 
 
 @LAST_STEP.mutant("time_steps_truncated", *RECURRENT)
 def two_steps_back_only(*inputs: Any) -> tuple[Any, Any]:
     """The loop stops two steps before the end: truncated backpropagation (Williams & Peng 1990)."""
-    return correct_last(*inputs, steps=2)
+    return correct_last(*inputs, steps=2)  # bug
 
 
 @LAST_STEP.mutant("time_steps_truncated", *RECURRENT)
 def last_step_only(*inputs: Any) -> tuple[Any, Any]:
     """The state before the last step is taken for an input, as in Elman's own training (1990)."""
-    return correct_last(*inputs, steps=1)
+    return correct_last(*inputs, steps=1)  # bug
 
 
 @LAST_STEP.mutant("time_steps_truncated", *RECURRENT)
 def first_step_left_out(*inputs: Any) -> tuple[Any, Any]:
     """range(T - 1, 0, -1) ends at 1: the first of the T steps contributes nothing."""
-    return correct_last(*inputs, steps=4)
+    return correct_last(*inputs, steps=4)  # bug
 
 
 @EVERY_STEP.mutant("overwritten_not_accumulated", *RECURRENT)
@@ -175,31 +175,31 @@ def weights_overwritten_at_every_step(*inputs: Any) -> tuple[Any, Any]:
 
     The weights are shared by all steps, so their gradient is a sum over steps.
     """
-    return correct(*inputs, add=lambda total, term: term)
+    return correct(*inputs, add=lambda total, term: term)  # bug
 
 
 @EVERY_STEP.mutant("transposed", *RECURRENT)
 def recurrent_weight_not_transposed(*inputs: Any) -> tuple[Any, Any]:
     """dh goes back through wh, not whᵀ; wh is always square, so no shape complains."""
-    return correct(*inputs, carry_bwd=lambda dz, wh: dz @ wh)
+    return correct(*inputs, carry_bwd=lambda dz, wh: dz @ wh)  # bug
 
 
 @EVERY_STEP.mutant("missing_activation_derivative", *RECURRENT)
 def missing_tanh_derivative(*inputs: Any) -> tuple[Any, Any]:
     """dz = dh at every step."""
-    return correct(*inputs, tanh_bwd=lambda dh, h: dh)
+    return correct(*inputs, tanh_bwd=lambda dh, h: dh)  # bug
 
 
 @LAST_STEP.mutant("activation_derivative_at_output", *RECURRENT)
 def tanh_derivative_at_the_state(*inputs: Any) -> tuple[Any, Any]:
     """1 − tanh²(h), where h is the tanh."""
-    return correct_last(*inputs, tanh_bwd=lambda dh, h: dh * (1 - jnp.tanh(h) ** 2))
+    return correct_last(*inputs, tanh_bwd=lambda dh, h: dh * (1 - jnp.tanh(h) ** 2))  # bug
 
 
 @EVERY_STEP.mutant(None, "wh")
 def state_after_instead_of_before(*inputs: Any) -> tuple[Any, Any]:
     """dwh takes the state that the step produced, h_t, and not the one it read, h_t−1."""
-    return correct(*inputs, read=lambda hs, t: hs[t + 1])
+    return correct(*inputs, read=lambda hs, t: hs[t + 1])  # bug
 
 
 def make_gated(seed: int) -> tuple[Any, ...]:
@@ -270,13 +270,13 @@ NEW = ("new/w", "new/u", "new/b")
 @GATED.mutant("missing_factor", *GATE, *NEW)
 def state_kept_undamped(*inputs: Any) -> tuple[Any, Any]:
     """The part of the state that is kept gets the gradient dh, without its factor 1 − z."""
-    return gated(*inputs, mix_bwd=lambda dh, h, z, n: (dh, dh * (n - h), dh * z))
+    return gated(*inputs, mix_bwd=lambda dh, h, z, n: (dh, dh * (n - h), dh * z))  # bug
 
 
 @GATED.mutant("path_cut", *GATE, *NEW, aliases=("overwritten_not_accumulated",))
 def gate_learns_from_the_new_only(*inputs: Any) -> tuple[Any, Any]:
     """The gate is a factor in z n and in (1 − z) h; its gradient comes from z n alone."""
-    return gated(*inputs, mix_bwd=lambda dh, h, z, n: (dh * (1 - z), dh * n, dh * z))
+    return gated(*inputs, mix_bwd=lambda dh, h, z, n: (dh * (1 - z), dh * n, dh * z))  # bug
 
 
 ORIGINALS = (EVERY_STEP, LAST_STEP, GATED)

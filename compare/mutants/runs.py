@@ -1,7 +1,7 @@
 """Runs the checker against the gallery: is each wrong gradient detected, and its bug named?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from compare.checker.check import check_gradients
@@ -22,7 +22,9 @@ class MutantRun(NamedTuple):
         named: the name of the bug that the diagnosis gives; None if it gives none.
         confirmed: whether the diagnosis is confirmed.
         right: whether the name is right; None if no name fits and none was given.
-        site: `file:line` of the bug by the diagnosis, or "".
+        site: `file:line` of the loss where the bug is by the diagnosis, or "".
+        line: which of the suspected lines is the true one, counted from 1; 0 if none is, None if
+            there is no diagnosis.
         seconds: how long the check took.
     """
 
@@ -34,6 +36,7 @@ class MutantRun(NamedTuple):
     confirmed: bool
     right: bool | None
     site: str
+    line: int | None
     seconds: float
 
 
@@ -60,5 +63,11 @@ def run(mutant: Mutant, seed: int = 0) -> MutantRun:
         confirmed=bool(found and found.confirmed),
         right=named in fitting if named or mutant.slug else None,
         site=found.site if found else "",
+        line=_place(found.suspects, mutant.lines) if found else None,
         seconds=time.monotonic() - start,
     )
+
+
+def _place(suspects: Sequence[str], true: Sequence[str]) -> int:
+    """The place of the first true line among the suspects, from 1; 0 if there is none."""
+    return next((i for i, line in enumerate(suspects, 1) if line in true), 0)

@@ -91,7 +91,7 @@ class Evaluation(NamedTuple):
             if compiled:
                 result = self._program(side, own, on_cpu).compile()(own)
             else:
-                result = side.eager(self._given(side, own), layout=self.layout)
+                result = side.eager(self.given(side, own), layout=self.layout)
             return Result(*jax.block_until_ready(result))
 
     def program(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Program:
@@ -137,8 +137,8 @@ class Evaluation(NamedTuple):
         """The side that stands for this one in a run of the reference."""
         return side.in_float64(own, self.layout) if on_cpu else side
 
-    def _given(self, side: Side, own: Arrays) -> Arrays:
-        """What a side is called with where it is not compiled."""
+    def given(self, side: Side, own: Arrays) -> Arrays:
+        """Returns what a side is called with where it is not compiled: arrays of its own."""
         if side.loss is not None or not self.in_numpy:
             return own
         return [np.array(x) if numpy else x for x, numpy in zip(own, self.in_numpy, strict=True)]

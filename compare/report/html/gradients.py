@@ -157,7 +157,8 @@ def _finding_key(row: Row) -> Any:
 
 def _complete(diagnosis: Row) -> Row:
     """Fills in the entries that files of an earlier version do not have."""
-    return {"at": diagnosis["site"], "source": "", "advice": "", **diagnosis}
+    missing = {"at": diagnosis["site"], "source": "", "advice": "", "also": [], "lines": []}
+    return {**missing, **diagnosis}
 
 
 def _finding(rows: list[Row], name: str) -> dict[str, Any]:

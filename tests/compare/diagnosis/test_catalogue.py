@@ -70,8 +70,8 @@ def given_names(tree: ast.AST) -> Iterator[str]:
                 pass
             case ast.Assign(targets=[ast.Name(id="slug")], value=name):
                 pass
-            case ast.Return(value=ast.Tuple(elts=[name, _])):
-                pass
+            case (ast.Return() | ast.Yield()) as out if isinstance(out.value, ast.Tuple):
+                name = out.value.elts[0]
             case _:
                 continue
         constants = (n.value for n in ast.walk(name) if isinstance(n, ast.Constant))

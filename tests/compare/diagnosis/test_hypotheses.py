@@ -13,8 +13,10 @@ from compare.diagnosis.hypotheses import (
     by_leaf,
     by_ratio_of_all,
     by_ratio_of_some,
+    divisors,
     dropped,
     redrawn,
+    zero_leaves,
 )
 from compare.diagnosis.tape import record
 
@@ -71,7 +73,7 @@ FACTORS = [
 @pytest.mark.parametrize(("factor", "name", "story"), FACTORS)
 def test_a_factor_of_the_whole_gradient(factor, name, story):
     given = case(times(factor))
-    (found,) = by_ratio_of_all(given)
+    (found,) = by_ratio_of_all(given, {ROWS})
     assert (found.suspect.slug, found.suspect.story) == (name, story)
     assert found.suspect.rules == {}
     assert found.gradient is not None
@@ -81,8 +83,8 @@ def test_a_factor_of_the_whole_gradient(factor, name, story):
 @pytest.mark.parametrize(("factor", "name", "story"), FACTORS)
 def test_a_factor_of_some_leaves(factor, name, story):
     given = case(times(factor, "w"))
-    assert list(by_ratio_of_all(given)) == []
-    (found,) = by_ratio_of_some(given)
+    assert list(by_ratio_of_all(given, {ROWS})) == []
+    (found,) = by_ratio_of_some(given, {ROWS})
     assert (found.suspect.slug, found.suspect.story) == (name, story)
     assert found.gradient is not None
     assert given.explains(found.gradient)
@@ -91,13 +93,13 @@ def test_a_factor_of_some_leaves(factor, name, story):
 
 def test_no_factor_explains_what_is_none():
     given = case(lambda right: {"w": right["w"] ** 2, "b": 2 * right["b"]})
-    (found,) = by_ratio_of_all(given)
+    (found,) = by_ratio_of_all(given, {ROWS})
     assert found.gradient is not None
     assert not given.explains(found.gradient)
 
 
 def test_a_factor_that_is_nearly_the_batch_size_is_a_constant():
-    (found,) = by_ratio_of_all(case(times(ROWS * (1 + 1e-6))))
+    (found,) = by_ratio_of_all(case(times(ROWS * (1 + 1e-6))), {ROWS})
     assert found.suspect.slug == "constant_factor"
 
 
@@ -111,7 +113,7 @@ def test_leaves_without_a_gradient_do_not_hide_a_factor():
 
     given = case(times(-1), loss=centred)
     assert given.paths() == ["w"]
-    (found,) = by_ratio_of_all(given)
+    (found,) = by_ratio_of_all(given, {ROWS})
     assert found.suspect.slug == "sign_flipped"
 
 
@@ -119,21 +121,21 @@ def test_without_a_batch_no_factor_is_its_size():
     def of_one(leaves, constants):
         return jnp.sum(jnp.sin(leaves[0]) * constants[0])
 
-    leaves, numbers = {"w": np.ones(3)}, (np.asarray(2.0), np.asarray([2.0]))
+    leaves, numbers = {"w": RNG.standard_normal(3)}, (np.asarray(2.0), np.asarray([2.0]))
     for constants in ((numbers[0],), (numbers[1],), (np.asarray(2),)):
-        (found,) = by_ratio_of_all(case(times(2), of_one, leaves, constants))
+        (found,) = by_ratio_of_all(case(times(2), of_one, leaves, constants), {2})
         assert found.suspect.slug == "constant_factor"
 
 
 @pytest.mark.parametrize("made", [times(0), lambda right: {"w": 0 * right["w"]}])
 def test_a_gradient_of_zero_is_no_factor(made):
     given = case(made)
-    assert [*by_ratio_of_all(given), *by_ratio_of_some(given)] == []
+    assert [*by_ratio_of_all(given, {ROWS}), *by_ratio_of_some(given, {ROWS})] == []
 
 
 def test_there_is_no_factor_of_a_right_gradient_of_zero():
     given = case(lambda right: {"w": np.ones((4, 3))}, loss=lambda ws, c: 0.0 * jnp.sum(ws[1]))
-    assert [*by_ratio_of_all(given), *by_ratio_of_some(given)] == []
+    assert [*by_ratio_of_all(given, {ROWS}), *by_ratio_of_some(given, {ROWS})] == []
 
 
 def bilinear(leaves, constants):
@@ -249,3 +251,94 @@ def test_without_a_key_no_mask_is_drawn():
     given = case(times(2))
     backward = Backward(record(given.loss, given.leaves, given.constants))
     assert list(redrawn(given, backward)) == []
+
+
+def test_leaves_at_zero():
+    given = case(times(0, "b"))
+    (found,) = zero_leaves(given)
+    assert (found.suspect.slug, found.suspect.story) == ("path_cut", "b left at zero")
+    assert found.gradient is not None
+    assert given.explains(found.gradient)
+
+
+@pytest.mark.parametrize("change", [times(2, "b"), lambda right: {"b": right["b"] * [1, 0, 0]}])
+def test_a_leaf_with_other_numbers_is_not_at_zero(change):
+    assert list(zero_leaves(case(change))) == []
+
+
+def scaled(leaves, constants):
+    return jnp.sum(leaves[0] * constants[0]) + jnp.sin(leaves[1]).sum()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "names"),
+    [
+        ([0.3], []),
+        ([0.3, -0.3], []),
+        ([0.3, 0.0], []),
+        ([0.3, 0.31], ["constant_factor"]),
+    ],
+    ids=["one", "one and its negative", "one and a zero", "two"],
+)
+def test_a_factor_is_fitted_to_more_than_one_number(numbers, names):
+    """A factor of one number explains any other."""
+    leaves = {"a": np.ones(len(numbers)), "rest": np.ones(2)}
+    given = case(times(0.7, "a"), scaled, leaves, (np.asarray(numbers),))
+    found = [h.suspect.slug for h in by_ratio_of_some(given, set())]
+    assert found == names
+
+
+def test_a_sign_is_not_fitted():
+    leaves = {"a": np.ones(1), "rest": np.ones(2)}
+    given = case(times(-1, "a"), scaled, leaves, (np.asarray([0.3]),))
+    assert [h.suspect.slug for h in by_ratio_of_some(given, set())] == ["sign_flipped"]
+
+
+@pytest.mark.parametrize("error", [6e-8, -1e-6])
+def test_the_error_of_a_solver_is_no_factor(error):
+    given = case(times(1 + error))
+    assert given.paths() == ["b", "w"]
+    assert [*by_ratio_of_all(given, {ROWS}), *by_ratio_of_some(given, {ROWS})] == []
+
+
+@pytest.mark.parametrize("factor", [ROWS, 1 / ROWS])
+def test_without_a_mean_in_the_loss_no_factor_is_one(factor):
+    (found,) = by_ratio_of_all(case(times(factor)), set())
+    assert found.suspect.slug == "constant_factor"
+
+
+@pytest.mark.parametrize(("factor", "name"), [(2, "missing"), (0.5, "extra")])
+def test_a_batch_of_two_is_not_told_from_the_two_of_a_square(factor, name):
+    given = case(times(factor), constants=(X[:2], T[:2]))
+    found = [h.suspect.slug for h in by_ratio_of_all(given, {2})]
+    assert found == [f"{name}_batch_mean", "constant_factor"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "found"),
+    [
+        (lambda w, x: jnp.mean((x @ w) ** 2), {7, 21}),
+        (lambda w, x: jnp.sum((x @ w) ** 2) / len(x), {7}),
+        (lambda w, x: jnp.sum((x @ w) ** 2 * (1 / len(x))), {7}),
+        (lambda w, x: 3 * jnp.sum((x @ w) ** 2 / 2) / len(x) + jnp.sum(w**2), {2, 7}),
+        (lambda w, x: jnp.sum(jnp.tanh(x @ w / 7)), set()),
+        (lambda w, x: jnp.sum((x @ w) ** 2), set()),
+        (lambda w, x: 7 / jnp.sum(w**2), set()),
+    ],
+    ids=["mean", "sum / 7", "times 1/7", "and a penalty", "inside", "none", "7 is divided"],
+)
+def test_what_the_loss_divides_by(loss, found):
+    tape = record(lambda leaves, c: loss(leaves[0], c[0]), {"w": LEAVES["w"]}, [X])
+    assert divisors(tape) >= found
+    assert (7 in divisors(tape)) == (7 in found)
+
+
+def test_what_is_no_batch_has_no_examples():
+    """A constant with seven rows that the loss does not add up row by row."""
+
+    def mixed(leaves, constants):
+        b, w = leaves
+        return jnp.sum(jnp.tanh(constants[0] @ w + b)) ** 2
+
+    given = case(without([0]), loss=mixed)
+    assert list(dropped(given)) == []

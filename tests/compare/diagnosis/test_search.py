@@ -174,3 +174,24 @@ def test_a_name_needs_every_leaf_to_rounding(factor):
         return value, grads
 
     assert diagnose(candidate, classifier, PARAMS, X, LABELS).bug == "unknown"
+
+
+def test_names_of_the_same_numbers_are_all_told():
+    """The path through tanh cut, and the penalty's use of w kept alone, are the same."""
+
+    def loss(w, x):
+        return jnp.sum(jnp.tanh(x @ w)) + jnp.sum(jnp.sin(w))
+
+    found = diagnose(lambda w, x: (loss(w, x), jnp.cos(w)), loss, normal(5, 3), X)
+    assert {found.bug, *found.also} >= {"path_cut", "overwritten_not_accumulated"}
+    assert found.bug not in found.also
+
+
+def test_a_kind_of_mistake_that_fails_does_not_end_the_search(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("no")
+        yield
+
+    monkeypatch.setattr("compare.diagnosis.hypotheses.by_leaf", fails)
+    found = diagnose(wrong_in(classifier, without_tanh_derivative), classifier, PARAMS, X, LABELS)
+    assert found.bug == "missing_activation_derivative"

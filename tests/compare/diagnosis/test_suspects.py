@@ -1,5 +1,6 @@
 """Where each mistake may be made: the suspects of small losses, and which explains what first."""
 
+import contextlib
 import functools
 
 import jax
@@ -346,3 +347,33 @@ def test_the_mean_and_the_variance_of_a_normalisation_are_a_pair():
 
 def test_without_statistics_there_are_no_pairs():
     assert list(pairs(backward_of(EXPLAINED["the cosine of a sine"][0], ("a",)))) == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "penalties"),
+    [
+        (lambda w, v: jnp.sum(jnp.sin(w)) + 0.1 * jnp.sum(v**2), 2),
+        (lambda w, v: jnp.sum(jnp.sin(w)) + jnp.sum(v * v) / 3, 2),
+        (lambda w, v: jnp.sum(w**2) + jnp.sum(jnp.abs(v)), 3),
+        (lambda w, v: jnp.sum(jnp.sin(w * w)) + jnp.sum(v), 0),
+        (lambda w, v: jnp.sum(w**2) * jnp.sum(v), 0),
+        (lambda w, v: jnp.sum(w[:2] * v.T), 0),
+    ],
+    ids=["w", "v * v", "both", "inside a sine", "times another", "a product of two"],
+)
+def test_a_penalty_is_a_square_of_one_leaf_that_is_added_to_the_loss(loss, penalties):
+    names = [s.slug for s in suspects(backward_of(loss, ("w", "v")))]
+    assert names.count("missing_weight_decay") == penalties
+
+
+def test_a_mistake_of_another_shape_cannot_be_made():
+    """A scalar between vectors: the other factors of its product have another shape."""
+    backward = backward_of(lambda a: jnp.sum(X[0] * jnp.cos(a).sum() * X[1]), ("a",))
+    shapes, impossible = set(), 0
+    for suspect in suspects(backward):
+        with contextlib.suppress(ValueError):
+            shapes.add(backward.gradient(suspect.rules)["a"].shape)
+            continue
+        impossible += 1
+    assert shapes == {(5, 3)}
+    assert impossible

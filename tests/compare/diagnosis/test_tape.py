@@ -70,3 +70,11 @@ def test_a_changed_pullback_changes_what_is_upstream_and_nothing_else():
     changed = backward.gradient({place: lambda edge: -edge.d_input})
     assert np.array_equal(changed["a"], -backward.gradient()["a"])
     assert np.array_equal(changed["b"], backward.gradient()["b"])
+
+
+def test_two_calls_on_one_line_are_two_functions():
+    def loss(leaves, _):
+        return jax.nn.gelu(jax.nn.gelu(leaves[0])).sum()
+
+    tape = record(loss, {"x": np.ones(3)}, [])
+    assert [e.name for e in tape.equations if e.whole] == ["gelu", "gelu"]

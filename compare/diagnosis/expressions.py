@@ -1,0 +1,62 @@
+"""Expressions: the part of a line of the user's source that an equation of a jaxpr comes from."""
+
+import itertools
+from typing import Any, NamedTuple
+
+from jax.extend import core
+
+from compare.sites import is_library, is_users
+
+__all__ = ["Expression", "expression_of", "lines_of"]
+
+
+class Expression(NamedTuple):
+    """A stretch of source; lines from 1, columns from 0, in bytes, the last one excluded."""
+
+    file: str
+    line: int
+    end_line: int
+    column: int
+    end_column: int
+
+
+def expression_of(eqn: core.JaxprEqn) -> Expression | None:
+    """Finds the innermost expression of the user's code that led to an equation.
+
+    Returns:
+        It, or None where no frame is the user's or the interpreter keeps no columns.
+    """
+    traceback = eqn.source_info.traceback
+    if traceback is None:
+        return None
+    for code, instruction in zip(*traceback.raw_frames(), strict=True):
+        if is_users(code.co_filename):
+            positions = itertools.islice(code.co_positions(), instruction // 2, None)
+            line, end_line, column, end_column = next(positions, (None,) * 4)
+            if line is None or end_line is None or column is None or end_column is None:
+                return None
+            return Expression(code.co_filename, line, end_line, column, end_column)
+    return None
+
+
+def lines_of(origin: Any) -> list[str]:
+    """Lists the user's lines that led to an equation, the innermost first.
+
+    Args:
+        origin: of the equation: the frames of its traceback, a position, and the origin of the
+            call that it is in.
+
+    Returns:
+        `file:line` of each, as far as the function that the checker called.
+    """
+    found: list[str] = []
+    while origin is not None:
+        frames, _, origin = origin
+        for code, instruction in frames or ():
+            file = code.co_filename
+            if is_users(file):
+                positions = itertools.islice(code.co_positions(), instruction // 2, None)
+                found.append(f"{file}:{next(positions, (0,))[0]}")
+            elif not is_library(file):
+                return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found))

@@ -1,0 +1,109 @@
+"""What a candidate computed: its values, which come from which, and what if one were another."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from compare.diagnosis.tape import Equation, Recording
+from compare.diagnosis.watching.numpy_ops import computed
+
+__all__ = ["Graph", "Group"]
+
+Group = tuple[int, ...]
+"""The equations that one operation of the source made: one, or one for each turn of a loop."""
+
+
+class Graph:
+    """The computation of a candidate, to be asked about and to be run again with other values.
+
+    Attributes:
+        equations: in their order.
+        outputs: the slot of every leaf of the gradient, by path.
+        values: the value of every slot.
+        maker: for every computed slot, the equation that computes it.
+        readers: for every slot, the equations that read it.
+    """
+
+    def __init__(self, recording: Recording):
+        self.equations: list[Equation] = recording.equations
+        self.outputs = recording.outputs
+        self.values: dict[int, Any] = dict(recording.constants)
+        for equation in self.equations:
+            outs = computed(equation, [self.values[s] for s in equation.inputs])
+            self.values.update(zip(equation.outputs, outs, strict=True))
+        self.maker = {s: i for i, e in enumerate(self.equations) for s in e.outputs}
+        self.readers: dict[int, list[int]] = defaultdict(list)
+        for i, equation in enumerate(self.equations):
+            for slot in equation.inputs:
+                self.readers[slot].append(i)
+
+    def ancestors(self, slots: Iterable[int], stop: Iterable[int] = ()) -> set[int]:
+        """Finds the equations that these slots come from; what is behind `stop` is left out."""
+        found: set[int] = set()
+        open_ = [slot for slot in slots if slot in self.maker]
+        stop = set(stop)
+        while open_:
+            slot = open_.pop()
+            index = self.maker[slot]
+            if index in found or slot in stop:
+                continue
+            found.add(index)
+            open_ += [s for s in self.equations[index].inputs if s in self.maker]
+        return found
+
+    def groups(self, indices: Iterable[int]) -> list[Group]:
+        """Puts together the equations of one operation, in the order of their first."""
+        found: dict[Any, list[int]] = defaultdict(list)
+        for index in sorted(indices):
+            equation = self.equations[index]
+            shapes = tuple(np.shape(self.values[s]) for s in equation.outputs)
+            key = equation.origin or equation.signature
+            found[key, equation.site, equation.name, shapes].append(index)
+        return [tuple(group) for group in found.values()]
+
+    def plan(
+        self,
+        changed: Iterable[int],
+        wanted: Iterable[int],
+        read: Mapping[tuple[int, int], Any] | None = None,
+    ) -> list[int]:
+        """Lists the equations that lead from what is changed to the wanted slots, as for `run`."""
+        moved, changed = set(changed), set(changed)
+        first = {index for index, _ in read or ()}
+        order = []
+        for index in sorted(self.ancestors(wanted, stop=changed)):
+            equation = self.equations[index]
+            touched = index in first or moved & set(equation.inputs)
+            if touched and not changed >= set(equation.outputs):
+                moved.update(equation.outputs)
+                order.append(index)
+        return order
+
+    def run(
+        self,
+        replaced: Mapping[int, Any],
+        wanted: Iterable[int],
+        read: Mapping[tuple[int, int], Any] | None = None,
+        plan: list[int] | None = None,
+    ) -> dict[int, Any]:
+        """Computes the wanted slots with other values.
+
+        Args:
+            replaced: values by slot.
+            wanted: the slots.
+            read: values that single equations read in place of a slot's, by (equation, slot).
+            plan: as `plan(replaced, wanted, read)` has it, if that is known already.
+
+        Raises:
+            Exception: whatever an equation raises of such values.
+        """
+        wanted, read = list(wanted), read or {}
+        changed = dict(replaced)
+        for index in self.plan(replaced, wanted, read) if plan is None else plan:
+            equation = self.equations[index]
+            inputs = [read.get((index, s), changed.get(s, self.values[s])) for s in equation.inputs]
+            for slot, out in zip(equation.outputs, computed(equation, inputs), strict=True):
+                changed.setdefault(slot, out)
+        return {slot: np.asarray(changed.get(slot, self.values[slot])) for slot in wanted}

@@ -1,0 +1,206 @@
+"""A function of a person's, compiled once more so that each of its operations is told.
+
+The copy computes what the original does, on the same objects; only the operations go through a
+*watcher*. Nothing of the original, of its module or of the interpreter's tracing is changed.
+"""
+
+import ast
+import copy
+import linecache
+import types
+from typing import Any, TypeGuard
+
+from compare.sites import is_library
+
+__all__ = ["WATCHER", "instrumented", "is_instrumentable"]
+
+WATCHER = "__watcher__"
+"""The free variable of a copy that holds its watcher."""
+
+
+def is_instrumentable(function: Any) -> TypeGuard[types.FunctionType]:
+    """Tells whether it is a function whose source is there and is no library's."""
+    return (
+        isinstance(function, types.FunctionType)
+        and not is_library(function.__code__.co_filename)
+        and WATCHER not in function.__code__.co_freevars
+        and _node_of(function.__code__) is not None
+    )
+
+
+def instrumented(function: types.FunctionType, watcher: Any) -> types.FunctionType:
+    """Makes the copy of a function whose operations are done by `watcher`.
+
+    Raises:
+        ValueError: there is no source.
+    """
+    code = function.__code__
+    node = _node_of(code)
+    if node is None:
+        raise ValueError(f"{function.__name__} has no source")
+    found = _compiled(node, code)
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    cells[WATCHER] = types.CellType(watcher)
+    closure = tuple(cells[name] for name in found.co_freevars)
+    made = types.FunctionType(
+        found, function.__globals__, function.__name__, function.__defaults__, closure
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
+
+
+def _compiled(node: ast.FunctionDef | ast.Lambda, code: types.CodeType) -> types.CodeType:
+    """The code of the copy: a function inside one that has the same free variables."""
+    own = copy.deepcopy(node)
+    for default in ("defaults", "kw_defaults"):
+        given = getattr(own.args, default)
+        setattr(own.args, default, [d and ast.Constant(None) for d in given])
+    for arg in ast.walk(own.args):
+        if isinstance(arg, ast.arg):
+            arg.annotation = None
+    own = _Rewriter().rewritten(own)
+    body: ast.stmt = ast.Expr(own) if isinstance(own, ast.Lambda) else own
+    names = [ast.arg(name) for name in (WATCHER, *code.co_freevars)]
+    arguments = ast.arguments(
+        posonlyargs=[], args=names, kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+    factory = ast.FunctionDef("factory", arguments, [body], [])
+    module = ast.fix_missing_locations(ast.Module([factory], []))
+    outer = compile(module, code.co_filename, "exec", dont_inherit=True)
+    (factory_code,) = (c for c in outer.co_consts if isinstance(c, types.CodeType))
+    return next(c for c in factory_code.co_consts if isinstance(c, types.CodeType))
+
+
+def _node_of(code: types.CodeType) -> ast.FunctionDef | ast.Lambda | None:
+    """The definition that a code was compiled from."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+    except (SyntaxError, ValueError):
+        return None
+    places = {(line, column) for line, _, column, _ in code.co_positions()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first == code.co_firstlineno:
+                return node
+        if isinstance(node, ast.Lambda) and code.co_name == "<lambda>":
+            body = (node.body.lineno, node.body.col_offset)
+            if node.lineno == code.co_firstlineno and body in places:
+                return node
+    return None
+
+
+_UNTOUCHED = frozenset({"super", "locals", "globals", "vars", "eval", "exec", "dir"})
+
+
+class _Rewriter(ast.NodeTransformer):
+    """Puts a call of the watcher in the place of every operation."""
+
+    def rewritten(self, node: Any) -> Any:
+        if isinstance(node, ast.FunctionDef):
+            node.decorator_list, node.returns = [], None
+            node.body = [self.visit(statement) for statement in node.body]
+            return node
+        node.body = self.visit(node.body)
+        return node
+
+    def told(self, node: ast.AST, method: str, *args: ast.expr) -> ast.Call:
+        """`watcher.method(line, *args)`, at the place of the node."""
+        function = ast.Attribute(ast.Name(WATCHER, ast.Load()), method, ast.Load())
+        call = ast.Call(function, [ast.Constant(getattr(node, "lineno", 0)), *args], [])
+        return ast.copy_location(call, node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        name = ast.Constant(type(node.op).__name__)
+        return self.told(node, "binary", name, node.left, node.right)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Not):
+            return node
+        return self.told(node, "unary", ast.Constant(type(node.op).__name__), node.operand)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        name = type(node.ops[0]).__name__
+        if len(node.ops) > 1 or name not in ("Eq", "NotEq", "Lt", "LtE", "Gt", "GtE"):
+            return node
+        return self.told(node, "binary", ast.Constant(name), node.left, node.comparators[0])
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id in _UNTOUCHED:
+            return node
+        function = node.func
+        if isinstance(function, ast.Attribute):
+            # A method is looked up as it is: it knows its own object.
+            function.value = self.visit(function.value)
+        else:
+            function = self.visit(function)
+        args = [self.visit(arg) for arg in node.args]
+        call = self.told(node, "call", function, *args)
+        call.keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
+        return call
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        return self.told(node, "item", node.value, _index(node.slice))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        return self.told(node, "attribute", node.value, ast.Constant(node.attr))
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        self.generic_visit(node)
+        (target, *others) = node.targets
+        if others or not isinstance(target, ast.Subscript):
+            return node
+        call = self.told(node, "set_item", target.value, _index(target.slice), node.value)
+        return ast.copy_location(ast.Expr(call), node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        name = ast.Constant(type(node.op).__name__)
+        if isinstance(node.target, ast.Subscript):
+            target = node.target
+            call = self.told(
+                node, "item_in_place", name, target.value, _index(target.slice), node.value
+            )
+            return ast.copy_location(ast.Expr(call), node)
+        if isinstance(node.target, ast.Name):
+            old = ast.Name(node.target.id, ast.Load())
+            call = self.told(node, "in_place", name, old, node.value)
+            return ast.copy_location(ast.Assign([node.target], call), node)
+        return node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        return node
+
+    def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        node.value = node.value and self.visit(node.value)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.body = [self.visit(statement) for statement in node.body]
+        node.returns = None
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return node
+
+
+def _index(node: ast.expr) -> ast.expr:
+    """An index as an expression of its own: slices are objects."""
+    if isinstance(node, ast.Slice):
+        parts = [part or ast.Constant(None) for part in (node.lower, node.upper, node.step)]
+        return ast.copy_location(ast.Call(ast.Name("slice", ast.Load()), parts, []), node)
+    if isinstance(node, ast.Tuple):
+        return ast.copy_location(ast.Tuple([_index(e) for e in node.elts], ast.Load()), node)
+    return node

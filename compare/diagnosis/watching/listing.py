@@ -1,0 +1,113 @@
+"""The candidate's source, line by line, with what each line computes."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from compare.diagnosis.case import Line
+from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.locate import Location, Locator, Target
+from compare.diagnosis.watching.references import Match, Reference
+from compare.diagnosis.watching.sources import Sources
+from compare.sites import source
+
+__all__ = ["described", "listing"]
+
+
+def listing(
+    locator: Locator, locations: Sequence[Location], suspects: Sequence[str], sources: Sources
+) -> tuple[Line, ...]:
+    """Lists the lines of the candidate that computed something, in the order of the source."""
+    graph = locator.graph
+    wrong = {i for location in locations for i in location.target.group}
+    wrong |= {i for group in locator.zeros().values() for i in group}
+    after = _after(graph, wrong)
+    by_site: dict[str, list[int]] = defaultdict(list)
+    for index, equation in enumerate(graph.equations):
+        if equation.site:
+            by_site[equation.site].append(index)
+    lines = []
+    for site, indices in by_site.items():
+        file, _, number = site.rpartition(":")
+        status, what = _said(locator, locations, indices, after, site, suspects)
+        lines.append(Line(file, int(number), source(site), sources.variable(site), what, status))
+    return tuple(sorted(lines, key=lambda line: (line.file, line.line)))
+
+
+def _said(
+    locator: Locator,
+    locations: Sequence[Location],
+    indices: list[int],
+    after: Collection[int],
+    site: str,
+    suspects: Sequence[str],
+) -> tuple[str, str]:
+    """The status of a line, and what it computes."""
+    graph = locator.graph
+    for location in locations:
+        for target in (location.target, location.innermost):
+            if set(target.group) & set(indices):
+                expected = f"should be {described(target.reference)}" if target.reference else ""
+                return "wrong", "; ".join(filter(None, [expected, _off(graph, target)]))
+    if site in suspects[:1]:
+        return "wrong", ""
+    results = _results(graph, indices)
+    if set(indices) & set(after):
+        cause = next(iter(suspects), "").rpartition(":")[2]
+        return "follows", f"wrong because of line {cause}" if cause else ""
+    matches = [locator.match(slot) for slot in results]
+    known = list(dict.fromkeys(_match(m) for m in matches if m is not None))
+    if known and all(matches):
+        return "right", "; ".join(known[:2])
+    if set(indices) <= locator.vouched:
+        return "right", "; ".join(known[:2])
+    return "unrecognised", "; ".join(known[:2])
+
+
+def _off(graph: Graph, target: Target) -> str:
+    """How far the numbers are off, and whether some of them are right."""
+    found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in target.group]
+    pairs = [(f, e) for f, e in zip(found, target.expected, strict=True) if f.shape == e.shape]
+    if not pairs:
+        return ""
+    errors = np.concatenate([np.abs(f - e).ravel() for f, e in pairs])
+    known = errors[~np.isnan(errors)]
+    return f"off by up to {known.max():.2g}" if known.size else ""
+
+
+def _results(graph: Graph, indices: list[int]) -> list[int]:
+    """What other lines read of this one, or the gradient has."""
+    own, outputs = set(indices), set(graph.outputs.values())
+    made = [slot for i in indices for slot in graph.equations[i].outputs]
+    read = [s for s in made if s in outputs or set(graph.readers[s]) - own]
+    return read or made[-1:]
+
+
+def _after(graph: Graph, wrong: Collection[int]) -> set[int]:
+    reached = {slot for i in wrong for slot in graph.equations[i].outputs}
+    found = set()
+    for index, equation in enumerate(graph.equations):
+        if reached & set(equation.inputs):
+            found.add(index)
+            reached.update(equation.outputs)
+    return found - set(wrong)
+
+
+def _match(match: Match) -> str:
+    what = described(match.reference)
+    if match.factor == -1:
+        what = f"−{what}"
+    elif match.factor != 1:
+        what = f"{match.factor:.6g} × {what}"
+    return f"{what}, transposed" if match.axes is not None else what
+
+
+def described(reference: Reference) -> str:
+    """Says what a reference is: `z of the loss (line 8)`, `∂L/∂z`."""
+    name = reference.about or "a value"
+    number = reference.site.rpartition(":")[2]
+    if reference.kind == "value":
+        return f"{name} of the loss (line {number})" if number else name
+    what = {"gradient": "∂L/∂{}", "term": "a term of ∂L/∂{}", "slope": "the derivative of {}"}
+    return what[reference.kind].format(name)

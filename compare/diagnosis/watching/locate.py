@@ -1,0 +1,321 @@
+"""Finds the place of a mistake in what a candidate computed.
+
+A value is where the mistake shows if the right number in its stead makes the wrong leaves right.
+The earliest such value is the *target*; what it was computed from, as far back as it is neither
+recognised as right nor vouched for by a leaf that came out right, is its *region*: there the
+mistake is.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compare.diagnosis.case import Case
+from compare.diagnosis.watching.expectations import expected_operand, same
+from compare.diagnosis.watching.graph import Graph, Group
+from compare.diagnosis.watching.references import Match, Reference, References, informative
+
+__all__ = ["Location", "Locator", "Target"]
+
+
+class Target(NamedTuple):
+    """A value that is wrong, and what it should be.
+
+    Attributes:
+        group: the equations that computed it.
+        expected: what it should be, for each of them.
+        reference: what that is called; None for a leaf itself or for what was solved for.
+        paths: the wrong leaves that come out right with it.
+    """
+
+    group: Group
+    expected: tuple[np.ndarray, ...]
+    reference: Reference | None
+    paths: tuple[str, ...]
+
+
+class Location(NamedTuple):
+    """Where a mistake shows and where it can be.
+
+    Attributes:
+        target: the earliest value that is known to be wrong.
+        innermost: what it comes down to, solved for as far as that can be; often the target.
+        region: the equations that can hold the mistake.
+    """
+
+    target: Target
+    innermost: Target
+    region: tuple[int, ...]
+
+
+class Locator:
+    """The search for the place of a mistake."""
+
+    def __init__(self, case: Case, graph: Graph, references: References, deadline: float):
+        self.case, self.graph, self.references = case, graph, references
+        self.deadline = deadline
+        self.wrong = [p for p in case.paths() if p in graph.outputs]
+        self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
+        self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
+        self._matches: dict[int, Match | None] = {}
+
+    def match(self, slot: int) -> Match | None:
+        """What the value of a slot is recognised as."""
+        if slot not in self._matches:
+            self._matches[slot] = self.references.match(self.graph.values[slot])
+        return self._matches[slot]
+
+    def zeros(self) -> dict[str, Group]:
+        """The leaves that are all zeros, each with the equation that makes the zeros."""
+        graph = self.graph
+        found: dict[str, Group] = {}
+        for path in self.wrong:
+            if self.case.wrong[path].any():
+                continue
+            slot = graph.outputs[path]
+            while slot in graph.maker:
+                index = graph.maker[slot]
+                inputs = graph.equations[index].inputs
+                before = [s for s in inputs if s in graph.maker and not np.any(graph.values[s])]
+                if len(before) != 1:
+                    found[path] = (index,)
+                    break
+                slot = before[0]
+            found.setdefault(path, ())
+        return found
+
+    def locations(self) -> Iterator[Location]:
+        """The places of the mistake or, if it is made several times, mistakes."""
+        zeros = self.zeros()
+        open_ = [path for path in self.wrong if path not in zeros]
+        targets = sorted(self._targets(open_), key=lambda t: (-len(t.paths), t.group[0]))
+        while open_:
+            best = next((t for t in targets if set(t.paths) >= set(open_)), None)
+            best = best or max(targets, key=lambda t: len(set(t.paths) & set(open_)), default=None)
+            if best is None or not set(best.paths) & set(open_):
+                return
+            yield self._location(best)
+            open_ = [path for path in open_ if path not in best.paths]
+
+    def leaves(self, paths: Iterable[str]) -> Iterator[Target]:
+        """The leaves themselves."""
+        for path in paths:
+            slot = self.graph.outputs[path]
+            if slot in self.graph.maker:
+                yield Target((self.graph.maker[slot],), (self.case.right[path],), None, (path,))
+
+    def _targets(self, paths: list[str]) -> Iterator[Target]:
+        """Every value that the right one in its stead makes leaves right."""
+        graph = self.graph
+        yield from self.leaves(paths)
+        if any(self._is_anothers(path) for path in paths):
+            return
+        if not paths:
+            return
+        before_each = [graph.ancestors([graph.outputs[path]]) for path in paths]
+        before_all = set.intersection(*before_each)
+        best = self._earliest(graph.groups(before_all - self.vouched), paths, ("gradient",))
+        if best is None:
+            found = [*self._substitutions(self._in_order(before_all), paths)]
+            yield from found
+            if not any(len(target.paths) == len(paths) for target in found):
+                others = set.union(*before_each) - before_all - self.vouched
+                yield from self._substitutions(self._in_order(others), paths)
+            return
+        yield best
+        before = graph.groups(self._region(best.group) - set(best.group))
+        best = self._earliest(before, paths, _KINDS)
+        if best is not None:
+            yield best
+
+    def _is_anothers(self, path: str) -> bool:
+        """Whether a leaf is the derivative by something else: nothing before it is wrong."""
+        match = self.match(self.graph.outputs[path])
+        return match is not None and match.exact and match.reference.kind == "gradient"
+
+    def _earliest(
+        self, groups: list[Group], paths: list[str], kinds: tuple[str, ...]
+    ) -> Target | None:
+        """The earliest value that the right one in its stead makes all leaves right.
+
+        From the end: what is near the leaves is quickly tried, and what is not before a value that
+        was found need not be.
+        """
+        best: Target | None = None
+        region: set[int] = set()
+        for group in reversed(groups):
+            if time.monotonic() > self.deadline:
+                break
+            if best is not None and not set(group) <= region:
+                continue
+            target = self._substituted(group, paths, kinds)
+            if target is not None and len(target.paths) == len(paths):
+                best, region = target, self._region(group)
+        return best
+
+    def _substitutions(self, groups: list[Group], paths: list[str]) -> Iterator[Target]:
+        for group in groups:
+            if time.monotonic() > self.deadline:
+                return
+            # What is a value of the loss can only be mistaken for another one.
+            kinds = ("value",) if self._is_known_group(group) else _KINDS
+            target = self._substituted(group, paths, kinds)
+            if target is not None:
+                yield target
+                if len(target.paths) == len(paths):
+                    return
+
+    def _in_order(self, indices: Iterable[int]) -> list[Group]:
+        """The groups of these equations, those that are likely right last.
+
+        What is recognised may be used in a wrong place, and what a right leaf comes from may be
+        wrong where that leaf does not feel it.
+        """
+
+        def trust(group: Group) -> int:
+            return 2 * (group[0] in self.vouched) + self._is_known_group(group)
+
+        return sorted(self.graph.groups(indices), key=trust)
+
+    def _is_known_group(self, group: Group) -> bool:
+        return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
+
+    def _substituted(self, group: Group, paths: list[str], kinds: tuple[str, ...]) -> Target | None:
+        """The group with what it should be, if there is a reference that mends leaves."""
+        graph = self.graph
+        slots = [graph.equations[i].outputs[0] for i in group]
+        values = [np.asarray(graph.values[s]) for s in slots]
+        if values[0].dtype.kind not in "fiub" or any(len(graph.equations[i].outputs) > 1
+                                                     for i in group):  # fmt: skip
+            return None
+        best: Target | None = None
+        watched = [*paths, *self.right] if set(group) & self.vouched else paths
+        plan = graph.plan(slots, [graph.outputs[p] for p in watched])
+        for reference, others in self._substitutes(values, kinds):
+            if all(same(v, o) for v, o in zip(values, others, strict=True)):
+                continue
+            mended = self.mended(dict(zip(slots, others, strict=True)), watched, plan)
+            if not set(mended) >= set(watched) - set(paths):
+                continue
+            mended = tuple(path for path in mended if path in paths)
+            if mended and (best is None or len(mended) > len(best.paths)):
+                best = Target(group, tuple(others), reference, mended)
+            if len(mended) == len(paths) or time.monotonic() > self.deadline:
+                break
+        return best
+
+    def _substitutes(
+        self, values: list[np.ndarray], kinds: tuple[str, ...]
+    ) -> Iterator[tuple[Reference, list[np.ndarray]]]:
+        """References of the same size, one for each turn of a loop, in its order or backwards."""
+        shape, count = values[0].shape, len(values)
+        seen: set[Any] = set()
+        for reference in self.references.of_size(values[0].size):
+            if values[0].dtype.kind in "biu" and reference.array.dtype.kind == "f":
+                continue
+            family = self.references.family(reference) if count > 1 else [reference]
+            key = reference.family if count > 1 else reference.array.tobytes()
+            if key in seen or len(family) != count or reference.kind not in kinds:
+                continue
+            seen.add(key)
+            for turned in _turned([r.array for r in family], shape):
+                arrays = [a.astype(values[0].dtype) for a in turned]
+                yield reference, arrays
+                if count > 1:
+                    yield reference, arrays[::-1]
+
+    def mended(
+        self, replaced: dict[int, Any], paths: list[str], plan: list[int] | None = None
+    ) -> tuple[str, ...]:
+        """Which leaves come out right with other values in these slots."""
+        outputs = {path: self.graph.outputs[path] for path in paths}
+        try:
+            with np.errstate(all="ignore"):
+                found = self.graph.run(replaced, outputs.values(), plan=plan)
+        except Exception:  # Whatever the values do to the candidate's functions.
+            return ()
+        return tuple(path for path, slot in outputs.items() if self._is_right(path, found[slot]))
+
+    def _is_right(self, path: str, found: np.ndarray) -> bool:
+        right, wrong = self.case.right[path], self.case.wrong[path]
+        if found.shape != right.shape:
+            return False
+        error = float(np.max(np.abs(found - right), initial=0))
+        before = float(np.max(np.abs(wrong - right), initial=0))
+        return error <= max(self.case.limit(path), 1e-6 * before)
+
+    def _location(self, target: Target) -> Location:
+        region = self._region(target.group)
+        return Location(target, self._innermost(target, region), tuple(sorted(region)))
+
+    def _region(self, group: Group) -> set[int]:
+        """What the target comes from, up to what is recognised or vouched for."""
+        graph = self.graph
+        found = set(group)
+        open_ = [s for i in group for s in graph.equations[i].inputs]
+        while open_:
+            slot = open_.pop()
+            index = graph.maker.get(slot)
+            if index is None or index in found or index in self.vouched or self.is_known(slot):
+                continue
+            found.add(index)
+            open_ += graph.equations[index].inputs
+        return found
+
+    def is_known(self, slot: int) -> bool:
+        """Whether a value is recognised as right; a derivative of the other sign is not."""
+        match = self.match(slot)
+        if match is None:
+            return False
+        return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
+
+    def _innermost(self, target: Target, region: set[int]) -> Target:
+        """Solves for one operand after another while only one can be wrong."""
+        graph = self.graph
+        while True:
+            steps = [
+                self._step(i, e, region) for i, e in zip(target.group, target.expected, strict=True)
+            ]
+            known = [step for step in steps if step is not None]
+            if not known or len(known) != len(steps):
+                return target
+            slots, expected = zip(*known, strict=True)
+            group = tuple(graph.maker[s] for s in slots)
+            if any(len(graph.equations[i].outputs) > 1 for i in group):
+                return target
+            target = Target(group, expected, None, target.paths)
+
+    def _step(
+        self, index: int, expected: np.ndarray, region: set[int]
+    ) -> tuple[int, np.ndarray] | None:
+        """The one operand that is wrong, and what it should be."""
+        equation = self.graph.equations[index]
+        inputs = [self.graph.values[s] for s in equation.inputs]
+        open_ = [
+            (operand, slot)
+            for operand, slot in enumerate(equation.inputs)
+            if self.graph.maker.get(slot) in region
+        ]
+        several = equation.name in ("concatenate", "stack", "select_n")
+        if len(equation.outputs) > 1 or not open_ or (len(open_) > 1 and not several):
+            return None
+        found = []
+        for operand, slot in open_:
+            wanted = expected_operand(equation, operand, inputs, np.asarray(expected, float))
+            if wanted is None:
+                return None
+            if not same(inputs[operand], wanted):
+                found.append((slot, wanted))
+        return found[0] if len(found) == 1 else None
+
+
+_KINDS = ("gradient", "value", "slope", "term")
+
+
+def _turned(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
+    """Arrays of the same size in this shape: as they are, or transposed."""
+    yield [a.reshape(shape) for a in arrays]
+    if len(shape) == 2 and 1 not in shape and arrays[0].shape[::-1] == shape:
+        yield [a.T for a in arrays]

@@ -1,0 +1,245 @@
+"""The values that a right backward pass is made of, and how to recognise them.
+
+In float64 at random points no two of them agree by chance: what has the numbers of ∂L/∂z, in
+whatever shape and times whatever number, is ∂L/∂z.
+"""
+
+import bisect
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compare.diagnosis.backward import Backward, Place
+from compare.diagnosis.mistakes import display_name, is_elementwise
+from compare.diagnosis.tape import Tape
+
+__all__ = ["KINDS", "Match", "Reference", "References", "informative", "references_of"]
+
+CLOSE = 1e-9
+"""Relative to the largest entry: far above rounding in float64, far below any mistake."""
+
+
+KINDS = ("gradient", "value", "term", "slope")
+
+
+class Reference(NamedTuple):
+    """A value of the loss or of its right derivative.
+
+    Attributes:
+        kind: `value` of the forward pass, `gradient` (∂L/∂ a value), `term` (one use's share of
+            it) or `slope` (the derivative of an elementwise function).
+        slot: whose value or derivative it is.
+        array: the numbers.
+        site: the line of the loss.
+        about: what it belongs to, such as `tanh`.
+        family: equal for the same thing at other turns of a loop.
+        named: whether a person gave it the name that `about` is.
+    """
+
+    kind: str
+    slot: int
+    array: np.ndarray
+    site: str
+    about: str
+    family: Any
+    named: bool = False
+
+
+class Match(NamedTuple):
+    """What a value is: a reference, in another order of axes or times a number.
+
+    Attributes:
+        reference: what it is.
+        axes: the order of axes that makes the reference the value; None where it is its own, or
+            the value has another shape with the same entries in the same order.
+        factor: what the reference is multiplied by.
+    """
+
+    reference: Reference
+    axes: tuple[int, ...] | None
+    factor: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is the reference itself."""
+        return self.axes is None and self.factor == 1
+
+
+def informative(value: np.ndarray) -> bool:
+    """Tells whether numbers say where they come from: not if they are all equal, or 0, ±1, ½."""
+    if value.size == 0 or value.dtype.kind not in "fiu":
+        return False
+    if value.size == 1:
+        number = abs(float(value.reshape(())))
+        return value.dtype.kind == "f" and number * 2520 != round(number * 2520)
+    return bool(np.ptp(value) > CLOSE * np.max(np.abs(value)))
+
+
+class References:
+    """References, found by their numbers."""
+
+    def __init__(self, references: Iterable[Reference]):
+        self.all: list[Reference] = [*references]
+        self._by_size: dict[int, list[int]] = defaultdict(list)
+        self._sorted: dict[int, np.ndarray] = {}
+        self._moments: dict[int, list[tuple[float, int]]] = {}
+        self._families: dict[Any, list[Reference]] = defaultdict(list)
+        for i, reference in enumerate(self.all):
+            self._families[reference.family].append(reference)
+            if np.isfinite(reference.array).all() and informative(reference.array):
+                self._by_size[reference.array.size].append(i)
+
+    def of_size(self, size: int) -> list[Reference]:
+        """Every informative reference of so many entries."""
+        return [self.all[i] for i in self._by_size.get(size, ())]
+
+    def family(self, reference: Reference) -> list[Reference]:
+        """The reference at every turn of a loop, in the loop's order."""
+        return self._families[reference.family]
+
+    def match(self, value: Any, kinds: tuple[str, ...] = KINDS) -> Match | None:
+        """Recognises a value; None where it is nothing known of these kinds, or says nothing."""
+        return min(self.matches(value, kinds), key=_rank, default=None)
+
+    def matches(self, value: Any, kinds: tuple[str, ...] = KINDS) -> Iterator[Match]:
+        """Everything that a value can be recognised as."""
+        value = np.asarray(value)
+        value = value.astype(int) if value.dtype.kind == "b" else value
+        if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not informative(value):
+            return
+        value = value.astype(float)
+        profile, scale = _profile(value)
+        for i in self._like(profile, scale):
+            found = _related(value, scale, self.all[i]) if self.all[i].kind in kinds else None
+            if found is not None:
+                yield found
+
+    def _like(self, profile: np.ndarray, scale: float) -> Iterator[int]:
+        """The references whose entries have the same sizes, but for one factor."""
+        size = profile.size
+        if size not in self._moments:
+            profiles = {i: _profile(self.all[i].array) for i in self._by_size.get(size, ())}
+            self._sorted.update({i: own for i, (own, _) in profiles.items()})
+            self._moments[size] = sorted(
+                (_moment(own, scale), i) for i, (own, scale) in profiles.items()
+            )
+        moments, wanted = self._moments[size], _moment(profile, scale)
+        margin = CLOSE * (size if size > 1 else wanted)
+        first = bisect.bisect_left(moments, (wanted - margin, -1))
+        for moment, i in moments[first:]:
+            if moment > wanted + margin:
+                return
+            if np.max(np.abs(profile - self._sorted[i])) <= CLOSE:
+                yield i
+
+
+def _moment(profile: np.ndarray, scale: float) -> float:
+    """One number by which arrays with the same profile are found: a scalar's is its size."""
+    return float(profile.sum()) if profile.size > 1 else scale
+
+
+def _rank(match: Match) -> tuple[Any, ...]:
+    own = match.reference
+    return (match.factor != 1, match.axes is not None, KINDS.index(own.kind), not own.named)
+
+
+def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
+    """The sorted sizes of the entries, the largest being 1, and that largest."""
+    sizes = np.sort(np.abs(array.astype(float)).ravel())
+    return sizes / sizes[-1], float(sizes[-1])
+
+
+def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | None:
+    other = reference.array.astype(float)
+    factor = scale / float(np.max(np.abs(other)))
+    if value.size == 1:
+        # Any two numbers are multiples of each other.
+        same = math.isclose(float(value.reshape(())), float(other.reshape(())), rel_tol=CLOSE)
+        return Match(reference, None, 1.0) if same else None
+    for axes in _orders(other.shape, value.shape):
+        turned = other.ravel() if axes is None else other.transpose(axes).ravel()
+        flat = value.ravel()
+        for sign in (1, -1):
+            if np.max(np.abs(flat - sign * factor * turned)) <= CLOSE * scale:
+                if value.size == 2 and abs(factor - 1) > CLOSE:
+                    return None
+                number = sign * factor
+                return Match(reference, axes, _neat(number))
+    return None
+
+
+def _neat(number: float) -> float:
+    whole = round(number)
+    return float(whole) if whole and math.isclose(number, whole, rel_tol=1e-8) else number
+
+
+def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Iterator[tuple[int, ...] | None]:
+    yield None
+    if 1 < len(shape) <= 4:
+        for axes in itertools.permutations(range(len(shape))):
+            if axes != tuple(range(len(shape))):
+                yield axes
+
+
+def references_of(
+    backward: Backward, variable: Callable[[str], str] = lambda site: ""
+) -> Iterator[Reference]:
+    """Lists what a right backward pass of a loss is made of.
+
+    Args:
+        backward: of the loss.
+        variable: `variable(site)`: what the line assigns to, or "".
+    """
+    tape = backward.tape
+    makers = {slot: e for e in tape.equations for slot in e.outputs}
+    # The last result of a line is what the line assigns.
+    last = {e.site: e.outputs[0] for e in tape.equations if e.site}
+    names = {slot: variable(site) for site, slot in last.items()}
+    names |= {slot: path for path, slot in tape.leaves.items()}
+    places = _places(tape)
+    for slot, value in enumerate(tape.values):
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+            continue
+        maker = makers.get(slot)
+        about = names.get(slot) or (display_name(maker) if maker else "")
+        site = maker.site if maker else ""
+        family = places.get(slot, slot)
+        numbers = value.astype(int) if value.dtype.kind == "b" else value
+        own = bool(names.get(slot))
+        yield Reference("value", slot, numbers, site, about, ("value", family), own)
+        if slot in backward.cotangents:
+            gradient = backward.cotangents[slot]
+            yield Reference("gradient", slot, gradient, site, about, ("gradient", family), own)
+    for (index, operand), term in backward.contributions.items():
+        equation = tape.equations[index]
+        slot = equation.inputs[operand]
+        family = places.get(equation.outputs[0], equation.outputs[0]), operand
+        maker, site = makers.get(slot), equation.site
+        about = names.get(slot) or (display_name(maker) if maker else "")
+        own = bool(names.get(slot))
+        if not np.array_equal(term, backward.cotangents[slot]):
+            yield Reference("term", slot, term, site, about, ("term", family), own)
+        slope = _slope(backward, (index, operand))
+        if slope is not None:
+            about = display_name(equation)
+            yield Reference("slope", slot, slope, site, about, ("slope", family), True)
+
+
+def _slope(backward: Backward, place: Place) -> np.ndarray | None:
+    """The derivative of an elementwise function: what it multiplies ∂L/∂output by."""
+    edge = backward.edge(place)
+    return edge.slope(edge.value) if is_elementwise(edge) else None
+
+
+def _places(tape: Tape) -> dict[int, Any]:
+    """What the slots of one operation have in common at every turn of its loop."""
+    found: dict[int, Any] = {}
+    for equation in tape.equations:
+        for i, slot in enumerate(equation.outputs):
+            key = equation.origin or equation.signature
+            found[slot] = (key, equation.site, equation.name, i, np.shape(tape.values[slot]))
+    return found

@@ -1,0 +1,319 @@
+"""Names for a mistake whose place is known: what was found there, beside what should be there.
+
+Each function looks at one relation of the two and returns a name with a story, or None. Nothing is
+named whose relation has as many unknowns as there are numbers.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compare.diagnosis.hypotheses import distinct_numbers
+from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.watching.references import Match, Reference, References
+from compare.sites import shown
+
+__all__ = ["Known", "Named", "Spot", "named", "told"]
+
+
+class Named(NamedTuple):
+    """The name of a mistake, and the sentence that tells it."""
+
+    bug: str
+    story: str
+
+
+class Spot(NamedTuple):
+    """One operation of the candidate that gives wrong numbers.
+
+    Attributes:
+        found: its numbers, at every turn of a loop.
+        expected: the right ones; NaN where they are not known.
+        inputs: the values that it is computed from, at its last turn.
+        matches: what the found numbers are recognised as.
+        reference: what the expected ones are; None where that has no name.
+        leaf: the slot of the parameter, where the expected numbers are its gradient.
+    """
+
+    found: list[np.ndarray]
+    expected: list[np.ndarray]
+    inputs: list[np.ndarray]
+    matches: list[Match | None]
+    reference: Reference | None
+    leaf: int | None
+
+
+class Known(NamedTuple):
+    """What the relations are told about the loss and the candidate.
+
+    Attributes:
+        references: the values of the loss and of its derivative.
+        own: the candidate's own values.
+        leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
+        activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
+            what has this gradient, or "".
+        means: what the loss divides by, where it takes a mean.
+        batch: the sizes of the batch.
+    """
+
+    references: References
+    own: References
+    leads_to: Any
+    activation: Any
+    means: set[int]
+    batch: set[int]
+
+
+def named(spot: Spot, known: Known) -> Named | None:
+    """The first relation that holds."""
+    found, expected = _all(spot)
+    scale = np.max(np.abs(expected), initial=0)
+    if found.size == 0 or np.max(np.abs(found - expected)) < 1e-6 * scale:
+        return None  # Nearly right in every way.
+    with np.errstate(all="ignore"):
+        return next((name for relation in _RELATIONS for name in relation(spot, known)), None)
+
+
+def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
+    """Found and expected in one row each, where the expected numbers are known."""
+    found = np.concatenate([np.asarray(f, float).ravel() for f in spot.found])
+    expected = np.concatenate([np.asarray(e, float).ravel() for e in spot.expected])
+    known = ~np.isnan(expected)
+    return found[known], expected[known]
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    scale = np.max(np.abs(b), initial=0)
+    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= 1e-8 * scale))
+
+
+def _factor(spot: Spot, known: Known) -> Iterator[Named]:
+    """Times a number; of one entry any other is a multiple."""
+    found, expected = _all(spot)
+    if not expected.any() or not found.any():
+        return
+    factor = float(found @ expected / (expected @ expected))
+    if not _close(found, factor * expected) or abs(factor - 1) < 1e-5:
+        return
+    if np.isclose(factor, -1, rtol=1e-9):
+        yield Named("sign_flipped", "it has the wrong sign")
+    if distinct_numbers(expected) < 2:
+        return
+    for m in known.batch & known.means:
+        if np.isclose(factor, m, rtol=1e-9) and m != 2:
+            yield Named("missing_batch_mean", f"the division by the batch size {m} is left out")
+        if np.isclose(factor, 1 / m, rtol=1e-9) and m != 2:
+            yield Named("extra_batch_mean", f"it is divided by the batch size {m} once more")
+    yield Named("constant_factor", f"it is {factor:.10g} times what it should be")
+
+
+def _transposed(spot: Spot, known: Known) -> Iterator[Named]:
+    pairs = list(zip(spot.found, spot.expected, strict=True))
+    if all(f.ndim == 2 and f.shape == e.shape[::-1] and same(f.T, e) for f, e in pairs):
+        yield Named("transposed", "it is the transpose of what it should be")
+
+
+def _masks(spot: Spot, known: Known) -> Iterator[Named]:
+    """Entries that should be nothing, and entries that should not."""
+    found, expected = _all(spot)
+    away = expected == 0
+    if (
+        away.any()
+        and found[away].any()
+        and not away.all()
+        and _close(found[~away], expected[~away])
+    ):
+        yield Named("mask_missing", f"{np.sum(found[away] != 0)} entries that should be 0 are not")
+        return
+    differs = np.abs(found - expected) > 1e-9 * np.max(np.abs(expected), initial=0)
+    filled = found[differs]
+    is_mask = not np.any(expected * (expected - 1))
+    told_apart = is_mask or distinct_numbers(expected[~differs]) > 1
+    if filled.size and not differs.all() and not np.ptp(filled) and told_apart:
+        story = f"{filled.size} entries are {filled[0]:.3g} that should not be"
+        yield Named("mask_extra", story)
+
+
+def _places(spot: Spot, known: Known) -> Iterator[Named]:
+    """The right numbers, in other places; over the turns of a loop, at other turns."""
+    found, expected = _all(spot)
+    if distinct_numbers(expected) < 2:
+        return
+    if len(spot.found) > 1:
+        backwards = np.concatenate([np.asarray(e, float).ravel() for e in spot.expected[::-1]])
+        if _close(found, backwards):
+            yield Named("time_reversed", "the steps are taken in the opposite order")
+            return
+    if _close(np.sort(found), np.sort(expected)):
+        yield Named("wrong_places", "the right numbers are in the wrong places")
+
+
+def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
+    """The derivative by another value in its place."""
+    match = spot.matches[0]
+    if match is None or match.reference.kind != "gradient":
+        return
+    here = spot.leaf if spot.leaf is not None else spot.reference and spot.reference.slot
+    there = match.reference.slot
+    if here is None or here == there:
+        return
+    about = match.reference.about or "another value"
+    if activation := known.activation(spot.expected[0], there):
+        story = f"it is the derivative by the output of {activation}, not by its input"
+        yield Named("missing_activation_derivative", story)
+    elif known.leads_to(here, there):
+        story = f"it is the derivative by what is computed of it ({about}): a step is missing"
+        yield Named("chain_step_missing", story)
+    elif abs(match.factor) == 1:
+        yield Named("wrong_value", f"it is the derivative by another value ({about})")
+
+
+def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
+    """Times, or divided by, something known."""
+    if len(spot.found) > 1:
+        return
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    if np.isnan(expected).any() or not (found[expected != 0]).all() or found[expected == 0].any():
+        return
+    ratio = _core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
+    if ratio is None or distinct_numbers(ratio) < 2:
+        return
+    for powered, what in ((ratio, "missing"), (1 / ratio, "divided"), (np.sqrt(ratio), "missing"),
+                          (1 / np.sqrt(ratio), "divided")):  # fmt: skip
+        match = known.references.match(powered, ("value", "slope"))
+        if match is None:
+            continue
+        about = match.reference.about or "a value of the loss"
+        if match.reference.kind == "slope" and what == "missing" and match.factor == 1:
+            story = f"the derivative of {about} is left out"
+            yield Named("missing_activation_derivative", story)
+        elif match.reference.kind == "slope" and match.factor == 1:
+            yield Named("activation_derivative_twice", f"the derivative of {about} is in it twice")
+        elif abs(match.factor) == 1:
+            verb = "multiplied" if what == "missing" else "divided"
+            yield Named("missing_factor", f"it has to be {verb} by {told(match.reference)}")
+        else:
+            yield Named("wrong_value", f"a number stands where {about} belongs")
+        return
+
+
+def _core(ratio: np.ndarray) -> np.ndarray | None:
+    """An array without the axes along which it is constant; None where nothing is known."""
+    if ratio.size == 0:
+        return None
+    for axis in range(ratio.ndim):
+        first = np.nanmax(ratio, axis=axis, keepdims=True)
+        spread = np.nanmax(np.abs(ratio - first), axis=axis, keepdims=True)
+        if ratio.shape[axis] > 1 and np.all(spread <= 1e-9 * np.abs(first)):
+            ratio = first
+    return None if np.isnan(ratio).any() else ratio
+
+
+def _difference(spot: Spot, known: Known) -> Iterator[Named]:
+    """Something known too much, or too little."""
+    if len(spot.found) > 1:
+        return
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    if np.isnan(expected).any() or found.shape != expected.shape or not found.any():
+        return
+    difference = found - expected
+    if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
+        number = float(difference.ravel()[0])
+        if np.ptp(difference) <= 1e-9 * abs(number):
+            yield Named("extra_term", f"{number:.6g} too much in every entry")
+            return
+    if found.size < 3:
+        return
+    for match in known.references.matches(difference, ("term", "gradient")):
+        about = told(match.reference).removeprefix("a term of ")
+        if np.isclose(match.factor, -1, rtol=1e-8):
+            yield Named("path_cut", f"a term of {about} is left out")
+        elif np.isclose(match.factor, -2, rtol=1e-8):
+            yield Named("sign_flipped", f"a term of {about} has the wrong sign")
+        elif np.isclose(match.factor, 1, rtol=1e-8):
+            yield Named("extra_term", f"a term of {about} is in it twice")
+
+
+def _sums(spot: Spot, known: Known) -> Iterator[Named]:
+    """Of the terms of a sum one is kept, or others are added up."""
+    found, expected = np.asarray(spot.found[-1], float), np.asarray(spot.expected[-1], float)
+    for terms in spot.inputs:
+        terms = np.asarray(terms)
+        if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
+            continue
+        for axis in range(terms.ndim):
+            for split in _splits(terms, axis, expected.shape):
+                if same(split.sum(axis=axis), expected):
+                    if any(same(np.take(split, i, axis=axis), found)
+                           for i in range(split.shape[axis])):  # fmt: skip
+                        yield Named("overwritten_not_accumulated", "one term of a sum is kept")
+                    else:
+                        yield Named("summed_wrongly", "other terms should be added up")
+                    return
+
+
+def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The terms with one axis made two, of which the one at `axis` is to be summed."""
+    if terms.ndim == len(shape) + 1 and np.delete(terms.shape, axis).tolist() == list(shape):
+        yield terms
+    if terms.ndim == len(shape) and terms.shape[axis] != shape[axis]:
+        count = terms.shape[axis] // max(shape[axis], 1)
+        if count * shape[axis] == terms.shape[axis]:
+            inner = terms.reshape(*terms.shape[:axis], shape[axis], count, *terms.shape[axis + 1 :])
+            yield inner.swapaxes(axis, axis + 1)
+            yield terms.reshape(*terms.shape[:axis], count, shape[axis], *terms.shape[axis + 1 :])
+
+
+def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
+    """A matrix product left out."""
+    found, expected = np.asarray(spot.found[-1], float), np.asarray(spot.expected[-1], float)
+    if np.isnan(expected).any() or found.ndim not in (1, 2) or found.size < 2:
+        return
+    n, last = found.shape[0], found.shape[-1]
+    for references in (known.references, known.own):
+        for reference in [r for size in {n * n, last * last} for r in references.of_size(size)]:
+            k = reference.array
+            if k.ndim != 2 or k.shape[0] != k.shape[1]:
+                continue
+            for matrix in (k, k.T):
+                right = len(matrix) == last and _close(found @ matrix, expected)
+                left = len(matrix) == n and _close(matrix @ found, expected)
+                if right or left:
+                    name = reference.about or "a matrix"
+                    yield Named("missing_factor", f"the product with {name} is left out")
+                    return
+
+
+def _other_value(spot: Spot, known: Known) -> Iterator[Named]:
+    """One value of the forward pass where another belongs."""
+    right, match = spot.reference, spot.matches[0]
+    if right is None or match is None or right.kind != "value" or not match.exact:
+        return
+    if match.reference.kind == "value":
+        story = f"{told(match.reference)} stands where {told(right)} belongs"
+        yield Named("wrong_value", story)
+
+
+def told(reference: Reference) -> str:
+    """Says what a reference is and where it is in the loss."""
+    about = reference.about or "a value"
+    what = {
+        "gradient": f"the derivative by {about}",
+        "term": f"a term of the derivative by {about}",
+        "slope": f"the slope of {about}",
+        "value": about,
+    }[reference.kind]
+    return f"{what} ({shown(reference.site)})" if reference.site else what
+
+
+def _slopes(spot: Spot, known: Known) -> Iterator[Named]:
+    if spot.reference is not None and spot.reference.kind == "slope":
+        about = spot.reference.about
+        yield Named("wrong_derivative", f"it should be the derivative of {about}")
+
+
+_RELATIONS = (
+    _factor, _transposed, _other_value, _places, _other_derivative, _masks, _ratio, _difference,
+    _sums, _matrix, _slopes,
+)  # fmt: skip

@@ -1,0 +1,234 @@
+"""Runs a candidate once more, and says which of its lines can hold the mistake, and which it is."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from compare.diagnosis.backward import Backward
+from compare.diagnosis.case import Case, Line
+from compare.diagnosis.expressions import lines_of
+from compare.diagnosis.hypotheses import batch_sizes, divisors
+from compare.diagnosis.mistakes import display_name, is_activation
+from compare.diagnosis.tape import Tape, record_results
+from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.listing import listing
+from compare.diagnosis.watching.locate import Location, Locator, Target
+from compare.diagnosis.watching.references import Reference, References, references_of
+from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
+from compare.diagnosis.watching.repairs import Repair, repairs
+from compare.diagnosis.watching.sources import Sources
+from compare.diagnosis.watching.watcher import passed_through, record_python
+
+__all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
+
+TIME_LIMIT = 8.0
+"""Seconds after which the search for the place ends with what is known by then."""
+
+MOST_SUSPECTS = 5
+
+
+class Watched(NamedTuple):
+    """What watching a candidate found.
+
+    Attributes:
+        suspects: "file:line" of the candidate, the most likely first.
+        named: what the mistakes at these places are called.
+        listing: every line that computed something.
+        reason: why there are no suspects; "" where there are.
+    """
+
+    suspects: tuple[str, ...]
+    named: tuple[Named, ...] = ()
+    listing: tuple[Line, ...] = ()
+    reason: str = ""
+
+
+def watch(case: Case, backward: Backward) -> Watched:
+    """Finds the lines of the candidate that can hold the mistake; never raises."""
+    deadline = time.monotonic() + TIME_LIMIT
+    try:
+        return _watch(case, backward, deadline)
+    except Exception as error:  # Whatever a second run of a person's function may raise.
+        why = f"the candidate could not be watched: {type(error).__name__}: {error}"
+        return Watched((), reason=why.splitlines()[0])
+
+
+def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
+    if case.candidate is None:
+        return Watched((), reason="the candidate was not run again")
+    graph = _recorded(case)
+    sources = Sources()
+    references = References(references_of(backward, sources.variable))
+    locator = Locator(case, graph, references, deadline)
+    own = References(_own(graph))
+    known = _known(case, backward, locator, own)
+    lines: list[str] = []
+    names: list[Named] = []
+    for path, group in locator.zeros().items():
+        lines += _sites(graph, group)
+        names.append(Named("path_cut", f"{path} is left at zero"))
+    passed = functools.cache(lambda: _passed(case, deadline))
+    locations = list(locator.locations())
+    for location in locations:
+        relation = _relation(locator, location, known, backward.tape)
+        mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
+        if relation is not None and relation.bug == "chain_step_missing":
+            location = location._replace(region=location.target.group)
+        name = relation or (mends[0].named if mends else _should_be(location))
+        names += [name] if name else []
+        if name is not None and name.bug in _SOMETHING_MISSING:
+            lines += _idle(passed(), graph, location)
+        lines += [*(repair.site for repair in mends), *_of(graph, location)]
+    suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
+    lines_shown = listing(locator, locations, suspects, sources)
+    reason = "" if suspects else "no line of it has a source"
+    return Watched(suspects, tuple(names), lines_shown, reason)
+
+
+def _recorded(case: Case) -> Graph:
+    """The candidate's computation: from its jaxpr or, where that does not have it all, watched.
+
+    A jaxpr has no values that NumPy or PyTorch computed, and no equation for a zero.
+    """
+    candidate = case.candidate
+    assert candidate is not None
+    with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
+        graph = Graph(record_results(candidate))
+        if all(graph.outputs[path] in graph.maker for path in case.paths()):
+            return graph
+    return Graph(record_python(candidate))
+
+
+def _should_be(location: Location) -> Named | None:
+    """What can be said where nothing else can: which value of the loss belongs there."""
+    reference = location.target.reference
+    if reference is None or reference.kind != "value":
+        return None
+    return Named("wrong_value", f"it should be {told(reference)}")
+
+
+def _first_of_lines(found: Iterator[Repair]) -> list[Repair]:
+    """The simplest changes, one a line, of the first two lines."""
+    kept: dict[str, Repair] = {}
+    for repair in found:
+        kept.setdefault(repair.site, repair)
+        if len(kept) == 2:
+            break
+    return list(kept.values())
+
+
+def _sites(graph: Graph, indices: Iterable[int]) -> list[str]:
+    return [graph.equations[i].site for i in indices]
+
+
+def _of(graph: Graph, location: Location) -> list[str]:
+    """The lines of a place, the most suspected first: where it shows, who calls that, the rest."""
+    inner = [i for i in location.region if i <= max(location.innermost.group)]
+    shows = _sites(graph, [*location.innermost.group, *location.target.group])
+    callers = [
+        line
+        for i in dict.fromkeys((location.innermost.group[0], location.target.group[0]))
+        for line in lines_of(graph.equations[i].origin)[1:]
+    ]
+    rest = _sites(graph, sorted(inner, reverse=True))
+    if len({*shows}) > 1:
+        return [*shows, *rest, *callers]
+    return [*shows, *callers[:1], *rest, *callers[1:]]
+
+
+_SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor")
+
+
+def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
+    """The functions that give back what they got, which no jaxpr has, where there is the time."""
+    if case.candidate is None or time.monotonic() > deadline - 0.5 * TIME_LIMIT:
+        return []
+    with contextlib.suppress(Exception):  # It may not run outside of jit.
+        return passed_through(case.candidate)
+    return []
+
+
+def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location) -> list[str]:
+    """Those that give back the wrong value."""
+    targets = (*location.innermost.group, *location.target.group)
+    found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in targets]
+    return [site for site, value in passed if any(same(value, own) for own in found)]
+
+
+def _own(graph: Graph) -> Iterator[Reference]:
+    """The candidate's own values, as references."""
+    for slot, value in graph.values.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            index = graph.maker.get(slot)
+            equation = None if index is None else graph.equations[index]
+            site, about = (equation.site, equation.name) if equation else ("", "a constant")
+            numbers = value.astype(int) if value.dtype.kind == "b" else value
+            yield Reference("value", -1 - slot, numbers, site, about, ("own", slot))
+
+
+def _relation(locator: Locator, location: Location, known: Known, tape: Tape) -> Named | None:
+    places = [location.innermost, location.target]
+    places = places[1:] if places[0] is places[1] else places
+    for target in [*places, *locator.leaves(location.target.paths)]:
+        found = named(_spot(locator, target, tape), known)
+        if found is not None:
+            return found
+    return None
+
+
+def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
+    graph = locator.graph
+    equations = [graph.equations[i] for i in target.group]
+    leaves = [
+        tape.leaves[path]
+        for path in target.paths
+        if graph.outputs[path] == equations[0].outputs[0] and target.reference is None
+    ]
+    return Spot(
+        found=[np.asarray(graph.values[e.outputs[0]]) for e in equations],
+        expected=[np.asarray(e) for e in target.expected],
+        inputs=[graph.values[s] for s in _terms(graph, target.group[-1])],
+        matches=[locator.match(e.outputs[0]) for e in equations],
+        reference=target.reference,
+        leaf=leaves[0] if leaves else None,
+    )
+
+
+def _terms(graph: Graph, index: int) -> list[int]:
+    """What an equation reads, in every shape it had on the way."""
+    found = list(graph.equations[index].inputs)
+    for slot in found:
+        maker = graph.maker.get(slot)
+        if maker is not None and graph.equations[maker].name in ("reshape", "transpose"):
+            found += graph.equations[maker].inputs[:1]
+    return found
+
+
+def _known(case: Case, backward: Backward, locator: Locator, own: References) -> Known:
+    tape = backward.tape
+
+    def leads_to(slot: int, other: int) -> bool:
+        reached = {slot}
+        for equation in tape.equations:
+            if reached & set(equation.inputs):
+                reached.update(equation.outputs)
+        return other in reached
+
+    def activation(gradient: np.ndarray, slot: int) -> str:
+        for index, equation in enumerate(tape.equations):
+            for operand, own in enumerate(equation.inputs if slot in equation.outputs else ()):
+                place = index, operand
+                if (
+                    place in backward.contributions
+                    and same(backward.cotangents[own], gradient)
+                    and is_activation(backward.edge(place))
+                ):
+                    return display_name(equation)
+        return ""
+
+    return Known(locator.references, own, leads_to, activation, divisors(tape), batch_sizes(case))

@@ -1,0 +1,72 @@
+"""An equation is solved for one operand; what cannot be told is NaN, or None."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare.diagnosis.tape import record_results
+from compare.diagnosis.watching.expectations import expected_operand, same
+from compare.diagnosis.watching.graph import Graph
+
+A, B = np.random.default_rng(0).standard_normal((2, 3, 4))
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def solved(fn, name, operand, change=lambda out: out):
+    """What the operand should be for `change(the output)`, and what it is."""
+    graph = Graph(record_results(lambda: {"out": fn()}))
+    (equation,) = (e for e in graph.equations if e.name == name)
+    inputs = [graph.values[s] for s in equation.inputs]
+    out = change(np.asarray(graph.values[equation.outputs[0]], float))
+    return expected_operand(equation, operand, inputs, out), inputs[operand]
+
+
+@pytest.mark.parametrize(
+    ("fn", "name", "operand"),
+    [
+        (lambda: jnp.add(A, B), "add", 0), (lambda: jnp.add(A, B), "add", 1),
+        (lambda: jnp.subtract(A, B), "sub", 0), (lambda: jnp.subtract(A, B), "sub", 1),
+        (lambda: jnp.multiply(A, B), "mul", 0), (lambda: jnp.multiply(A, B), "mul", 1),
+        (lambda: jnp.divide(A, B), "div", 0), (lambda: jnp.divide(A, B), "div", 1),
+        (lambda: jnp.negative(A), "neg", 0), (lambda: jnp.asarray(A).T, "transpose", 0),
+        (lambda: jnp.asarray(A).reshape(2, 6), "reshape", 0),
+        (lambda: jnp.concatenate([A, B], 1), "concatenate", 1),
+        (lambda: jnp.stack([A, B], 2), "stack", 1),
+        (lambda: jnp.broadcast_to(A[:, :1], (3, 4)), "broadcast_in_dim", 0),
+    ],
+)  # fmt: skip
+def test_the_right_result_gives_the_operand_back(fn, name, operand):
+    found, value = solved(fn, name, operand)
+    assert found is not None
+    assert np.allclose(found, value, rtol=1e-12)
+
+
+def test_a_selection_tells_only_what_it_selects():
+    found, value = solved(lambda: jnp.where(A > 0, A, B), "select_n", 2)
+    assert found is not None
+    assert np.array_equal(np.isnan(found), A <= 0)
+    assert same(value, found)
+
+
+def test_copies_that_should_differ_tell_nothing():
+    found, _ = solved(lambda: jnp.broadcast_to(A[:, :1], (3, 4)), "broadcast_in_dim", 0,
+                      lambda out: out + B)  # fmt: skip
+    assert found is None
+
+
+def test_a_product_is_not_solved():
+    assert solved(lambda: jnp.asarray(A) @ B.T, "dot_general", 0)[0] is None
+
+
+def test_agreement_is_to_rounding_where_it_is_known():
+    assert same(A, A * (1 + 1e-12))
+    assert not same(A, A * (1 + 1e-6))
+    assert not same(A, B)
+    assert not same(A, A.T)
+    assert same(A, np.where(A > 0, A, np.nan))

@@ -1,0 +1,80 @@
+"""A candidate's computation: which value comes from which, and what if one were another."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare.diagnosis.tape import record_results
+from compare.diagnosis.watching.graph import Graph
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+X = np.asarray([0.3, -1.2, 0.7])
+
+
+def graph_of(fn):
+    return Graph(record_results(fn))
+
+
+def two_leaves():
+    a = jnp.sin(X)
+    return {"one": a * 2, "other": jnp.cos(X) + a}
+
+
+def test_the_values_are_those_of_the_function():
+    graph = graph_of(two_leaves)
+    for path, value in two_leaves().items():
+        assert np.allclose(graph.values[graph.outputs[path]], value, rtol=1e-14)
+
+
+def names(graph, indices):
+    return {graph.equations[i].name for i in indices}
+
+
+def test_what_a_leaf_comes_from():
+    graph = graph_of(two_leaves)
+    assert names(graph, graph.ancestors([graph.outputs["one"]])) == {"sin", "mul"}
+    assert names(graph, graph.ancestors([graph.outputs["other"]])) == {"sin", "cos", "add"}
+    (sine,) = (e.outputs[0] for e in graph.equations if e.name == "sin")
+    assert names(graph, graph.ancestors([graph.outputs["one"]], stop=[sine])) == {"mul"}
+
+
+def test_another_value_is_carried_on_to_what_was_asked_for():
+    graph = graph_of(two_leaves)
+    (sine,) = (e.outputs[0] for e in graph.equations if e.name == "sin")
+    slots = list(graph.outputs.values())
+    found = graph.run({sine: np.ones(3)}, slots)
+    assert np.array_equal(found[graph.outputs["one"]], 2 * np.ones(3))
+    assert np.allclose(found[graph.outputs["other"]], np.cos(X) + 1)
+
+
+def test_one_reader_alone_gets_another_value():
+    graph = graph_of(two_leaves)
+    (sine,) = (e.outputs[0] for e in graph.equations if e.name == "sin")
+    (reader,) = (i for i, e in enumerate(graph.equations) if e.name == "mul")
+    found = graph.run({}, list(graph.outputs.values()), {(reader, sine): np.zeros(3)})
+    assert not found[graph.outputs["one"]].any()
+    assert np.allclose(found[graph.outputs["other"]], np.cos(X) + np.sin(X))
+
+
+def test_the_turns_of_a_loop_are_one_group():
+    def loop():
+        a = X
+        for _ in range(3):
+            a = jnp.tanh(a)
+        return {"a": jnp.sin(a)}
+
+    graph = graph_of(loop)
+    groups = graph.groups(range(len(graph.equations)))
+    assert sorted((graph.equations[g[0]].name, len(g)) for g in groups) == [("sin", 1), ("tanh", 3)]
+
+
+def test_two_calls_on_one_line_are_two_groups():
+    graph = graph_of(lambda: {"a": jnp.tanh(jnp.tanh(X))})
+    assert [len(g) for g in graph.groups(range(2))] == [1, 1]

@@ -1,0 +1,49 @@
+"""Each line of a candidate, and what it computes."""
+
+import numpy as np
+
+from compare.diagnosis.watching.listing import described
+from compare.diagnosis.watching.references import Reference
+from compare.diagnosis.watching.watch import watch
+from tests.compare.diagnosis.watching import candidates
+from tests.compare.diagnosis.watching.candidates import line_of
+
+
+def lines_of(case):
+    return {line.variable: line for line in watch(*case).listing if line.variable}
+
+
+def test_lines_before_and_after_the_mistake(case_of):
+    lines = lines_of(case_of(candidates.in_jax))
+    assert {name: line.status for name, line in lines.items()} == {
+        "z1": "right", "a1": "right", "z2": "right", "dz2": "right", "dw2": "right",
+        "dz1": "wrong", "dw1": "follows",
+    }  # fmt: skip
+    assert lines["a1"].what.startswith("a1 of the loss (line ")
+    assert lines["dz2"].what == "∂L/∂z2"
+    assert lines["dw2"].what == "∂L/∂w2"
+    assert lines["dz1"].what.startswith("should be the derivative of tanh; off by up to ")
+    number = line_of("# wrong in jax").rpartition(":")[2]
+    assert lines["dw1"].what == f"wrong because of line {number}"
+
+
+def test_a_numpy_candidate_has_the_same(case_of):
+    lines = lines_of(case_of(candidates.in_numpy))
+    assert lines["a1"].status == lines["dz2"].status == "right"
+    assert lines["dz1"].status == "follows"
+    assert lines["dw1"].source.startswith("dw1")
+
+
+def test_the_lines_are_in_the_order_of_the_source(case_of):
+    numbers = [
+        line.line for line in watch(*case_of(candidates.in_jax)).listing
+        if line.file == candidates.__file__
+    ]  # fmt: skip
+    assert numbers == sorted(numbers)
+
+
+def test_what_a_reference_is_called():
+    gradient = Reference("gradient", 0, np.ones(2), "loss.py:3", "z", None)
+    assert described(gradient) == "∂L/∂z"
+    assert described(gradient._replace(kind="value")) == "z of the loss (line 3)"
+    assert described(gradient._replace(kind="term")) == "a term of ∂L/∂z"

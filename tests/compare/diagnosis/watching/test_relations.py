@@ -1,0 +1,115 @@
+"""What is wrong, of what was found beside what should be there; and no name without a reason."""
+
+import numpy as np
+import pytest
+
+from compare.diagnosis.watching.references import Reference, References
+from compare.diagnosis.watching.relations import Known, Spot, named, told
+
+RNG = np.random.default_rng(0)
+E, OTHER, TERM = RNG.standard_normal((3, 5, 4))
+FEATURE, SQUARE = RNG.standard_normal(4), RNG.standard_normal((4, 4))
+
+
+def reference(array, kind="value", slot=0, about="it"):
+    return Reference(kind, slot, np.asarray(array), "loss.py:3", about, (kind, slot))
+
+
+ALL = [
+    reference(FEATURE, slot=1),
+    reference(OTHER, "slope", 2, "tanh"),
+    reference(TERM, "term", 3),
+    reference(SQUARE, slot=4),
+    reference(TERM + E, "gradient", 5, "z"),
+]
+
+
+def spot(found, expected=E, **given):
+    details = {"inputs": [], "matches": [None], "reference": None, "leaf": None} | given
+    many = isinstance(found, list)
+    return Spot(found if many else [found], expected if many else [expected], **details)
+
+
+KNOWN = Known(
+    References(ALL), References([]), lambda slot, other: (slot, other) == (9, 5),
+    lambda gradient, slot: "tanh" if slot == 7 else "", {5}, {5},
+)  # fmt: skip
+ROWS = np.where(np.arange(5)[:, None] > 2, 0, E)
+
+RELATIONS = {
+    "twice": (spot(2 * E), "constant_factor"),
+    "negative": (spot(-E), "sign_flipped"),
+    "the batch": (spot(5 * E), "missing_batch_mean"),
+    "the batch again": (spot(E / 5), "extra_batch_mean"),
+    "a transpose": (spot(SQUARE.T, SQUARE), "transposed"),
+    "no mask": (spot(E, ROWS), "mask_missing"),
+    "a mask": (spot(ROWS, E), "mask_extra"),
+    "other rows": (spot(E[::-1]), "wrong_places"),
+    "turns backwards": (spot([E[0], E[1], E[2]], [E[2], E[1], E[0]]), "time_reversed"),
+    "a known factor": (spot(E / FEATURE), "missing_factor"),
+    "a slope left out": (spot(E / OTHER), "missing_activation_derivative"),
+    "a slope twice": (spot(E * OTHER), "activation_derivative_twice"),
+    "a number for a value": (spot(E / 3 * FEATURE), "wrong_value"),
+    "a term left out": (spot(E - TERM), "path_cut"),
+    "a term subtracted": (spot(E - 2 * TERM), "sign_flipped"),
+    "a term twice": (spot(E + TERM), "extra_term"),
+    "one more": (spot(E + 1), "extra_term"),
+    "a matrix": (spot(E @ np.linalg.inv(SQUARE)), "missing_factor"),
+    "one term of a sum": (
+        spot(E, E + OTHER, inputs=[np.stack([E, OTHER])]), "overwritten_not_accumulated"),
+    "other terms": (
+        spot(E[::2].sum(0), E[:2].sum(0), inputs=[E[:, None]]), None),
+    "another function's": (
+        spot(E**3, reference=reference(E, "slope", about="abs")), "wrong_derivative"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_the_name_of_a_relation(name):
+    given, expected = RELATIONS[name]
+    found = named(given, KNOWN)
+    assert (found and found.bug) == expected
+
+
+def test_the_sum_of_other_groups():
+    terms = RNG.standard_normal((6, 4))
+    right = terms.reshape(2, 3, 4).sum(1)
+    wrong = terms.reshape(3, 2, 4).sum(0)
+    found = named(spot(wrong, right, inputs=[terms]), KNOWN)
+    assert found is not None
+    assert found.bug == "summed_wrongly"
+
+
+@pytest.mark.parametrize(("slot", "name"), [(9, "chain_step_missing"), (8, "wrong_value")])
+def test_the_derivative_by_another_value(slot, name):
+    match = KNOWN.references.match(TERM + E)
+    given = spot(TERM + E, RNG.standard_normal((5, 4)), matches=[match], leaf=slot)
+    found = named(given, KNOWN)
+    assert found is not None
+    assert found.bug == name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        spot(RNG.standard_normal((5, 4))),
+        spot(E * (1 + 1e-9)),
+        spot(np.asarray([0.6]), np.asarray([0.2])),
+        spot(np.asarray([0.6, -0.6]), np.asarray([0.2, -0.2])),
+        spot(E, np.full_like(E, np.nan)),
+    ],
+    ids=["random", "nearly right", "one number", "two of one size", "nothing known"],
+)
+def test_no_name_is_guessed(given):
+    assert named(given, KNOWN) is None
+
+
+def test_the_batch_is_no_mean_where_the_loss_has_none():
+    found = named(spot(5 * E), KNOWN._replace(means=set()))
+    assert found is not None
+    assert found.bug == "constant_factor"
+
+
+def test_a_reference_is_told_with_its_line():
+    assert told(ALL[4]) == "the derivative by z (loss.py:3)"
+    assert told(ALL[1]) == "the slope of tanh (loss.py:3)"

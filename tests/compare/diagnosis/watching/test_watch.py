@@ -1,0 +1,83 @@
+"""The line of a candidate, whatever it computes with, and nothing that raises."""
+
+import sys
+import threading
+
+import jax.numpy as jnp
+
+from compare import check_gradients, check_rule
+from compare.diagnosis.watching.watch import MOST_SUSPECTS, watch
+from tests.compare.diagnosis.watching import candidates
+from tests.compare.diagnosis.watching.candidates import line_of
+
+
+def test_the_line_of_a_jax_candidate(case_of):
+    found = watch(*case_of(candidates.in_jax))
+    assert found.suspects[0] == line_of("# wrong in jax")
+    assert [name.bug for name in found.named] == ["wrong_derivative"]
+    assert "derivative of tanh" in found.named[0].story
+    assert found.reason == ""
+
+
+def test_the_line_of_a_numpy_candidate_in_a_helper_with_loops_after_it(case_of):
+    found = watch(*case_of(candidates.in_numpy))
+    assert line_of("# wrong in NumPy") in found.suspects[:3]
+    assert {name.bug for name in found.named} == {"sign_flipped"}
+
+
+def test_the_line_of_a_leaf_that_is_left_at_zero(case_of):
+    found = watch(*case_of(candidates.left_at_zero))
+    assert found.suspects[0] == line_of("# a leaf at zero")
+    assert [name.bug for name in found.named] == ["path_cut"]
+
+
+def test_there_are_never_more_than_a_few(case_of):
+    assert len(watch(*case_of(candidates.in_numpy)).suspects) <= MOST_SUSPECTS
+
+
+def test_a_candidate_that_cannot_run_again_has_no_lines_and_a_reason(case_of):
+    case, backward = case_of(candidates.in_jax)
+
+    def fails():
+        raise RuntimeError("only once")
+
+    found = watch(case._replace(candidate=fails), backward)
+    assert found.suspects == ()
+    assert found.reason == "the candidate could not be watched: RuntimeError: only once"
+    assert watch(case._replace(candidate=None), backward).reason
+
+
+def test_in_another_thread_and_no_tracer_is_touched(case_of):
+    case = case_of(candidates.in_numpy)
+    before = sys.gettrace(), sys.getprofile()
+    found = []
+    thread = threading.Thread(target=lambda: found.append(watch(*case)))
+    thread.start()
+    thread.join()
+    assert (sys.gettrace(), sys.getprofile()) == before
+    assert found[0].suspects or "dtype" in found[0].reason
+
+
+def test_the_report_has_the_lines():
+    params = {name: jnp.asarray(x, jnp.float32) for name, x in candidates.PARAMS.items()}
+    args = (jnp.asarray(candidates.X, jnp.float32), jnp.asarray(candidates.Y, jnp.float32))
+    report = check_gradients(candidates.in_jax, candidates.loss, params, *args)
+    assert report.diagnosis is not None
+    assert report.diagnosis.suspects[0] == line_of("# wrong in jax")
+    wrong = [line for line in report.listing if line.status == "wrong"]
+    assert [f"{line.file}:{line.line}" for line in wrong] == [line_of("# wrong in jax")]
+    assert "▸" in str(report)
+    assert report.to_dict()["diagnosis"]["listing"][0]["status"] == "right"
+
+
+def test_a_rule_has_the_lines_of_its_halves():
+    def fwd(x):
+        return jnp.tanh(x), x
+
+    def bwd(x, d_out):
+        return (d_out * (1 - x**2),)  # wrong in a rule
+
+    report = check_rule(fwd, bwd, jnp.asarray([0.3, -1.2, 0.7]))
+    assert report.diagnosis is not None
+    line = bwd.__code__.co_firstlineno + 1
+    assert report.diagnosis.suspects[0] == f"{__file__}:{line}"
