@@ -58,6 +58,8 @@ def _compiled(node: ast.FunctionDef | ast.Lambda, code: types.CodeType) -> types
     for arg in ast.walk(own.args):
         if isinstance(arg, ast.arg):
             arg.annotation = None
+    if isinstance(own, ast.FunctionDef):  # A function that calls itself means the original.
+        own.name = f"{WATCHER}copy"
     own = _Rewriter().rewritten(own)
     body: ast.stmt = ast.Expr(own) if isinstance(own, ast.Lambda) else own
     names = [ast.arg(name) for name in (WATCHER, *code.co_freevars)]
