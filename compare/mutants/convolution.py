@@ -172,7 +172,7 @@ def relu_mask_forgotten(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, relu_bwd=lambda dh, z: dh)  # bug
 
 
-@CONVOLUTION.mutant(None, *FIRST)
+@CONVOLUTION.mutant(None, *FIRST, aliases=("wrong_value",))
 def relu_of_the_gradient(*inputs: Any) -> tuple[Any, Any]:
     """ReLU is applied to the gradient, by its sign and not by the input's.
 

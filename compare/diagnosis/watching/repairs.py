@@ -130,7 +130,8 @@ def _others(
     """Another value for an operand."""
     for slot, readers in _slots(graph, indices).items():
         value = graph.values[slot]
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        # A single number would do for many reasons.
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub" or value.size < 2:
             continue
         for reference in _alternatives(value, known, own):
             array = reference.array.reshape(value.shape).astype(value.dtype)
