@@ -187,7 +187,7 @@ def softmax_terms_swapped(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, softmax_bwd=lambda dp, p: -softmax_bwd(dp, p))  # bug
 
 
-@ATTENTION.mutant(None, "embed", "wq", "wk")
+@ATTENTION.mutant(None, "embed", "wq", "wk", aliases=("wrong_value",))
 def mask_forgotten_when_recomputed(params: Any, x: jax.Array, y: jax.Array) -> tuple[Any, Any]:
     """The weights are recomputed for the backward pass to save memory, without the causal mask."""
     h = x @ params["embed"]

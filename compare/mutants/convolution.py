@@ -172,7 +172,7 @@ def relu_mask_forgotten(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, relu_bwd=lambda dh, z: dh)  # bug
 
 
-@CONVOLUTION.mutant(None, *FIRST)
+@CONVOLUTION.mutant(None, *FIRST, aliases=("wrong_value",))
 def relu_of_the_gradient(*inputs: Any) -> tuple[Any, Any]:
     """ReLU is applied to the gradient, by its sign and not by the input's.
 
@@ -185,8 +185,9 @@ def relu_of_the_gradient(*inputs: Any) -> tuple[Any, Any]:
 def image_gradient_shifted(*inputs: Any) -> tuple[Any, Any]:
     """The padding goes to one side only: dx arrives a row below where it belongs."""
     return correct(
-        *inputs, image_bwd=lambda x, w, dz: jnp.roll(image_bwd(x, w, dz), 1, axis=1)
-    )  # bug
+        *inputs,
+        image_bwd=lambda x, w, dz: jnp.roll(image_bwd(x, w, dz), 1, axis=1),  # bug
+    )
 
 
 @CONVOLUTION.mutant(None, *BIASES, verdict="structure_mismatch")

@@ -108,7 +108,7 @@ def scaled_twice(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, dropout_bwd=lambda d, mask, key: d * mask / KEEP)  # bug
 
 
-@DROPOUT.mutant(None, "1/w")
+@DROPOUT.mutant(None, "1/w", aliases=("wrong_value",))
 def second_layer_sees_no_dropout(*inputs: Any) -> tuple[Any, Any]:
     """dw of the next layer is taken from h as it was before units were dropped."""
     return correct(*inputs, input_of_second=lambda dropped, h: h)  # bug

@@ -104,7 +104,7 @@ def averaged_over_occurrences(*inputs: Any) -> tuple[Any, Any]:
     return classifier(*inputs, table_bwd=average)
 
 
-@CLASSIFIER.mutant(None, "table")
+@CLASSIFIER.mutant("mask_extra", "table")
 def padding_gets_no_gradient(*inputs: Any) -> tuple[Any, Any]:
     """The row of a padding token is zeroed, though the loss does not leave that token out."""
 

@@ -118,7 +118,7 @@ def variance_divided_by_one_less(*inputs: Any) -> tuple[Any, Any]:
     return batch_norm(*inputs, normalise_bwd=normalise)
 
 
-@BATCH_NORM.mutant(None, "w")
+@BATCH_NORM.mutant(None, "w", aliases=("wrong_value",))
 def epsilon_outside_the_root(*inputs: Any) -> tuple[Any, Any]:
     """The backward pass divides by √σ² + ε, the forward pass by √(σ² + ε)."""
 
@@ -140,7 +140,7 @@ def gamma_gets_the_gradient_of_beta(*inputs: Any) -> tuple[Any, Any]:
     return batch_norm(*inputs, gamma_bwd=lambda dy, xhat, z: dy.sum(axis=0))  # bug
 
 
-@BATCH_NORM.mutant(None, "gamma")
+@BATCH_NORM.mutant("wrong_value", "gamma")
 def gamma_from_the_raw_input(*inputs: Any) -> tuple[Any, Any]:
     """dγ = Σ dy ⊙ z, with the input before it was normalised."""
     return batch_norm(*inputs, gamma_bwd=lambda dy, xhat, z: (dy * z).sum(axis=0))  # bug

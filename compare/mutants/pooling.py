@@ -152,13 +152,13 @@ def overlapping_windows_overwritten(*inputs: Any) -> tuple[Any, Any]:
     return overlapping_max(*inputs, pool_bwd=assign)
 
 
-@DISJOINT.mutant(None, *PROJECTION)
+@DISJOINT.mutant(None, *PROJECTION, aliases=("wrong_value",))
 def maximum_as_average(*inputs: Any) -> tuple[Any, Any]:
     """The gradient is spread over the window, as an average pool would have it."""
     return disjoint_max(*inputs, pool_bwd=average_bwd)  # bug
 
 
-@DISJOINT.mutant(None, *PROJECTION)
+@DISJOINT.mutant("wrong_places", *PROJECTION)
 def gradient_to_the_corner(*inputs: Any) -> tuple[Any, Any]:
     """The place of the maximum is not stored: the first entry of each window gets the gradient."""
 
@@ -169,7 +169,7 @@ def gradient_to_the_corner(*inputs: Any) -> tuple[Any, Any]:
     return disjoint_max(*inputs, pool_bwd=corner)
 
 
-@DISJOINT.mutant(None, *PROJECTION)
+@DISJOINT.mutant("mask_missing", *PROJECTION)
 def gradient_to_all_of_the_window(*inputs: Any) -> tuple[Any, Any]:
     """The gradient is repeated over the whole window, without the mask of the maximum."""
 

@@ -97,16 +97,18 @@ PENALISED = Original("mlp", penalised_loss, penalised, make)
 def two_of_the_square_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The gradient of ½ e², as the textbooks have it, for a loss without the ½."""
     return correct(
-        *inputs, squared_error_bwd=lambda prediction, y: (prediction - y) / y.size
-    )  # bug
+        *inputs,
+        squared_error_bwd=lambda prediction, y: (prediction - y) / y.size,  # bug
+    )
 
 
 @REGRESSION.mutant("constant_factor", *ALL)
 def divided_by_the_batch_and_not_by_all_entries(*inputs: Any) -> tuple[Any, Any]:
     """jnp.mean also averages over the O outputs; a gradient divided by B is O times too large."""
     return correct(
-        *inputs, squared_error_bwd=lambda prediction, y: 2 * (prediction - y) / len(y)
-    )  # bug
+        *inputs,
+        squared_error_bwd=lambda prediction, y: 2 * (prediction - y) / len(y),  # bug
+    )
 
 
 @REGRESSION.mutant("wrong_activation", "w1", "b1")

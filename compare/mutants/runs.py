@@ -23,9 +23,9 @@ class MutantRun(NamedTuple):
         confirmed: whether the diagnosis is confirmed.
         right: whether the name is right; None if no name fits and none was given.
         site: `file:line` of the loss where the bug is by the diagnosis, or "".
+        seconds: how long the check took.
         line: which of the suspected lines is the true one, counted from 1; 0 if none is, None if
             there is no diagnosis.
-        seconds: how long the check took.
     """
 
     mutant: str
@@ -36,8 +36,8 @@ class MutantRun(NamedTuple):
     confirmed: bool
     right: bool | None
     site: str
-    line: int | None
     seconds: float
+    line: int | None = None
 
 
 def run_all(only: str = "", seed: int = 0) -> Iterator[MutantRun]:
@@ -63,8 +63,8 @@ def run(mutant: Mutant, seed: int = 0) -> MutantRun:
         confirmed=bool(found and found.confirmed),
         right=named in fitting if named or mutant.slug else None,
         site=found.site if found else "",
-        line=_place(found.suspects, mutant.lines) if found else None,
         seconds=time.monotonic() - start,
+        line=_place(found.suspects, mutant.lines) if found else None,
     )
 
 

@@ -105,7 +105,7 @@ def padded(
 PADDED = Original("padded", padded_loss, padded, make_padded)
 
 
-@PADDED.mutant("mask_missing", "w")
+@PADDED.mutant("mask_missing", "w", aliases=("missing_activation_derivative",))
 def padding_not_masked(*inputs: Any) -> tuple[Any, Any]:
     """The steps behind a sequence's end get a gradient as well."""
     return padded(*inputs, inside_of=lambda x, lengths: 1.0)  # bug

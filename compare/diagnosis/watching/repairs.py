@@ -49,16 +49,26 @@ def repairs(
     lines = sorted(by_line, key=lambda line: (min(by_line[line]) > last, -max(by_line[line])))
     for kind in (_transposes, _shorter, _others):
         for line in lines:
+            mending: dict[Any, list[tuple[Named, np.ndarray]]] = defaultdict(list)
             for read, name in kind(graph, by_line[line], known, own):
                 if time.monotonic() > locator.deadline:
                     return
-                try:
-                    with np.errstate(all="ignore"):
-                        found = graph.run({}, wanted, read)
-                except Exception:  # Whatever a change does to a person's function.
+                value = next(iter(read.values()))
+                if any(same(value, other) for _, other in mending[tuple(read)]):
                     continue
-                if all(same(found[s], e) for s, e in zip(wanted, target.expected, strict=True)):
-                    yield Repair(line, name)
+                if _mends(graph, read, dict(zip(wanted, target.expected, strict=True))):
+                    mending[tuple(read)].append((name, value))
+            # Where many values will do the operand does not matter much, and none is the right one.
+            yield from (Repair(line, own[0][0]) for own in mending.values() if 0 < len(own) <= 2)
+
+
+def _mends(graph: Graph, read: "Read", expected: dict[int, np.ndarray]) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            found = graph.run({}, expected, read)
+    except Exception:  # Whatever a change does to a person's function.
+        return False
+    return all(same(found[slot], value) for slot, value in expected.items())
 
 
 Read = dict[tuple[int, int], Any]
@@ -120,11 +130,14 @@ def _others(
     """Another value for an operand."""
     for slot, readers in _slots(graph, indices).items():
         value = graph.values[slot]
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        # A single number would do for many reasons.
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub" or value.size < 2:
             continue
         for reference in _alternatives(value, known, own):
             array = reference.array.reshape(value.shape).astype(value.dtype)
-            if not same(array, value):
+            # Places shifted by a constant are those of a wrapped index.
+            shifted = value.dtype.kind in "iu" and not np.ptp(array - value)
+            if not shifted and not same(array, value):
                 yield {(i, slot): array for i in readers}, _named(value, reference, known)
 
 
@@ -145,7 +158,13 @@ def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
             story = f"the derivative by the output of {activation}, not by its input, is used"
             return Named("missing_activation_derivative", story)
     shift = right - value
-    if value.size > 1 and shift.all() and distinct_numbers(shift) == 1 and not np.ptp(shift) > 1e-9:
+    if (
+        old is not None
+        and value.size > 1
+        and shift.all()
+        and distinct_numbers(shift) == 1
+        and not np.ptp(shift) > 1e-9
+    ):
         return Named("constant_omitted", f"the constant {shift.ravel()[0]:.6g} is left out")
     instead = f" and not {told(old.reference)}" if old else ""
     return Named("wrong_value", f"{told(reference)} belongs there{instead}")

@@ -5,6 +5,7 @@ import pytest
 from compare import check_gradients
 from compare.diagnosis.catalogue import CATALOGUE
 from compare.mutants.gallery import mutants, originals
+from compare.mutants.runs import run
 
 MUTANTS = mutants()
 
@@ -60,3 +61,23 @@ def test_a_mutant_is_detected_where_it_is_wrong_and_named(mutant):
     assert report.diagnosis.bug in names, report
     assert report.diagnosis.confirmed == (report.diagnosis.bug != "unknown")
     assert "/compare/mutants/" in report.diagnosis.site
+    assert any("/compare/mutants/" in line for line in report.diagnosis.suspects), report
+
+
+def test_every_mutant_that_has_a_diagnosis_carries_the_line_of_its_mistake():
+    unmarked = [m.name for m in MUTANTS if m.verdict == "manual_wrong" and not m.lines]
+    assert unmarked == []
+
+
+def test_a_run_says_which_suspect_is_the_true_line():
+    mutant = next(m for m in MUTANTS if m.name == "mlp-two-of-the-square-forgotten")
+    found = run(mutant)
+    assert found.line == 1
+    assert run(mutant._replace(candidate=_unmarked(mutant.candidate))).line == 0
+
+
+def _unmarked(candidate):
+    def same(*inputs):
+        return candidate(*inputs)
+
+    return same
