@@ -6,17 +6,30 @@ entries of each leaf and random directions through it.
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.comparison import Rows, disagreeing
+from compare.checker import faults
+from compare.checker.comparison import Rows, disagreeing, unjudged
+from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf, Loss
-from compare.checker.referee import REFUTED, along, derivative_of, random_direction
-from compare.checker.sides.evaluation import Result, Sides
+from compare.checker.noise.measure import of_manual
+from compare.checker.referee import (
+    REFUTED,
+    Derivative,
+    along,
+    confirmed_differences,
+    derivative_of,
+    random_direction,
+)  # fmt: skip
+from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
+from compare.checker.sides.narrowing import Narrowing, narrowing
+from compare.checker.sides.precision import alone_in_float64
 from compare.checker.sides.side import Arrays
 from compare.trees import by_path, cast, in_double
 
@@ -27,7 +40,9 @@ _EVERY_ENTRY = 64
 _ENTRIES, _RANDOM = 4, 2
 
 _UNITS = 64
-"""The rounding of manual itself, which is not measured here, in units in the last place."""
+"""The rounding of manual in float64, which is not measured here, in units in the last place."""
+
+_REFEREE = "the referee"
 
 
 def finding(
@@ -48,41 +63,153 @@ def finding(
     Raises:
         ValueError: the loss cannot be evaluated in float64.
     """
-    wide = [cast(x, np.float64) for x in arrays]
-    manual_wide = _in_float64(sides, manual, wide)
-    gradient = by_path(manual_wide.grads)
-    leaves = {path: in_double(x) for path, x in zip(gradient, wide, strict=False)}
-    with float64_on_cpu():
-        loss = _loss(sides)
-        constants = [jnp.asarray(x) for x in wide[len(gradient) :]]
-        value = float(jax.jit(loss)(list(leaves.values()), constants))
-        own_value = _value(sides, wide, manual_wide.total)
-        rows = _rows(loss, leaves, constants, gradient)
-    losses = Loss(own_value, value, value)
-    unit = max(float(jnp.finfo(x.dtype).eps) for x in gradient.values())
+    params = sides.evaluation.layout.rebuild(arrays)[0]
+    own = Point(arrays, manual, Result(manual.value, params), sides.value_name, sides.left_out)
+    misshapen = faults.structure(own, sides.evaluation.jit)
+    bad, _ = faults.nonfinite(own)
+    left = misshapen.keys | bad.keys
+    paths = [path for path in by_path(params) if ("grad", path) not in left | sides.left_out]
     details = [f"{reason}: judged by the referee alone"]
-    wrong = disagreeing(rows)
-    detectable = max(row.tolerance for row in rows.values())
+    if not paths:
+        verdict = "structure_mismatch" if misshapen else "nonfinite"
+        told = [*misshapen.sentences, *bad.sentences, *details]
+        return verdict, Loss(manual.total, np.nan, np.nan), unjudged(own), told, np.nan
+    with float64_on_cpu():
+        asked = _Asked.of(sides, manual, arrays, paths)
+        judged = asked.rows()
+        if not all(row.agrees for row in judged.values()):
+            judged = asked.rows(confirmed=True)
+        rows = {**unjudged(own, left), **judged}
+        wrong = disagreeing(judged, _REFEREE)
+        details += [f"manual {asked.narrow}"] if asked.narrow else []
+        kink = asked.kink() if wrong else []
+    detectable = max(row.tolerance for row in judged.values())
+    losses = Loss(asked.own_value, asked.value, asked.value)
+    if left:
+        verdict = "structure_mismatch" if misshapen else "nonfinite"
+        details = [*misshapen.sentences, *bad.sentences, *wrong, *details]
+        return verdict, losses, rows, details, detectable
     if wrong:
-        return "manual_wrong", losses, rows, [*wrong, *details], detectable
-    if not abs(own_value - value) <= _UNITS * unit * max(1.0, abs(value)):
-        told = f"loss: manual has {own_value:.9g} where the loss has {value:.9g}"
+        verdict = "kink" if kink else "manual_wrong"
+        return verdict, losses, rows, [*wrong, *kink, *details], detectable
+    if not asked.has_the_value():
+        told = f"loss: manual has {asked.own_value:.9g} where the loss has {asked.value:.9g}"
         return "loss_differs", losses, rows, [told, *details], detectable
-    if not any(g.any() for g in gradient.values()):
+    if not any(g.any() for path, g in by_path(asked.manual.grads).items() if path in paths):
         told = "nothing was tested: every entry of the gradient is 0; give another point"
         return "inconclusive", losses, rows, [told, *details], detectable
     return "agree", losses, rows, details, detectable
 
 
-def _in_float64(sides: Sides, manual: Result, wide: Arrays) -> Result:
-    """What manual returns in float64, where it can, and computes in it; else what it returned."""
-    evaluation = sides.evaluation
-    try:
-        found = evaluation.run(sides.manual, wide, on_cpu=True)
-        narrow = evaluation.jit and evaluation.program(sides.manual, wide, on_cpu=True).narrowing
-    except Exception:  # It runs in the dtype asked for alone.
-        return manual
-    return manual if narrow else found
+class _Asked(NamedTuple):
+    """A gradient that is held against values of the loss.
+
+    Attributes:
+        sides: how to run manual.
+        wide: the point in float64.
+        paths: the leaves that are compared.
+        manual: what manual returned, in float64 where it can.
+        narrow: the narrower type that it computes in, or None.
+        own_value: what manual says the loss is.
+        value: what it is.
+    """
+
+    sides: Sides
+    wide: Arrays
+    paths: list[str]
+    manual: Result
+    narrow: Narrowing | None
+    own_value: float
+    value: float
+
+    @classmethod
+    def of(cls, sides: Sides, manual: Result, arrays: Arrays, paths: list[str]) -> "_Asked":
+        """Runs manual and the loss in float64."""
+        wide = [cast(x, np.float64) for x in arrays]
+        found, narrow, sides = alone_in_float64(sides, manual, arrays, wide)
+        own = _value(sides, wide, found.total)
+        asked = cls(sides, wide, paths, found, narrow, own, np.nan)
+        leaves, constants = asked.leaves(wide)
+        value = jax.jit(asked.loss)(list(leaves.values()), constants)
+        return asked._replace(value=float(value))
+
+    def leaves(self, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[Any]]:
+        """Splits the arrays into the parameters by path and the constants."""
+        names = by_path(self.sides.evaluation.layout.rebuild(arrays)[0])
+        leaves = {path: in_double(x) for path, x in zip(names, arrays, strict=False)}
+        return leaves, [jnp.asarray(x) for x in arrays[len(names) :]]
+
+    def loss(self, leaves: list[Any], constants: list[Any]) -> Any:
+        """Computes the loss, in float64 throughout."""
+        layout, side = self.sides.evaluation.layout, self.sides.autodiff
+        arrays = [*leaves, *constants]
+
+        def by(loss: Any) -> Any:
+            def flat(arrays: Arrays) -> Any:
+                params, args = layout.rebuild(arrays)
+                return loss(params, *args)
+
+            return flat
+
+        narrows = narrowing(jax.make_jaxpr(by(side.loss))(arrays)) is not None
+        return by(side.wide.loss if narrows and side.wide else side.loss)(arrays)
+
+    def rows(
+        self,
+        arrays: Arrays | None = None,
+        manual: Result | None = None,
+        *,
+        confirmed: bool = False,
+    ) -> Rows:
+        """One row for each leaf: along each direction what manual has and the referee finds.
+
+        `confirmed` takes smaller steps, and tells of kinks within them.
+        """
+        arrays, manual = arrays or self.wide, manual or self.manual
+        leaves, constants = self.leaves(arrays)
+        derivative = derivative_of(self.loss, leaves, constants)[1]
+        if confirmed:
+            derivative = confirmed_differences(self.loss)
+        gradient = {path: g for path, g in by_path(manual.grads).items() if path in self.paths}
+        rounding = self._rounding(arrays, gradient)
+        every = sum(leaves[path].size for path in self.paths) <= _EVERY_ENTRY
+        return {
+            ("grad", path): _row(
+                path, leaves, constants, gradient, derivative, rounding[path], every=every
+            )
+            for path in self.paths
+        }
+
+    def _rounding(self, arrays: Arrays, gradient: dict[str, np.ndarray]) -> dict[str, float]:
+        """How large an error of each leaf manual's own rounding explains."""
+        unit = np.finfo(np.float64).eps if self.narrow is None else self.narrow.unit
+        size = {
+            path: float(np.max(np.abs(in_double(g)), initial=0)) for path, g in gradient.items()
+        }
+        if self.narrow is None:
+            return {path: _UNITS * unit * size[path] for path in gradient}
+        noise = of_manual(self.sides, arrays, self.narrow.dtype)
+        if noise is None:
+            return {path: _UNITS / 8 * unit * size[path] for path in gradient}
+        return {path: noise.factor * noise.by_leaf["grad", path] for path in gradient}
+
+    def kink(self) -> list[str]:
+        """Sentences if the point sits on a kink, and off it manual is right; else none."""
+        tied = ties(lambda *arrays: self.loss(list(arrays), []), self.wide)
+        if not tied:
+            return []
+        for seed in (1, 2):
+            moved = perturbed(self.wide, seed)
+            own = [cast(x, self.sides.manual_dtype) for x in moved]
+            manual = self.sides.evaluation.run(self.sides.manual, own, on_cpu=True)
+            if not all(row.agrees for row in self.rows(moved, manual, confirmed=True).values()):
+                return []
+        return [*map(str, tied), "moved off the kink, manual is right"]
+
+    def has_the_value(self) -> bool:
+        """Whether manual's value is that of the loss, to rounding."""
+        unit = np.finfo(np.float64).eps if self.narrow is None else self.narrow.unit
+        return abs(self.own_value - self.value) <= _UNITS * unit * max(1.0, abs(self.value))
 
 
 def _value(sides: Sides, wide: Arrays, total: float) -> float:
@@ -96,47 +223,32 @@ def _value(sides: Sides, wide: Arrays, total: float) -> float:
         return total
 
 
-def _loss(sides: Sides) -> Any:
-    layout, loss = sides.evaluation.layout, sides.autodiff.loss
-    assert loss is not None
-
-    def of(leaves: list[Any], constants: list[Any]) -> Any:
-        params, args = layout.rebuild([*leaves, *constants])
-        return loss(params, *args)
-
-    return of
-
-
-def _rows(
-    loss: Any,
+def _row(
+    path: str,
     leaves: dict[str, np.ndarray],
     constants: list[Any],
     gradient: dict[str, np.ndarray],
-) -> Rows:
-    """One row for each leaf: along each direction what manual has and what the referee finds."""
-    _, derivative = derivative_of(loss, leaves, constants)
-    every = sum(x.size for x in leaves.values()) <= _EVERY_ENTRY
-    exact = {path: in_double(g) for path, g in gradient.items()}
-    rows: Rows = {}
-    for number, (path, leaf) in enumerate(leaves.items()):
-        rng = np.random.default_rng(number)
-        found = [
-            (along(exact, direction), *derivative(leaves, constants, direction))
-            for direction in _directions(path, leaf, every, rng)
-        ]
-        by_manual, by_referee, bars = (np.array(column) for column in zip(*found, strict=True))
-        largest = float(np.max(np.abs(by_referee), initial=0))
-        rounding = _UNITS * float(jnp.finfo(gradient[path].dtype).eps) * largest
-        noise = float(np.max(bars, initial=0))
-        row = Leaf.compare(
-            path, by_manual, by_referee, dtype=gradient[path].dtype, noise=noise,
-            tolerance=REFUTED * noise + rounding,
-        )  # fmt: skip
-        rows[("grad", path)] = dataclasses.replace(row, shape=leaf.shape, error_map=None)
-    return rows
+    derivative: Derivative,
+    rounding: float,
+    *,
+    every: bool,
+) -> Leaf:
+    leaf, exact = leaves[path], {p: in_double(g) for p, g in gradient.items()}
+    found = [
+        (along(exact, direction), *derivative(leaves, constants, direction))
+        for direction in _directions(path, leaf, every)
+    ]
+    by_manual, by_referee, bars = (np.array(column) for column in zip(*found, strict=True))
+    noise = float(np.max(bars, initial=0))
+    row = Leaf.compare(
+        path, by_manual, by_referee, dtype=gradient[path].dtype, noise=noise,
+        tolerance=REFUTED * noise + rounding,
+    )  # fmt: skip
+    return dataclasses.replace(row, shape=leaf.shape, error_map=None)
 
 
-def _directions(path: str, leaf: np.ndarray, every: bool, rng: np.random.Generator) -> Any:
+def _directions(path: str, leaf: np.ndarray, every: bool) -> Iterator[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(leaf.size)
     count = leaf.size if every else min(_ENTRIES, leaf.size)
     parts = (1.0, 1.0j) if np.iscomplexobj(leaf) else (1.0,)
     for index in rng.permutation(leaf.size)[:count]:

@@ -87,7 +87,7 @@ def mathematics(
     m, a = exact.leaves("manual"), exact.leaves("autodiff")
     found = {}
     for key in a:
-        floor = _floor(noise.by_leaf[key], a[key], dtype)
+        floor = _floor(noise.by_leaf[key], a[key], dtype if noise.floor else np.float64)
         tolerance = max(noise.factor * floor, allowed(accuracy, key[1], a[key]))
         error = largest_difference(m[key], a[key])
         found[key] = Compared(
@@ -146,9 +146,9 @@ def unjudged(point: Point, keys: Collection[Key] | None = None) -> Rows:
     }
 
 
-def disagreeing(rows: Rows) -> list[str]:
-    """Tells in a sentence each how the leaves that do not agree differ."""
-    return [_difference(row) for row in rows.values() if not row.agrees]
+def disagreeing(rows: Rows, reference: str = "jax.grad") -> list[str]:
+    """Tells in a sentence each how the leaves that do not agree differ from the reference."""
+    return [_difference(row, reference) for row in rows.values() if not row.agrees]
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
@@ -158,9 +158,9 @@ def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
     return max(float(noise), float(info.eps) * largest, float(info.tiny))
 
 
-def _difference(row: Leaf) -> str:
+def _difference(row: Leaf, reference: str) -> str:
     where = f" at {row.index}" if row.index else ""
     return (
-        f"{row.path}: manual has {row.manual:.9g} where jax.grad has {row.reference:.9g}{where}; "
+        f"{row.path}: manual has {row.manual:.9g} where {reference} has {row.reference:.9g}{where}; "
         f"they differ by {row.max_abs:.1e}, and rounding explains {row.tolerance:.1e}"
     )

@@ -94,12 +94,15 @@ def check_function(
     for mode in [*dict.fromkeys(modes), *(_SECOND if order == 2 else ())]:
         try:
             found[mode] = _MODES[mode](problem, settings)
+        except NotImplementedError as error:
+            impossible[mode] = f"jax has no rule for it: {str(error).splitlines()[0][:60]}"
         except TypeError as error:
             if "forward-mode" not in str(error):
                 raise
             impossible[mode] = "jax has no forward mode through custom_vjp"
     if not found:
-        raise ValueError("jax has no forward mode through custom_vjp: ask for mode rev")
+        why = "; ".join(dict.fromkeys(impossible.values()))
+        raise ValueError(f"{why}: ask for mode rev")
     return _merged(found, {**point.not_compared, **impossible})
 
 
@@ -300,7 +303,7 @@ def _traced(fn: Function, point: Inputs) -> Any:
 
 def _drawn(fn: Function, point: Inputs, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Random cotangents and tangents."""
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed, 0x0D1])
     tangents = {}
     for path, x in point.parameters.floating.items():
         t = rng.standard_normal(np.shape(x))

@@ -11,7 +11,7 @@ from jax.tree_util import tree_leaves_with_path
 from compare.checker.comparison import Comparison, Rows, mathematics
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
-from compare.checker.noise.measure import in_narrower, monte_carlo, two_precisions
+from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
 from compare.checker.referee import Ruling, rule
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
 from compare.checker.sides.narrowing import Narrowing
@@ -190,9 +190,9 @@ def _rounding(case: Disagreement) -> Outcome | None:
 
 def _narrow_rounding(case: Disagreement) -> Outcome | None:
     """Whether manual's own rounding, in the narrower type it computes in, explains it."""
-    try:
-        own = monte_carlo(case.sides, case.point, freeze_decisions=True, of="manual")
-    except Exception:  # It runs in one type alone, or cannot be traced.
+    assert case.narrow is not None
+    own = of_manual(case.sides, case.point.arrays, case.narrow.dtype)
+    if own is None:
         return None
     rows = [case.rows[("grad", path)] for path in case.wrong]
     if not all(row.max_abs <= own.factor * own.by_leaf[("grad", row.path)] for row in rows):

@@ -19,7 +19,10 @@ from jax.extend import core
 from compare.checker.noise.rounding import unit_in_last_place
 from compare.jaxprs import bind, called_jaxpr, evaluate
 
-__all__ = ["REFUTED", "Opinion", "Ruling", "along", "derivative_of", "random_direction", "rule"]
+__all__ = [
+    "REFUTED", "Derivative", "Opinion", "Ruling", "along", "confirmed_differences", "derivative_of",
+    "random_direction", "rule",
+]  # fmt: skip
 
 RANDOM_DIRECTIONS = 3
 """Gaussian directions through all leaves that differ."""
@@ -99,7 +102,7 @@ def rule(
     if first.verdict == "manual_wrong" or method == "complex step":
         return first
     # Kinks within the steps make an error bar too small, or too large: look more closely.
-    return ruling(_confirmed(loss))
+    return ruling(confirmed_differences(loss))
 
 
 def derivative_of(loss: Loss, leaves: Leaves, constants: list[Any]) -> tuple[str, Derivative]:
@@ -286,8 +289,8 @@ def _central_differences(
     return derivative
 
 
-def _confirmed(loss: Loss) -> Derivative:
-    """Central differences down to small steps, at two sets of steps that must find the same.
+def confirmed_differences(loss: Loss) -> Derivative:
+    """Returns central differences down to small steps, at two sets that must find the same.
 
     A step over a kink gives each set another number, and so a large error bar.
     """

@@ -187,7 +187,8 @@ def cotangents(fn: Function, point: Inputs, seed: int) -> dict[str, Any]:
     Raises:
         ValueError: no output is floating, or the function cannot be traced.
     """
-    rng = np.random.default_rng(seed)
+    # Not the stream that a person's own `default_rng(seed)` has drawn the point from.
+    rng = np.random.default_rng([seed, 0x0D0])
     tree = (point.parameters.floating, point.fixed)
     layout = Layout(tree)
 
@@ -273,7 +274,7 @@ class _Decorated(NamedTuple):
 
     def constant(self, inputs: Sequence[Any]) -> set[str]:
         names = _input_names(self.fn.fun, len(inputs))
-        return {names[i] for i in self.fn.nondiff_argnums}
+        return {names[i] for i in self.fn.nondiff_argnums if i < len(names)}
 
     def forward(self, *inputs: Any) -> Any:
         return self.fn.fun(*inputs, **self.static)

@@ -20,7 +20,7 @@ yet explained, and could be.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -31,12 +31,13 @@ from compare.checker.noise.rounding import draw_keys, rounding_noise
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu, is_float64_on_cpu
 from compare.checker.sides.side import Arrays, Side, compiler_options, slides, tracing
+from compare.checker.sides.widened import widened
 from compare.tolerance import student_factor
 from compare.trees import cast, is_inexact, largest_difference
 
 __all__ = [
-    "Noise", "TwoPrecisions", "in_narrower", "larger", "monte_carlo", "perturbed_points",
-    "two_precisions",
+    "Noise", "TwoPrecisions", "in_narrower", "larger", "monte_carlo", "of_manual",
+    "perturbed_points", "two_precisions",
 ]  # fmt: skip
 
 FEW_DRAWS = 4
@@ -61,10 +62,13 @@ class Noise(NamedTuple):
     Attributes:
         by_leaf: the root mean square, over the draws, of the largest deviation of any entry.
         factor: tolerance over noise, Student's for so many draws; see `tolerance`.
+        floor: whether a leaf has at least the noise of a unit in the last place of its largest
+            entry; not where the rounding of the very side that is judged was measured.
     """
 
     by_leaf: dict[Key, float]
     factor: float = student_factor(DRAWS)
+    floor: bool = True
 
 
 class TwoPrecisions:
@@ -183,33 +187,91 @@ def monte_carlo(
 
 
 def in_narrower(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAWS) -> Noise:
-    """Measures the noise of the side that differentiates, computed in a narrower type throughout.
+    """Measures the noise of a side that computes in a narrower type.
 
-    Its error at points that the type cannot hold, so that the rounding of the inputs counts.
+    The noise is manual's own (`of_manual`) where that can be had; but no more than that of the side
+    that differentiates, computed in the narrower type throughout, so that a formula that loses
+    digits is not excused by losing them.
 
     Args:
-        sides: how to run it.
+        sides: how to run both.
         arrays: the point, in float64.
         dtype: the narrower type.
         draws: at how many points.
     """
+
+    def error(point: Arrays) -> dict[Key, float]:
+        narrow, exact = (
+            sides.evaluation.run(
+                sides.autodiff, [cast(x, t) for x in point], on_cpu=True, compiled=True
+            ).leaves(sides.value_name)
+            for t in (dtype, np.float64)
+        )
+        return {key: largest_difference(narrow[key], leaf) for key, leaf in exact.items()}
+
+    throughout = _over_points(error, sides, arrays, dtype, draws)
+    own = of_manual(sides, arrays, dtype, draws)
+    if own is None:
+        return throughout
+    by_leaf = {key: _smaller(own.by_leaf.get(key), n) for key, n in throughout.by_leaf.items()}
+    return throughout._replace(by_leaf=by_leaf, floor=False)
+
+
+def of_manual(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAWS) -> Noise | None:
+    """Measures manual's own rounding: how far it is from itself, computed in float64 throughout.
+
+    A mistake is in both, and does not count.
+
+    Args:
+        sides: how to run manual.
+        arrays: the point, in float64.
+        dtype: the narrower type that it computes in.
+        draws: at how many points.
+
+    Returns:
+        The noise; None where manual cannot be traced, or not be computed in float64.
+    """
+    wide = Side(widened(sides.manual.fn))
+
+    def error(point: Arrays) -> dict[Key, float]:
+        one, other = (
+            sides.evaluation.run(side, point, on_cpu=True, compiled=True).leaves(sides.value_name)
+            for side in (sides.manual, wide)
+        )
+        return {key: largest_difference(one[key], leaf) for key, leaf in other.items()}
+
+    try:
+        return _over_points(error, sides, arrays, dtype, draws)._replace(floor=False)
+    except Exception:  # NumPy, a kernel, a carry of float32.
+        return None
+
+
+def _over_points(
+    error: Callable[[Arrays], dict[Key, float]],
+    sides: Sides,
+    arrays: Arrays,
+    dtype: Any,
+    draws: int,
+) -> Noise:
+    """The root mean square of an error at points that the type cannot hold.
+
+    So the rounding of the inputs counts as well.
+    """
     rng = np.random.default_rng([sides.evaluation.seed, draws])
     unit = float(jnp.finfo(dtype).eps)
-
-    def run(point: Arrays, dtype: Any) -> dict[Key, np.ndarray]:
-        cast_to = [cast(x, dtype) for x in point]
-        result = sides.evaluation.run(sides.autodiff, cast_to, on_cpu=True, compiled=True)
-        return result.leaves(sides.value_name)
-
     found = []
     for _ in range(draws):
         point = [
             x * (1 + unit * rng.uniform(-1, 1, np.shape(x))) if is_inexact(x) else x for x in arrays
         ]
-        narrow, exact = run(point, dtype), run(point, np.float64)
-        found.append({key: largest_difference(narrow[key], leaf) for key, leaf in exact.items()})
+        found.append(error(point))
     by_leaf = {key: _root_mean_square(own) for key, own in _by_leaf(found).items()}
     return Noise(by_leaf, student_factor(draws))
+
+
+def _smaller(own: float | None, throughout: float) -> float:
+    known = [n for n in (own, throughout) if n is not None and np.isfinite(n)]
+    return min(known, default=throughout)
 
 
 def larger(one: Noise, other: Noise) -> Noise:

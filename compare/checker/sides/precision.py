@@ -5,13 +5,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.sides.evaluation import Point, Sides
+from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu, is_float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, is_representable, narrowing
 from compare.checker.sides.side import Arrays
 from compare.trees import cast, is_float
 
-__all__ = ["manual_in_float64"]
+__all__ = ["alone_in_float64", "manual_in_float64"]
 
 
 def manual_in_float64(sides: Sides, own: Point) -> tuple[Sides, Point, Narrowing | None]:
@@ -35,11 +35,38 @@ def manual_in_float64(sides: Sides, own: Point) -> tuple[Sides, Point, Narrowing
             manual = evaluation.run(sides.manual, arrays, on_cpu=True)
         except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.
             dtype = _coarsest(own.arrays)
-            reason = f"cannot run in float64 ({str(error).splitlines()[0][:80]})"
             exact = Point(arrays, own.manual, autodiff, own.value_name, own.left_out)
-            return sides._replace(manual_dtype=dtype), exact, Narrowing(dtype, "", reason)
+            narrow = Narrowing(dtype, "", _cannot_run(error))
+            return sides._replace(manual_dtype=dtype), exact, narrow
         exact = Point(arrays, manual, autodiff, own.value_name, own.left_out)
     return sides, exact, _traced(sides, arrays) or _seen(exact)
+
+
+def alone_in_float64(
+    sides: Sides, manual: Result, arrays: Arrays, wide: Arrays
+) -> tuple[Result, Narrowing | None, Sides]:
+    """Does what `manual_in_float64` does, without the other side.
+
+    Args:
+        sides: how to run manual.
+        manual: what it returned in the dtype asked for.
+        arrays: the point in that dtype.
+        wide: the point in float64.
+
+    Returns:
+        What it returns in float64, as far as it can; the narrower type that it computes in, or
+        None; and the sides, which run manual in the one type it can run in.
+    """
+    try:
+        found = sides.evaluation.run(sides.manual, wide, on_cpu=True)
+    except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.
+        dtype = _coarsest(arrays)
+        return manual, Narrowing(dtype, "", _cannot_run(error)), sides._replace(manual_dtype=dtype)
+    return found, _traced(sides, wide), sides
+
+
+def _cannot_run(error: Exception) -> str:
+    return f"cannot run in float64 ({str(error).splitlines()[0][:80]})"
 
 
 def _traced(sides: Sides, arrays: Arrays) -> Narrowing | None:
