@@ -151,8 +151,16 @@ class _Asked(NamedTuple):
 
             return flat
 
-        narrows = narrowing(jax.make_jaxpr(by(side.loss))(arrays)) is not None
-        return by(side.wide.loss if narrows and side.wide else side.loss)(arrays)
+        narrow = narrowing(jax.make_jaxpr(by(side.loss))(arrays))
+        if narrow is None or side.wide is None:
+            return by(side.loss)(arrays)
+        try:
+            return by(side.wide.loss)(arrays)
+        except ValueError as error:
+            raise ValueError(
+                f"the loss {narrow}, where numerical derivatives say nothing, and cannot be "
+                f"differentiated by jax: give a reference that can ({error})"
+            ) from None
 
     def rows(
         self,

@@ -160,7 +160,6 @@ def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
 
 def _difference(row: Leaf, reference: str) -> str:
     where = f" at {row.index}" if row.index else ""
-    return (
-        f"{row.path}: manual has {row.manual:.9g} where {reference} has {row.reference:.9g}{where}; "
-        f"they differ by {row.max_abs:.1e}, and rounding explains {row.tolerance:.1e}"
-    )
+    has = f"manual has {row.manual:.9g} where {reference} has {row.reference:.9g}{where}"
+    explained = f"they differ by {row.max_abs:.1e}, and rounding explains {row.tolerance:.1e}"
+    return f"{row.path}: {has}; {explained}"

@@ -374,18 +374,7 @@ def test_right_rules_in_a_narrow_type_raise_no_alarm():
     assert not alarms, f"{len(alarms)} alarms\n" + "\n\n".join(alarms)
 
 
-@pytest.mark.parametrize(
-    "noise",
-    [
-        reported_noise,
-        pytest.param(
-            own_noise,
-            marks=pytest.mark.xfail(
-                strict=True, reason="the tolerance is up to 22 times the noise of the rule itself"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("noise", [reported_noise, own_noise])
 def test_an_error_of_ten_times_the_noise_is_detected(noise):
     verdicts, missed = Counter[str](), []
     for number in range(FIRST, FIRST + RULES // 2):

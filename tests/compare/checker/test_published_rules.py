@@ -204,10 +204,12 @@ def test_constant_inputs_may_be_given_by_keyword_or_left_out(how):
     if how == "default":
         assert check_rule(special.log_ndtr, normal(5, scale=3)).agree
         return
-    from jax.experimental.pallas.ops.gpu.rms_norm import rms_norm
+    from jax.experimental.pallas.ops.gpu.rms_norm import rms_norm, rms_norm_reference
 
     inputs = single(1, 2, 8), single(8, seed=1), single(8, seed=2)
-    assert check_rule(rms_norm, *inputs, interpret=True).agree
+    with pytest.raises(ValueError, match="the loss computes in float32 inside, .*give a reference"):
+        check_rule(rms_norm, *inputs, interpret=True)
+    assert check_rule(rms_norm, *inputs, interpret=True, reference=rms_norm_reference).agree
 
 
 def test_what_cannot_be_batched_is_listed():
