@@ -29,6 +29,7 @@ class RuleProblem(NamedTuple):
         size: the size of its inputs, in words.
         reference: `reference(*inputs) -> out`, in the idiom of jax.nn and optax.
         draw: `draw(seed) -> inputs`; floating inputs are float32.
+        examples: which inputs have examples on their first axis.
     """
 
     rule: Rule
@@ -36,6 +37,7 @@ class RuleProblem(NamedTuple):
     size: str
     reference: Callable[..., Any]
     draw: Draw
+    examples: tuple[int, ...] = (0,)
 
 
 def _normal(*shapes: Shape) -> Draw:
@@ -54,13 +56,14 @@ def _entry(
     sizes: Sizes,
     *,
     label: str = "",
+    examples: tuple[int, ...] = (0,),
     **settings: Any,
 ) -> list[RuleProblem]:
     """Pairs a rule with its reference, at several sizes."""
     name = f"{rule.__name__} {label}".strip()
     bound = rule.bind(**settings) if settings else rule
     other = partial(reference, **settings) if settings else reference
-    return [RuleProblem(bound, name, size, other, draw) for size, draw in sizes]
+    return [RuleProblem(bound, name, size, other, draw, examples) for size, draw in sizes]
 
 
 def _matrices(*extra: Callable[[Shape], Shape], rows: int = 1024) -> Sizes:
@@ -166,6 +169,7 @@ RULES: tuple[RuleProblem, ...] = (
         layers.dropout,
         [(size, _with_key(draw)) for size, draw in _matrices()],
         label="0.3",
+        examples=(1,),
         rate=0.3,
     ),
     *_entry(rules.conv2d, layers.conv2d, _convolutions(), label="3×3"),
@@ -178,31 +182,40 @@ RULES: tuple[RuleProblem, ...] = (
         rules.embedding,
         layers.embedding,
         [("256 of 64×32", _tokens(256, 64, 32)), ("4096 of 8192×128", _tokens(4096, 8192, 128))],
+        examples=(1,),
     ),
     *_entry(rules.glu, layers.glu, _matrices()),
     *_entry(rules.prelu, layers.prelu, _matrices(_columns)),
-    *_entry(rules.residual, layers.residual, _matrices(lambda shape: shape)),
+    *_entry(rules.residual, layers.residual, _matrices(lambda shape: shape), examples=(0, 1)),
     *_entry(rules.flatten, layers.flatten, _images()),
     *(
         problem
         for name, rule in ACTIVATIONS.items()
         for problem in _entry(rule, functions.ACTIVATIONS[name], _matrices())
     ),
-    *_entry(rules.mean_squared_error, functions.LOSSES["mean_squared_error"], _losses("values")),
+    *_entry(
+        rules.mean_squared_error,
+        functions.LOSSES["mean_squared_error"],
+        _losses("values"),
+        examples=(0, 1),
+    ),
     *_entry(
         rules.sigmoid_binary_cross_entropy,
         functions.LOSSES["sigmoid_binary_cross_entropy"],
         _losses("values"),
+        examples=(0, 1),
     ),
     *_entry(
         rules.softmax_cross_entropy,
         functions.LOSSES["softmax_cross_entropy"],
         _losses("probabilities"),
+        examples=(0, 1),
     ),
     *_entry(
         rules.softmax_cross_entropy_with_integer_labels,
         functions.LOSSES["softmax_cross_entropy_with_integer_labels"],
         _losses("labels"),
+        examples=(0, 1),
     ),
 )
 """Every rule at several sizes, the smallest of each first."""
