@@ -34,6 +34,9 @@ from manual.rules.pooling import avg_pool as avg_pool
 from manual.rules.pooling import global_average_pool as global_average_pool
 from manual.rules.pooling import max_pool as max_pool
 from manual.rules.prelu import prelu as prelu
+from manual.rules.recurrent import gru as gru
+from manual.rules.recurrent import lstm as lstm
+from manual.rules.recurrent import rnn as rnn
 from manual.rules.rule import Rule as Rule
 from manual.rules.shapes import flatten as flatten
 from manual.rules.shapes import residual as residual

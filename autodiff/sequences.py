@@ -1,0 +1,113 @@
+"""Layers of sequences in the idiom that people write them in, for `jax.grad`.
+
+Batches are (batch, time, features). The names, arguments and results are those of the hand-derived
+rules.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+__all__ = ["gru", "lstm", "rnn"]
+
+
+def rnn(
+    x: jax.Array,
+    h0: jax.Array,
+    w_x: jax.Array,
+    w_h: jax.Array,
+    b: jax.Array,
+    lengths: jax.Array | None = None,
+    *,
+    activation: str = "tanh",
+    reverse: bool = False,
+) -> tuple[jax.Array, jax.Array]:
+    """Runs the simple recurrent layer (Elman 1990).
+
+    Shapes: x (batch, time, n_in), h0 (batch, n), w_x (n_in, n), w_h (n, n), b (n,), lengths
+    (batch,) -> every state (batch, time, n), the last (batch, n).
+    """
+    f = getattr(jax.nn, activation)
+    cell = lambda h, x: f(x @ w_x + h @ w_h + b)  # noqa: E731
+    last, every = _scan(cell, h0, x, lengths, reverse)
+    return every, last
+
+
+def lstm(
+    x: jax.Array,
+    h0: jax.Array,
+    c0: jax.Array,
+    w_x: jax.Array,
+    w_h: jax.Array,
+    b: jax.Array,
+    lengths: jax.Array | None = None,
+    *,
+    reverse: bool = False,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Runs long short-term memory (Hochreiter & Schmidhuber 1997).
+
+    Shapes: x (batch, time, n_in), h0 and c0 (batch, n), w_x (n_in, 4 n), w_h (n, 4 n), b (4 n,),
+    lengths (batch,) -> every h (batch, time, n), the last h and c (batch, n).
+    """
+
+    def cell(state: Any, x: jax.Array) -> Any:
+        h, c = state
+        i, f, g, o = jnp.split(x @ w_x + h @ w_h + b, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+    (h, c), (every, _) = _scan(cell, (h0, c0), x, lengths, reverse)
+    return every, h, c
+
+
+def gru(
+    x: jax.Array,
+    h0: jax.Array,
+    w_x: jax.Array,
+    w_h: jax.Array,
+    b: jax.Array,
+    b_n: jax.Array,
+    lengths: jax.Array | None = None,
+    *,
+    reset_after: bool = False,
+    reverse: bool = False,
+) -> tuple[jax.Array, jax.Array]:
+    """Runs the gated recurrent unit (Cho et al. 2014), or the variant of cuDNN.
+
+    Shapes: x (batch, time, n_in), h0 (batch, n), w_x (n_in, 3 n), w_h (n, 3 n), b (3 n,), b_n (n,),
+    lengths (batch,) -> every state (batch, time, n), the last (batch, n).
+    """
+    n = h0.shape[-1]
+
+    def cell(h: jax.Array, x: jax.Array) -> jax.Array:
+        r, u, candidate = jnp.split(x @ w_x + b, 3, axis=-1)
+        from_h = h @ w_h[:, : 2 * n]
+        r, u = jax.nn.sigmoid(r + from_h[:, :n]), jax.nn.sigmoid(u + from_h[:, n:])
+        if reset_after:
+            candidate = jnp.tanh(candidate + r * (h @ w_h[:, 2 * n :] + b_n))
+        else:
+            candidate = jnp.tanh(candidate + (r * h) @ w_h[:, 2 * n :] + b_n)
+        return u * h + (1 - u) * candidate
+
+    last, every = _scan(cell, h0, x, lengths, reverse)
+    return every, last
+
+
+def _scan(
+    cell: Callable[..., Any], state: Any, x: jax.Array, lengths: jax.Array | None, reverse: bool
+) -> tuple[Any, Any]:
+    """The last state and every state; from its length on an example keeps its state."""
+
+    def step(state: Any, at: Any) -> Any:
+        t, x = at
+        new = cell(state, x)
+        if lengths is not None:
+            new = jax.tree.map(lambda a, b: jnp.where((t < lengths)[:, None], a, b), new, state)
+        return new, new
+
+    times = jnp.arange(x.shape[1])
+    last, every = lax.scan(step, state, (times, x.swapaxes(0, 1)), reverse=reverse)
+    return last, jax.tree.map(lambda a: a.swapaxes(0, 1), every)
