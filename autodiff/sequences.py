@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["gru", "lstm", "rnn"]
+__all__ = ["attention", "gru", "lstm", "rnn", "rotary"]
 
 
 def rnn(
@@ -111,3 +111,54 @@ def _scan(
     times = jnp.arange(x.shape[1])
     last, every = lax.scan(step, state, (times, x.swapaxes(0, 1)), reverse=reverse)
     return last, jax.tree.map(lambda a: a.swapaxes(0, 1), every)
+
+
+def attention(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    soft_cap: float | None = None,
+) -> jax.Array:
+    """Computes scaled dot-product attention (Vaswani et al. 2017).
+
+    Shapes: q (batch, T, H, K), k (batch, S, G, K), v (batch, S, G, V), bias broadcast to (batch, H,
+    T, S), mask (batch, S) -> (batch, T, H, V). A row without a key is 0.
+    """
+    repeats = q.shape[2] // k.shape[2]
+    k, v = jnp.repeat(k, repeats, axis=2), jnp.repeat(v, repeats, axis=2)
+    z = jnp.einsum("bthk,bshk->bhts", q, k) * (q.shape[3] ** -0.5 if scale is None else scale)
+    if soft_cap is not None:
+        z = soft_cap * jnp.tanh(z / soft_cap)
+    if bias is not None:
+        z = z + bias
+    allowed = jnp.ones(z.shape[-2:], bool)
+    if causal:
+        allowed = jnp.tril(allowed)
+    if mask is not None:
+        allowed = allowed & mask[:, None, None, :]
+    if not causal and mask is None:
+        return jnp.einsum("bhts,bshk->bthk", jax.nn.softmax(z), v)
+    # Where a row has no key, softmax would be NaN: there the scores are let through, and dropped.
+    empty = ~allowed.any(axis=-1, keepdims=True)
+    p = jax.nn.softmax(jnp.where(allowed | empty, z, -jnp.inf))
+    return jnp.einsum("bhts,bshk->bthk", jnp.where(empty, 0, p), v)
+
+
+def rotary(x: jax.Array, positions: jax.Array, *, base: float = 10_000.0) -> jax.Array:
+    """Turns pairs of features by their position (Su et al. 2021), as complex numbers.
+
+    Shapes: x (batch, T, heads, K), positions (T,) or (batch, T) -> like x.
+    """
+    half = x.shape[-1] // 2
+    theta = base ** (-jnp.arange(half) / half)
+    angle = positions[..., None, None] * theta
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    turned = lax.complex(x[..., :half].astype(wide), x[..., half:].astype(wide)) * jnp.exp(
+        1j * angle
+    )
+    return jnp.concatenate([turned.real, turned.imag], axis=-1).astype(x.dtype)

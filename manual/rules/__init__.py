@@ -13,6 +13,8 @@ from manual.rules.activations import sigmoid as sigmoid
 from manual.rules.activations import silu as silu
 from manual.rules.activations import softplus as softplus
 from manual.rules.activations import tanh as tanh
+from manual.rules.attention import attention as attention
+from manual.rules.attention import rotary as rotary
 from manual.rules.batch_norm import batch_norm as batch_norm
 from manual.rules.batch_norm import batch_norm_inference as batch_norm_inference
 from manual.rules.batch_norm import update_running as update_running

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from autodiff import sequences
-from compare.problems.rules.entry import RuleProblem, Sizes, entry, normal
+from compare.problems.rules.entry import Draw, RuleProblem, Sizes, entry, normal
 from manual import rules
 
 __all__ = ["SEQUENCES"]
@@ -31,6 +33,24 @@ def _recurrent(
     ]
 
 
+def _attention(*sizes: tuple[int, int, int, int]) -> Sizes:
+    """Returns sizes (batch, time, heads, features of a head) of self-attention."""
+    return [("×".join(map(str, size)), normal(size, size, size)) for size in sizes]
+
+
+def _turned(*sizes: tuple[int, int, int, int]) -> Sizes:
+    return [("×".join(map(str, size)), normal(size)) for size in sizes]
+
+
+def _with_positions(draw: Draw) -> Draw:
+    def placed(seed: int) -> tuple[Any, ...]:
+        (x,) = draw(seed)
+        return x, jnp.arange(x.shape[1])
+
+    return placed
+
+
+_ALL_THREE = (0, 1, 2)
 _SMALL, _ROWS_OF_MNIST = (8, 5, 6, 16), (128, 28, 28, 128)
 
 SEQUENCES: tuple[RuleProblem, ...] = (
@@ -59,5 +79,24 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         label="reset after",
         examples=(0, 1),
         reset_after=True,
+    ),
+    *entry(
+        rules.attention,
+        sequences.attention,
+        _attention((4, 6, 2, 8), (4, 1024, 4, 32), (1, 4096, 4, 32)),
+        examples=_ALL_THREE,
+    ),
+    *entry(
+        rules.attention,
+        sequences.attention,
+        _attention((4, 6, 2, 8), (4, 1024, 4, 32), (1, 4096, 4, 32)),
+        label="causal",
+        examples=_ALL_THREE,
+        causal=True,
+    ),
+    *entry(
+        rules.rotary,
+        sequences.rotary,
+        [(size, _with_positions(draw)) for size, draw in _turned((4, 6, 2, 8), (8, 256, 4, 64))],
     ),
 )
