@@ -9,9 +9,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 
-__all__ = ["attention", "gru", "lstm", "rnn", "rotary"]
+__all__ = ["attention", "gru", "linear_cross_entropy", "lstm", "rnn", "rotary"]
 
 
 def rnn(
@@ -162,3 +163,28 @@ def rotary(x: jax.Array, positions: jax.Array, *, base: float = 10_000.0) -> jax
         1j * angle
     )
     return jnp.concatenate([turned.real, turned.imag], axis=-1).astype(x.dtype)
+
+
+def linear_cross_entropy(
+    x: jax.Array,
+    w: jax.Array,
+    labels: jax.Array,
+    b: jax.Array | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    ignored: int | None = None,
+) -> jax.Array:
+    """Computes the mean cross-entropy of the logits x w + b.
+
+    Shapes: x (..., D), w (D, V), labels (...), b (V,) or None -> ().
+    """
+    logits = x @ w if b is None else x @ w + b
+    classes = w.shape[1]
+    if label_smoothing:
+        targets = optax.losses.smooth_labels(jax.nn.one_hot(labels, classes), label_smoothing)
+        losses = optax.losses.softmax_cross_entropy(logits, targets)
+    else:
+        safe = labels if ignored is None else jnp.where(labels == ignored, 0, labels)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, safe)
+    counts = jnp.ones(labels.shape, bool) if ignored is None else labels != ignored
+    return jnp.sum(jnp.where(counts, losses, 0)) / jnp.maximum(counts.sum(), 1).astype(x.dtype)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from autodiff import sequences
 from compare.problems.rules.entry import Draw, RuleProblem, Sizes, entry, normal
@@ -50,6 +51,21 @@ def _with_positions(draw: Draw) -> Draw:
     return placed
 
 
+def _last_layer(*sizes: tuple[int, int, int]) -> Sizes:
+    """Returns sizes (rows, features, classes) of the last layer of a language model."""
+
+    def drawn(n: int, d: int, classes: int) -> Draw:
+        of_layer = normal((n, d), (d, classes), scales=[1.0, d**-0.5])
+
+        def draw(seed: int) -> tuple[Any, ...]:
+            labels = np.random.default_rng(seed).integers(0, classes, n)
+            return (*of_layer(seed), jnp.asarray(labels))
+
+        return draw
+
+    return [(f"{n}×{d}→{classes}", drawn(n, d, classes)) for n, d, classes in sizes]
+
+
 _ALL_THREE = (0, 1, 2)
 _SMALL, _ROWS_OF_MNIST = (8, 5, 6, 16), (128, 28, 28, 128)
 
@@ -93,6 +109,12 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         label="causal",
         examples=_ALL_THREE,
         causal=True,
+    ),
+    *entry(
+        rules.linear_cross_entropy,
+        sequences.linear_cross_entropy,
+        _last_layer((32, 16, 40), (2048, 256, 8192), (2048, 256, 32_768)),
+        examples=(0, 2),
     ),
     *entry(
         rules.rotary,

@@ -17,6 +17,7 @@ from compare.problems.rules.entry import (
     matrices,
     normal,
 )
+from compare.problems.rules.further import FURTHER
 from compare.problems.rules.sequences import SEQUENCES
 from manual import rules
 from manual.rules.activations import ACTIVATIONS
@@ -84,6 +85,7 @@ _PER_CHANNEL = (columns, columns)
 
 RULES: tuple[RuleProblem, ...] = (
     *SEQUENCES,
+    *FURTHER,
     *entry(rules.dense, layers.dense, _dense()),
     *entry(
         rules.batch_norm,
