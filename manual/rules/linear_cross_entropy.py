@@ -141,7 +141,7 @@ def _loss_and_gradients(
 
     first = (
         # Not a constant, so that inside `shard_map` it varies as the examples do.
-        0 * weights.sum(),
+        0 * every.sum().astype(wide),
         jnp.zeros_like(w, wide),
         None if b is None else jnp.zeros_like(b, wide),
     )

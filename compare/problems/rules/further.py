@@ -44,8 +44,9 @@ def _signs(outputs: Any, targets: Any) -> Any:
     return outputs, jnp.where(targets > 0, 1.0, -1.0)
 
 
-def _zeros_and_ones(logits: Any, targets: Any) -> Any:
-    return logits, jnp.where(targets > 0, 1.0, 0.0)
+def _between_zero_and_one(logits: Any, targets: Any) -> Any:
+    # Not 0 or 1, where optax's log-space form has a kink in the targets.
+    return logits, 1 / (1 + jnp.exp(-targets))
 
 
 def _probabilities(logits: Any, targets: Any) -> Any:
@@ -97,7 +98,7 @@ FURTHER: tuple[RuleProblem, ...] = (
     *entry(
         rules.sigmoid_focal,
         further.sigmoid_focal,
-        _made(matrices(_same), _zeros_and_ones),
+        _made(matrices(_same), _between_zero_and_one),
         examples=_BOTH,
         alpha=0.25,
     ),

@@ -66,7 +66,7 @@ def kl_divergence_bwd(residuals: Pair, d_loss: jax.Array) -> Pair:
     """d log q = −y/m dL,  dy = (log y + 1 − log q)/m dL.
 
     y log y has the slope log y + 1, which is −∞ at y = 0. There y log y is left out, and
-    dy = −log q/m, as autodiff of `optax.losses.kl_divergence` has it.
+    dy = −log q/m, where autodiff of `optax.losses.kl_divergence` has NaN.
     """
     log_predictions, targets = residuals
     scale = d_loss / targets.shape[0]
