@@ -87,8 +87,8 @@ PROBLEMS: dict[str, Definition] = {
         data=lambda seed, data_dir, dataset: parity.load(seed),
         trained=[
             (
-                recurrent(cell, (16, 1), 32, 1, _BINARY),
-                Recipe(epochs=60, batch=64, learning_rate=5e-3, clip=1.0),
+                recurrent(cell, (16, 1), 8, 1, _BINARY),
+                Recipe(epochs=150, batch=64, learning_rate=1e-2, clip=1.0),
             )
             for cell in ("rnn", "lstm", "gru")
         ],
