@@ -30,12 +30,13 @@ __all__ = [
     "rms_norm",
 ]
 
-Extent = tuple[int, int]
+Size = int | tuple[int, int]
+"""Height and width, or one number for both."""
 
 
-def dense(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
-    """Computes x w + b: x (batch, n_in), w (n_in, n_out), b (n_out,) -> (batch, n_out)."""
-    return x @ w + b
+def dense(x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.Array:
+    """Computes x w + b: x (..., n_in), w (n_in, n_out), b (n_out,) or None -> (..., n_out)."""
+    return x @ w if b is None else x @ w + b
 
 
 def residual(x: jax.Array, branch: jax.Array) -> jax.Array:
@@ -45,7 +46,7 @@ def residual(x: jax.Array, branch: jax.Array) -> jax.Array:
 
 def flatten(x: jax.Array) -> jax.Array:
     """Puts each example's entries in a row: x (batch, ...) -> (batch, the product of the rest)."""
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def glu(x: jax.Array) -> jax.Array:
@@ -127,38 +128,41 @@ def group_norm(
 
     Shapes: x (batch, ..., c), scale and bias (c,) -> y like x.
     """
-    grouped = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+    shape = math.prod(x.shape[1:-1]), groups, x.shape[-1] // groups
+    grouped = x.reshape(len(x), *shape)
     mean, var = grouped.mean((1, 3), keepdims=True), grouped.var((1, 3), keepdims=True)
     return ((grouped - mean) * lax.rsqrt(var + epsilon)).reshape(x.shape) * scale + bias
 
 
 def conv2d(
-    x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Extent = (1, 1), padding: Any = "SAME"
+    x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Size = (1, 1), padding: Any = "SAME"
 ) -> jax.Array:
     """Correlates images with a kernel, and adds the bias.
 
     Shapes: x (batch, height, width, n_in), w (h, w, n_in, n_out), b (n_out,) -> (batch, p, q,
     n_out).
     """
-    y = lax.conv_general_dilated(x, w, stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    y = lax.conv_general_dilated(
+        x, w, _both(stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
     return y + b
 
 
 def max_pool(
-    x: jax.Array, *, window: Extent = (2, 2), stride: Extent | None = None, padding: Any = "VALID"
+    x: jax.Array, *, window: Size = (2, 2), stride: Size | None = None, padding: Any = "VALID"
 ) -> jax.Array:
     """Takes the maximum of each window: x (batch, height, width, c) -> (batch, p, q, c)."""
     return _pool(x, -jnp.inf, lax.max, window, stride, padding)
 
 
 def avg_pool(
-    x: jax.Array, *, window: Extent = (2, 2), stride: Extent | None = None, padding: Any = "VALID"
+    x: jax.Array, *, window: Size = (2, 2), stride: Size | None = None, padding: Any = "VALID"
 ) -> jax.Array:
     """Takes the mean of each window, in which padding counts as entries.
 
     Shapes: x (batch, height, width, c) -> (batch, p, q, c).
     """
-    return _pool(x, 0.0, lax.add, window, stride, padding) / math.prod(window)
+    return _pool(x, 0.0, lax.add, window, stride, padding) / math.prod(_both(window))
 
 
 def global_average_pool(x: jax.Array) -> jax.Array:
@@ -167,7 +171,11 @@ def global_average_pool(x: jax.Array) -> jax.Array:
 
 
 def _pool(
-    x: jax.Array, initial: float, reduce: Any, window: Extent, stride: Extent | None, padding: Any
+    x: jax.Array, initial: float, reduce: Any, window: Size, stride: Size | None, padding: Any
 ) -> jax.Array:
-    strides = (1, *(stride or window), 1)
-    return lax.reduce_window(x, initial, reduce, (1, *window, 1), strides, padding)
+    strides = (1, *_both(stride or window), 1)
+    return lax.reduce_window(x, initial, reduce, (1, *_both(window), 1), strides, padding)
+
+
+def _both(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size

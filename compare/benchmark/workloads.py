@@ -38,6 +38,7 @@ def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[S
     found: dict[str, list[Subject]] = {}
     for subject in (
         *_models(seed),
+        *_sequence_models(seed),
         *_trainings(seed),
         *_user_models(seed),
         *(_rule(rule, seed) for rule in RULES),
@@ -98,6 +99,30 @@ def _models(seed: int) -> list[Subject]:
         *(_model(mlp, batch, seed, mlp_others) for batch in (32, 128)),
         *(_model(regularised, batch, seed, {}) for batch in (64, 256, 1024)),
     ]
+
+
+def _sequence_models(seed: int) -> list[Subject]:
+    """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
+    recurrent = [problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru")]
+    images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
+    return [
+        *(_model(model, 128, seed, {}) for model in (*recurrent, images)),
+        _language_model("2×8 of 64", problems.language_model(64, 32, 1, 2, (2, 8)), seed),
+        _language_model("8×256 of 8192", problems.language_model(8192, 256, 4, 8, (8, 256)), seed),
+    ]
+
+
+def _language_model(size: str, model: problems.LanguageModel, seed: int) -> Subject:
+    """Returns one step of a causal transformer of tokens."""
+    return Subject(
+        name="transformer of tokens",
+        batch=size,
+        prove=lambda: check_gradients(model.manual, model.loss, *model.draw(seed), seed=seed),
+        engines={
+            "manual": lambda: compiled(model.manual, *model.draw(seed)),
+            "autodiff": lambda: compiled(jax.value_and_grad(model.loss), *model.draw(seed)),
+        },
+    )
 
 
 _BATCH, _LEARNING_RATE = 128, 1e-3

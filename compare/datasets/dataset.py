@@ -20,7 +20,7 @@ class Dataset(NamedTuple):
     class numbers for MNIST, and (n, 1) float32 zeros and ones for the binary tasks.
 
     Attributes:
-        name: "xor", "classification", "mnist" or "mnist5k".
+        name: "xor", "parity", "classification", "mnist" or "mnist5k".
         x_train: Training inputs; MNIST pixels are scaled to [0, 1].
         y_train: Training labels.
         x_test: Test inputs.

@@ -3,15 +3,19 @@
 from compare.problems.derivations import Derivation, each_once
 from compare.problems.model import Example, Model
 from compare.problems.models.cnn import cnn
+from compare.problems.models.language_model import LanguageModel, language_model
 from compare.problems.models.mlp import mlp
+from compare.problems.models.recurrent import recurrent
 from compare.problems.models.regularised_mlp import regularised_mlp
+from compare.problems.models.transformer import transformer
 from compare.problems.problem import DatasetName, Definition, Problem, Recipe
 from compare.problems.registry import PROBLEMS, ModelName, ProblemName, choose, load
 from compare.problems.rules import RULES, RuleProblem
 from manual.rules import Rule
 
 __all__ = [
-    "PROBLEMS", "RULES", "DatasetName", "Definition", "Derivation", "Example", "Model", "ModelName",
-    "Problem", "ProblemName", "Recipe", "Rule", "RuleProblem", "choose", "cnn", "each_once", "load",
-    "mlp", "regularised_mlp",
+    "PROBLEMS", "RULES", "DatasetName", "Definition", "Derivation", "Example", "LanguageModel",
+    "Model", "ModelName", "Problem", "ProblemName", "Recipe", "Rule", "RuleProblem", "choose",
+    "cnn", "each_once", "language_model", "load", "mlp", "recurrent", "regularised_mlp",
+    "transformer",
 ]  # fmt: skip

@@ -42,7 +42,7 @@ class Model(NamedTuple):
     """One model on both sides.
 
     Attributes:
-        name: `mlp`, `regularised-mlp` or `cnn`.
+        name: its name on the command line, such as `mlp`.
         settings: the model in words: its sizes, activation and other layers.
         example: one row of its data.
         init: `init(key) -> (params, state)`, the same on both sides; state may be ().

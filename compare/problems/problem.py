@@ -65,10 +65,10 @@ class Problem(NamedTuple):
     """One model on one batch of data.
 
     Attributes:
-        name: `xor`, `mnist` or `classification`.
+        name: one of `PROBLEMS`, such as `xor` or `mnist`.
         model: the model on both sides.
         data: all of the data, its rows in the shape that the model takes. `data.name` is `mnist5k`
-            if the problem `mnist` got only the subset.
+            if only the subset of MNIST could be had.
         params: the parameters, float32.
         state: the state of the model: running statistics, or ().
         batch: (x, targets), rows are examples.

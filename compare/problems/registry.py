@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Literal
 import jax
 import numpy as np
 
-from compare.datasets import Dataset, classification, mnist, xor
+from compare.datasets import Dataset, classification, mnist, parity, xor
 from compare.problems.model import Model
 from compare.problems.models.cnn import cnn
 from compare.problems.models.mlp import mlp
+from compare.problems.models.recurrent import recurrent
 from compare.problems.models.regularised_mlp import regularised_mlp
+from compare.problems.models.transformer import transformer
 from compare.problems.problem import DatasetName, Definition, Problem, Recipe
 
 __all__ = ["PROBLEMS", "ModelName", "ProblemName", "choose", "load"]
@@ -81,6 +83,53 @@ PROBLEMS: dict[str, Definition] = {
             ),
         ],
     ),
+    "parity": Definition(
+        data=lambda seed, data_dir, dataset: parity.load(seed),
+        trained=[
+            (
+                recurrent(cell, (16, 1), 8, 1, _BINARY),
+                Recipe(epochs=150, batch=64, learning_rate=1e-2, clip=1.0),
+            )
+            for cell in ("rnn", "lstm", "gru")
+        ],
+    ),
+    "mnist-rows": Definition(
+        data=lambda seed, data_dir, dataset: mnist.load(data_dir, dataset),
+        trained=[
+            (
+                recurrent(cell, (28, 28), 128, 10, _CLASSES),
+                Recipe(
+                    epochs=10,
+                    batch=128,
+                    optimizer="adamw",
+                    learning_rate=4e-3,
+                    schedule="warmup-cosine",
+                    clip=1.0,
+                    weight_decay=0.02,
+                ),
+            )
+            for cell in ("rnn", "lstm", "gru")
+        ],
+        picture=(28, 28),
+    ),
+    "mnist-patches": Definition(
+        data=lambda seed, data_dir, dataset: mnist.load(data_dir, dataset),
+        trained=[
+            (
+                transformer((28, 28), 64, 3, 10, _CLASSES),
+                Recipe(
+                    epochs=10,
+                    batch=128,
+                    optimizer="adamw",
+                    learning_rate=2e-3,
+                    schedule="warmup-cosine",
+                    clip=1.0,
+                    weight_decay=0.05,
+                ),
+            ),
+        ],
+        picture=(28, 28),
+    ),
 }
 """Every problem, by its name on the command line."""
 
@@ -95,7 +144,7 @@ else:  # The command line offers the names of the entries as choices.
 def load(
     name: str,
     *,
-    model: str = "mlp",
+    model: str | None = None,
     hidden: Sequence[int] | None = None,
     batch: int = 64,
     seed: int = 0,
@@ -107,7 +156,7 @@ def load(
 
     Args:
         name: one of PROBLEMS.
-        model: the name of one of its models.
+        model: the name of one of its models; None for the plainest.
         hidden: the widths of its hidden layers; None for the model's own.
         batch: the number of rows; if the data set has fewer, all of them.
         seed: of the parameters, of the choice of rows and of random masks.
@@ -141,12 +190,12 @@ def load(
     )
 
 
-def choose(name: str, model: str = "mlp", hidden: Sequence[int] | None = None) -> Model:
+def choose(name: str, model: str | None = None, hidden: Sequence[int] | None = None) -> Model:
     """Finds the model called `model` of the problem called `name`.
 
     Args:
         name: one of PROBLEMS.
-        model: the name of one of its models.
+        model: the name of one of its models; None for the plainest.
         hidden: the widths of its hidden layers; None for the model's own.
 
     Raises:
@@ -155,6 +204,7 @@ def choose(name: str, model: str = "mlp", hidden: Sequence[int] | None = None) -
     if name not in PROBLEMS:
         raise ValueError(f"unknown problem {name!r}; choose from {', '.join(PROBLEMS)}")
     models = {m.name: m for m in PROBLEMS[name].models}
+    model = next(iter(models)) if model is None else model
     if model not in models:
         raise ValueError(f"{name} has no model {model!r}; choose from {', '.join(models)}")
     if hidden is None:

@@ -5,6 +5,7 @@ offset (i, j), the pixel (p s + i d − t, q s′ + j d′ − l), with (s, s′
 dilation and t, l the padding above and to the left (Dumoulin & Visin 2016, ch. 2 and 5).
 """
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +13,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["Padding", "Windows", "fold", "unfold", "windows"]
+__all__ = ["Extent", "Padding", "Size", "Windows", "both", "fold", "unfold", "windows"]
 
 Extent = tuple[int, int]
 """Height and width, or their strides."""
+Size = int | Extent
+"""An extent, or one number for both."""
 Padding = str | Sequence[Sequence[int]]
 
 
@@ -47,28 +50,27 @@ class Windows(NamedTuple):
 
 def windows(
     image: Sequence[int],
-    window: Sequence[int],
-    stride: Sequence[int],
+    window: int | Sequence[int],
+    stride: int | Sequence[int],
     padding: Padding,
-    dilation: Sequence[int] = (1, 1),
+    dilation: int | Sequence[int] = (1, 1),
 ) -> Windows:
     """Resolves and checks the settings of a convolution or a pooling.
 
     Args:
         image: height and width.
-        window: height and width.
-        stride: as in `Windows`.
+        window: height and width, or one number for both.
+        stride: as in `Windows`, or one number for both.
         padding: "VALID" (none), "SAME" (⌈n/s⌉ windows, what is missing split evenly, the odd pixel
             behind), or ((top, bottom), (left, right)).
-        dilation: as in `Windows`.
+        dilation: as in `Windows`, or one number for both.
 
     Raises:
-        ValueError: if a setting is no pair of positive integers, the padding is none of these, or
-            no window fits into the image.
+        ValueError: if a setting is no positive integer and no pair of them, the padding is none of
+            these, or no window fits into the image.
     """
-    for name, value in (("window", window), ("stride", stride), ("dilation", dilation)):
-        if len(value) != 2 or min(value) < 1:
-            raise ValueError(f"{name} must be two positive integers, got {tuple(value)}")
+    window, stride = both("window", window), both("stride", stride)
+    dilation = both("dilation", dilation)
     extent = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
     pads = _resolve(padding, image, extent, stride)
     padded = [n + sum(pad) for n, pad in zip(image, pads, strict=True)]
@@ -77,9 +79,23 @@ def windows(
             f"a window that spans {tuple(extent)} does not fit into an image of {tuple(padded)}"
         )
     out = [(n - e) // s + 1 for n, e, s in zip(padded, extent, stride, strict=True)]
-    return Windows(
-        _pair(image), _pair(window), _pair(stride), _pair(dilation), (pads[0], pads[1]), _pair(out)
-    )
+    return Windows(_pair(image), window, stride, dilation, (pads[0], pads[1]), _pair(out))
+
+
+def both(name: str, value: int | Sequence[int]) -> Extent:
+    """Returns two positive integers; one stands for both.
+
+    Raises:
+        ValueError: if `value` is neither, with the name of the setting.
+    """
+    pair = (value, value) if isinstance(value, int) else value
+    try:
+        first, second = map(operator.index, pair)
+    except (TypeError, ValueError):
+        first, second = 0, 0
+    if isinstance(value, bool) or min(first, second) < 1:
+        raise ValueError(f"{name} must be a positive integer or two of them, got {value!r}")
+    return first, second
 
 
 def _pair(values: Sequence[int]) -> Extent:
@@ -98,8 +114,11 @@ def _resolve(
             for n, e, s in zip(image, extent, stride, strict=True)
         ]
         return [(m // 2, m - m // 2) for m in missing]
-    pairs = not isinstance(padding, str) and [tuple(pad) for pad in padding]
-    if not pairs or [len(p) for p in pairs] != [2, 2] or min(n for p in pairs for n in p) < 0:
+    try:
+        pairs = [] if isinstance(padding, str) else [tuple(pad) for pad in padding]
+    except TypeError:
+        pairs = []
+    if [len(p) for p in pairs] != [2, 2] or min(n for p in pairs for n in p) < 0:
         raise ValueError(
             "padding must be 'SAME', 'VALID' or ((top, bottom), (left, right)), none negative; "
             f"got {padding!r}"

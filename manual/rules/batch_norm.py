@@ -85,6 +85,8 @@ def batch_norm_bwd(residuals: Kept, d_out: Outputs) -> tuple[jax.Array, jax.Arra
     dy, dmean, dvar = d_out
     centred, dy = _wide_rows(x) - mean, _wide_rows(dy)
     n = centred.shape[0]
+    # Of no example at all μ and r are NaN, and their sums are 0.
+    r = r if n else jnp.zeros_like(r)
     dbias = dy.sum(axis=0)
     dscale = r * jnp.sum(dy * centred, axis=0)
     along_centred = (2 * dvar - scale * r * r * dscale) / n

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from manual.rules._conv import correlate, input_gradient, kernel_gradient
-from manual.rules._windows import Extent, Padding, windows
+from manual.rules._windows import Padding, Size, windows
 from manual.rules.rule import Rule
 
 __all__ = ["conv2d", "conv2d_bwd", "conv2d_fwd"]
@@ -21,9 +21,9 @@ def conv2d_fwd(
     w: jax.Array,
     b: jax.Array,
     *,
-    stride: Extent = (1, 1),
+    stride: Size = (1, 1),
     padding: Padding = "SAME",
-    dilation: Extent = (1, 1),
+    dilation: Size = (1, 1),
     groups: int = 1,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """y_bpqo = Σ_ijc x_b,(ps+id−t),(qs′+jd′−l),c w_ijco + b_o,  x being 0 outside the image.
@@ -53,9 +53,9 @@ def conv2d_bwd(
     residuals: tuple[jax.Array, jax.Array],
     dy: jax.Array,
     *,
-    stride: Extent = (1, 1),
+    stride: Size = (1, 1),
     padding: Padding = "SAME",
-    dilation: Extent = (1, 1),
+    dilation: Size = (1, 1),
     groups: int = 1,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ_bpq dy.

@@ -1,6 +1,5 @@
 """Dropout (Srivastava et al. 2014), inverted: scaled in training, so inference needs nothing."""
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -19,17 +18,15 @@ def dropout_fwd(
     with it. The mask is that of `jax.random.bernoulli(key, float32(1 - rate), x.shape)`, bit for
     bit.
 
-    Shapes: key (), x any shape, floating -> y like x.
+    Shapes: key (), of `jax.random.key`, or (2,), of `jax.random.PRNGKey`; x any shape, floating
+    -> y like x.
 
     Raises:
-        ValueError: if rate is not in [0, 1).
-        AssertionError: if key is not one key of `jax.random.key`.
+        ValueError: if rate is not in [0, 1), or key is not one key.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"dropout's rate must be in [0, 1), got {rate}")
-    chex.assert_shape(key, ())
-    assert jnp.issubdtype(key.dtype, jax.dtypes.prng_key), "key must be made by jax.random.key"
-    mask = None if rate == 0 else bernoulli(key, 1 - rate, x.shape)
+    mask = None if rate == 0 else bernoulli(_one_key(key), 1 - rate, x.shape)
     return _masked(x, mask, rate), (mask,)
 
 
@@ -47,6 +44,19 @@ def dropout_bwd(
 
 
 dropout = Rule(dropout_fwd, dropout_bwd)
+
+
+def _one_key(key: jax.Array) -> jax.Array:
+    """The key as `jax.random.key` makes it."""
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if typed and key.shape == ():
+        return key
+    if key.dtype == jnp.uint32 and key.ndim == 1:
+        return jax.random.wrap_key_data(key)
+    raise ValueError(
+        "dropout's key must be one key of jax.random.key or jax.random.PRNGKey, "
+        f"got {key.dtype}{list(key.shape)}"
+    )
 
 
 def _masked(x: jax.Array, mask: jax.Array | None, rate: float) -> jax.Array:

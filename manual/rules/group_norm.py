@@ -5,6 +5,8 @@ channels, as in flax. γ is `scale`, β is `bias`, ε is `epsilon`. Statistics a
 where x is narrower; y and dx have x's dtype.
 """
 
+import math
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ Kept = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 def _wide_pixels(x: jax.Array) -> jax.Array:
     """x as (b, s, c), in float32 at least."""
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    return x.reshape(x.shape[0], -1, x.shape[-1]).astype(wide)
+    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]).astype(wide)
 
 
 def _group_mean(per_channel: jax.Array, groups: int) -> jax.Array:

@@ -57,7 +57,7 @@ def mean_squared_error_bwd(
 ) -> tuple[jax.Array, jax.Array]:
     """dp = 2/n (p − y) dL,  dy = −dp."""
     (error,) = residuals
-    dpredictions = error * (2 / error.size * d_loss)
+    dpredictions = error * (2 * d_loss / error.size)
     return dpredictions, -dpredictions
 
 
@@ -92,7 +92,7 @@ def sigmoid_binary_cross_entropy_bwd(
     sure and right, a rounds to y and the difference would be 0.
     """
     logits, targets = residuals
-    scale = 1 / logits.size * d_loss
+    scale = d_loss / logits.size
     dlogits = (1 - targets) * lax.logistic(logits) - targets * lax.logistic(-logits)
     return dlogits * scale, -logits * scale
 
@@ -141,7 +141,7 @@ def softmax_cross_entropy_bwd(residuals: Kept, d_loss: jax.Array) -> tuple[jax.A
     which is p − y where the targets sum to 1 (Goodfellow et al. 2016, §6.2.2.3).
     """
     logits, (largest, total), targets = residuals
-    scale = 1 / logits.shape[0] * d_loss
+    scale = d_loss / logits.shape[0]
     shifted = logits - largest
     dlogits = jnp.exp(shifted) * (targets.sum(axis=1, keepdims=True) / total) - targets
     return dlogits * scale, (jnp.log(total) - shifted) * scale
@@ -186,7 +186,7 @@ def softmax_cross_entropy_with_integer_labels_bwd(
     labels = jnp.where(labels < 0, labels + classes, labels)
     one_hot = labels[:, None] == jnp.arange(classes)
     p = jnp.exp(logits - largest) / total
-    return (p - one_hot) * (1 / m * d_loss), None
+    return (p - one_hot) * (d_loss / m), None
 
 
 softmax_cross_entropy_with_integer_labels = Rule(

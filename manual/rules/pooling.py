@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from manual.rules._windows import Extent, Padding, Windows, fold, unfold, windows
+from manual.rules._windows import Padding, Size, Windows, fold, unfold, windows
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -34,9 +34,7 @@ __all__ = [
 ]
 
 
-def _windows(
-    image: Sequence[int], window: Extent, stride: Extent | None, padding: Padding
-) -> Windows:
+def _windows(image: Sequence[int], window: Size, stride: Size | None, padding: Padding) -> Windows:
     return windows(image, window, window if stride is None else stride, padding)
 
 
@@ -56,8 +54,8 @@ def _first_maximum(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
 def max_pool_fwd(
     x: jax.Array,
     *,
-    window: Extent = (2, 2),
-    stride: Extent | None = None,
+    window: Size = (2, 2),
+    stride: Size | None = None,
     padding: Padding = "VALID",
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """y = the maximum of each window.
@@ -82,8 +80,8 @@ def max_pool_bwd(
     residuals: tuple[jax.Array, jax.Array],
     dy: jax.Array,
     *,
-    window: Extent = (2, 2),
-    stride: Extent | None = None,
+    window: Size = (2, 2),
+    stride: Size | None = None,
     padding: Padding = "VALID",
 ) -> tuple[jax.Array]:
     """dx = Σ dy over the windows whose maximum that entry of x is.
@@ -151,8 +149,8 @@ def _counts(w: Windows, count_include_pad: bool) -> np.ndarray:
 def avg_pool_fwd(
     x: jax.Array,
     *,
-    window: Extent = (2, 2),
-    stride: Extent | None = None,
+    window: Size = (2, 2),
+    stride: Size | None = None,
     padding: Padding = "VALID",
     count_include_pad: bool = True,
 ) -> tuple[jax.Array, tuple[jax.Array]]:
@@ -179,8 +177,8 @@ def avg_pool_bwd(
     residuals: tuple[jax.Array],
     dy: jax.Array,
     *,
-    window: Extent = (2, 2),
-    stride: Extent | None = None,
+    window: Size = (2, 2),
+    stride: Size | None = None,
     padding: Padding = "VALID",
     count_include_pad: bool = True,
 ) -> tuple[jax.Array]:

@@ -7,11 +7,12 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
 from jax.core import Tracer
+from jax.sharding import NamedSharding, PartitionSpec
 
 from manual.lookup import lookup
 
@@ -27,9 +28,11 @@ class Rule:
     by `jit` or by `jax.grad`, has to be an input.
 
     A rule goes wherever an ordinary function goes: into `jit`, `vmap`, `scan`, `checkpoint`, and
-    into `shard_map`, where the cotangent of an input that devices share is summed over them. A
-    second `jax.grad` differentiates the code of both halves. JAX refuses forward mode, such as
-    `jax.jvp`.
+    into `shard_map`, where the cotangent of an input that devices share is summed over them; on a
+    mesh with explicit axes a cotangent lies where its input lies. A second `jax.grad`
+    differentiates the code of both halves, and so does `jax.hessian`, which is forward mode over
+    reverse mode. Forward mode alone, such as `jax.jvp` or `jax.jacfwd`, is refused by JAX: "can't
+    apply forward-mode differentiation (jvp) to a custom_vjp function".
 
     Attributes:
         fwd: the forward pass, `fwd(*inputs, **settings) -> (out, residuals)`.
@@ -50,11 +53,15 @@ class Rule:
         self.__signature__ = _signature_of_out(fwd)
         own = _settings(bwd)
 
-        def forward(settings: dict[str, Any], *inputs: Any) -> tuple[Any, Any]:
-            return fwd(*inputs, **settings)
+        def forward(static: _Static, *inputs: Any) -> tuple[Any, Any]:
+            return fwd(*inputs, **static.settings)
 
-        def backward(settings: dict[str, Any], residuals: Any, d_out: Any) -> Any:
-            return bwd(residuals, d_out, **{name: settings[name] for name in own & set(settings)})
+        def backward(static: _Static, residuals: Any, d_out: Any) -> Any:
+            settings = {name: static.settings[name] for name in own & set(static.settings)}
+            half = functools.partial(bwd, **settings)
+            if static.placed is not None:
+                half = jax.sharding.auto_axes(out_sharding=static.placed)(half)
+            return half(residuals, d_out)
 
         self._tied = jax.custom_vjp(lambda *args: forward(*args)[0], nondiff_argnums=(0,))
         self._tied.defvjp(forward, backward)
@@ -68,7 +75,9 @@ class Rule:
         bound = self.__signature__.bind(*inputs, **settings)
         bound.apply_defaults()
         _refuse_traced(self.__name__, bound.kwargs)
-        return self._tied(bound.kwargs, *_vary_alike(bound.args))
+        _refuse_what_is_no_array(self.__name__, bound.arguments, bound.args)
+        inputs, placed = _on_one_mesh(_vary_alike(bound.args))
+        return self._tied(_Static(bound.kwargs, placed), *inputs)
 
     def bind(self, **settings: Any) -> "Rule":
         """Returns this rule with these values as the defaults of its settings.
@@ -88,6 +97,13 @@ class Rule:
     def __repr__(self) -> str:
         """Shows the name and the signature."""
         return f"<rule {self.__name__}{self.__signature__}>"
+
+
+class _Static(NamedTuple):
+    """What JAX traces nothing of: the settings, and where each input lies on an explicit mesh."""
+
+    settings: dict[str, Any]
+    placed: tuple[Any, ...] | None
 
 
 def chosen(kind: str, table: Mapping[str, Rule], choice: str | Rule) -> Rule:
@@ -120,6 +136,38 @@ def _refuse_traced(rule: str, settings: Mapping[str, Any]) -> None:
                 f"{name} of {rule} is a setting, and settings are static: it must be a Python "
                 f"value, not one that jit, grad or vmap traces; got {value}"
             )
+
+
+def _refuse_what_is_no_array(rule: str, named: Mapping[str, Any], inputs: tuple[Any, ...]) -> None:
+    """Raises a TypeError that names the first input that is neither array, number nor None."""
+    for name, x in zip(named, inputs, strict=False):
+        if not (x is None or hasattr(x, "dtype") or isinstance(x, bool | int | float | complex)):
+            raise TypeError(
+                f"{name} of {rule} must be an array, got {type(x).__name__}; "
+                "make one with jax.numpy.asarray"
+            )
+
+
+def _on_one_mesh(inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """The inputs and their shardings, if some lie on a mesh with explicit axes, else None.
+
+    On such a mesh the sharding is a part of the type, and a cotangent has its input's. It cannot be
+    told from the operations of the backward pass: a sum over examples that are split may end up
+    anywhere. So these take the mesh's axes as automatic, and their results are put where they
+    belong. An input that lies on no mesh is put on this one, whole on each device.
+    """
+    meshes = [jax.typeof(x).sharding.mesh for x in jax.tree.leaves(inputs)]
+    mesh = next((mesh for mesh in meshes if mesh.explicit_axes), None)
+    if mesh is None:
+        return inputs, None
+
+    def put(x: Any) -> Any:
+        if not jax.typeof(x).sharding.mesh.empty:
+            return x
+        return jax.sharding.reshard(x, NamedSharding(mesh, PartitionSpec()))
+
+    inputs = jax.tree.map(put, inputs)
+    return inputs, tuple(None if x is None else jax.typeof(x).sharding for x in inputs)
 
 
 def _vary_alike(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -21,7 +21,9 @@ def test_both_sides_compute_the_same(rule):
     # setting, which moves results by a per cent and more, is told from rounding.
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)  # noqa: E731
     jax.tree.map(close, out, expected)
-    for own, other in zip(jax.jit(rule.rule.bwd)(residuals, d_out), pullback(d_out), strict=True):
+    # Inputs that the draw leaves out are optional.
+    cotangents = jax.jit(rule.rule.bwd)(residuals, d_out)[: len(inputs)]
+    for own, other in zip(cotangents, pullback(d_out), strict=True):
         if own is not None:
             close(own, other)
 

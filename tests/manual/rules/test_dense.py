@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -6,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compare import check_rule
 from manual.rules.dense import dense, dense_bwd, dense_fwd
 
 
@@ -107,9 +110,46 @@ def test_tied_function_under_jit_grad_and_vmap(assert_rounds_to):
         assert_rounds_to(g, expected, roundings=2 * (5 + 1 + 1 + 3), scale=scale)
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (2, 4), (2, 0), (3, 1, 2)])
+def test_every_axis_but_the_last_is_an_example(shape):
+    x, w, b, dy = (a.astype(jnp.float32) for a in draw(2, 24, 6, 5, "float32"))
+    n = int(np.prod(shape))
+    x, dy = x[:n].reshape(*shape, 6), dy[:n].reshape(*shape, 5)
+    y, residuals = dense_fwd(x, w, b)
+    dx, dw, db = dense_bwd(residuals, dy)
+    rows, kept = dense_fwd(x.reshape(-1, 6), w, b)
+    want = dense_bwd(kept, dy.reshape(-1, 5))
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    close(y, rows.reshape(y.shape))
+    close(dx, want[0].reshape(x.shape))
+    close(dw, want[1])
+    close(db, want[2])
+
+
+def test_without_a_bias():
+    x, w, _, _ = draw(3, 7, 5, 3, "float32")
+    report = check_rule(
+        lambda x, w: dense_fwd(x, w),
+        lambda residuals, dy: dense_bwd(residuals, dy)[:2],
+        x, w,
+        reference=lambda x, w: jnp.einsum("ik,kj->ij", x, w),
+    )  # fmt: skip
+    assert report.agree, report
+    np.testing.assert_array_equal(dense(x, w), dense(x, w, None))
+    dw, db = jax.grad(lambda w, b: dense(x, w, b).sum(), argnums=(0, 1))(w, None)
+    np.testing.assert_allclose(dw, jnp.repeat(x.sum(axis=0)[:, None], 3, axis=1), rtol=1e-5)
+    assert db is None
+
+
 @pytest.mark.parametrize(
-    ("x", "w", "b"), [((3,), (3, 2), (2,)), ((1, 3), (3, 2), (1, 2)), ((1, 3), (3,), (2,))]
+    ("x", "w", "b"),
+    [((), (3, 2), (2,)), ((1, 3), (3, 2), (1, 2)), ((1, 3), (3,), (2,)), ((1, 4), (3, 2), (2,))],
 )
-def test_other_ranks_are_refused(x, w, b):
-    with pytest.raises(AssertionError, match="rank"):
+def test_other_shapes_are_refused(x, w, b):
+    with pytest.raises(AssertionError):
         dense(jnp.ones(x), jnp.ones(w), jnp.ones(b))
+
+
+def test_what_is_no_array_is_named():
+    with pytest.raises(TypeError, match=r"w of dense must be an array, got list; make one with"):
+        dense(jnp.ones((1, 2)), [[1.0], [2.0]], jnp.ones(1))

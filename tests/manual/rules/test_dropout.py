@@ -85,8 +85,21 @@ def test_other_rates_are_refused(rate):
         dropout(KEY, jnp.ones(3), rate=rate)
 
 
-def test_what_is_no_key_is_refused():
-    with pytest.raises(AssertionError):
-        dropout(jax.random.split(KEY), jnp.ones(3), rate=0.5)
-    with pytest.raises(AssertionError, match=r"jax\.random\.key"):
-        dropout(jnp.uint32(3), jnp.ones(3), rate=0.5)
+def test_an_old_key_draws_the_same_mask():
+    x = draw((3, 8))
+    old = jax.random.PRNGKey(7)
+    np.testing.assert_array_equal(
+        dropout(old, x, rate=0.5), dropout(jax.random.key(7), x, rate=0.5)
+    )
+    np.testing.assert_array_equal(dropout(old, x, rate=0.5), reference(old, x, rate=0.5))
+    dx = jax.grad(lambda x: dropout(old, x, rate=0.5).sum())(x)
+    np.testing.assert_array_equal(dx, reference(old, jnp.ones_like(x), rate=0.5))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [jax.random.split(KEY), jnp.uint32(3), jnp.ones(2), jax.random.split(jax.random.PRNGKey(0))],
+)
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(ValueError, match=r"must be one key of jax\.random\.key or .*, got "):
+        dropout(key, jnp.ones(3), rate=0.5)

@@ -8,7 +8,7 @@ import pytest
 from jax import export
 
 from manual import mlp
-from manual.rules.activations import Kept, leaky_relu, leaky_relu_bwd, leaky_relu_fwd
+from manual.rules.activations import Kept, leaky_relu, leaky_relu_bwd, leaky_relu_fwd, softplus
 from manual.rules.dense import dense
 from manual.rules.pooling import max_pool
 from manual.rules.rule import Rule
@@ -77,8 +77,8 @@ def test_the_signature_has_out_alone_as_its_result():
 
 
 def test_inputs_that_do_not_fit_raise_as_fwd_would():
-    with pytest.raises(TypeError, match="missing a required argument: 'b'"):
-        dense(jnp.ones((1, 2)), jnp.ones((2, 3)))
+    with pytest.raises(TypeError, match="missing a required argument: 'w'"):
+        dense(jnp.ones((1, 2)))
     with pytest.raises(TypeError, match="unexpected keyword argument 'slope'"):
         leaky_relu(jnp.ones(2), slope=1.0)
 
@@ -145,6 +145,14 @@ def test_a_rule_is_tied_once_and_goes_through_every_transformation():
 def test_a_second_gradient_differentiates_both_halves():
     second = jax.grad(jax.grad(Rule(root_fwd, root_bwd)))
     assert second(3.0) == -1 / 32
+
+
+def test_a_hessian_is_forward_mode_over_reverse_mode():
+    x, w, b = jnp.array([[1.0, -2.0]]), jnp.array([[0.5, 0.25], [-1.0, 0.75]]), jnp.zeros(2)
+    for f in (lambda w: dense(x, w, b), lambda w: x @ w + b):
+        assert jax.hessian(lambda w, f=f: (f(w) ** 2).sum())(w)[0, 0, 1, 0] == -4
+    second = jax.hessian(lambda x: softplus(x).sum())(jnp.zeros(2))
+    np.testing.assert_array_equal(second, 0.25 * np.eye(2))
 
 
 def test_forward_mode_is_refused():

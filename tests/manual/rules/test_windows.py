@@ -45,15 +45,26 @@ def test_geometry_is_that_of_lax(geometry):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (((5, 4), (0, 2), (1, 1), "SAME"), r"window must be two positive integers, got \(0, 2\)"),
-        (((5, 4), (2, 2), (1, -1), "SAME"), r"stride must be two positive integers"),
-        (((5, 4), (2, 2), (1,), "SAME"), r"stride must be two positive integers, got \(1,\)"),
+        (
+            ((5, 4), (0, 2), (1, 1), "SAME"),
+            r"window must be a positive integer or two of them, got \(0, 2\)",
+        ),
+        (((5, 4), (2, 2), (1, -1), "SAME"), r"stride must be a positive integer"),
+        (((5, 4), (2, 2), (1,), "SAME"), r"stride must be .* two of them, got \(1,\)"),
         (((5, 4), (2, 2), (1, 1), "same"), r"padding must be 'SAME', 'VALID' or .* got 'same'"),
         (((5, 4), (2, 2), (1, 1), ((1, -1), (0, 0))), r"padding must be .* none negative"),
         (((5, 4), (2, 2), (1, 1), ((1, 1),)), r"padding must be"),
+        (((5, 4), 2, 1.5, "SAME"), r"stride must be a positive integer or two of them, got 1.5"),
+        (((5, 4), 2, True, "SAME"), r"stride must be a positive integer or two of them, got True"),
+        (((5, 4), 0, 1, "SAME"), r"window must be a positive integer or two of them, got 0"),
+        (((5, 4), 2, 1, 1), r"padding must be 'SAME', 'VALID' or .* got 1"),
         (((5, 4), (6, 2), (1, 1), "VALID"), r"spans \(6, 2\) does not fit into .* \(5, 4\)"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         windows(*settings)
+
+
+def test_one_number_stands_for_both():
+    assert windows((7, 9), 3, 2, "SAME", 2) == windows((7, 9), (3, 3), (2, 2), "SAME", (2, 2))

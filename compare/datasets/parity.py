@@ -1,0 +1,37 @@
+"""Exclusive or in time, after Elman (1990): whether the number of ones in a stream is odd."""
+
+import numpy as np
+
+from compare.datasets.dataset import Dataset
+
+__all__ = ["load"]
+
+
+def load(seed: int, length: int = 16, train: int = 8_000, test: int = 2_000) -> Dataset:
+    """Draws streams of bits, no two of them the same if so many differ.
+
+    Args:
+        seed: of the bits.
+        length: the number of bits of a stream.
+        train: rows for training.
+        test: rows for testing; none of them is in the training set.
+
+    Returns:
+        `Dataset` "parity": x (n, length, 1) float32 of zeros and ones, y (n, 1) float32, 1 where
+        the number of ones is odd. Where there are fewer than train + test streams, all of them, in
+        the same proportion.
+
+    Raises:
+        ValueError: if the length is not between 2 and 32.
+    """
+    if not 2 <= length <= 32:
+        raise ValueError(f"the length of a stream must be between 2 and 32, got {length}")
+    streams = 2**length
+    rows = min(train + test, streams)
+    rng = np.random.default_rng(seed)
+    drawn = np.unique(rng.integers(0, streams, 4 * rows)) if streams > 4 * rows else range(streams)
+    numbers = rng.permutation(np.asarray(drawn))[:rows]
+    bits = (numbers[:, None] >> np.arange(length)) & 1
+    x, y = bits[..., None].astype(np.float32), (bits.sum(axis=1) % 2)[:, None].astype(np.float32)
+    cut = rows * train // (train + test)
+    return Dataset("parity", x[:cut], y[:cut], x[cut:], y[cut:])

@@ -1,0 +1,63 @@
+"""The convolution of sequences: that of images of height 1."""
+
+from typing import Any
+
+import chex
+import jax
+
+from manual.rules._windows import Padding
+from manual.rules.conv2d import conv2d_bwd, conv2d_fwd
+from manual.rules.rule import Rule
+
+__all__ = ["conv1d", "conv1d_bwd", "conv1d_fwd"]
+
+Kept = tuple[jax.Array, jax.Array]
+"""x and w, as those of an image of height 1."""
+
+
+def conv1d_fwd(
+    x: jax.Array,
+    w: jax.Array,
+    b: jax.Array,
+    *,
+    stride: int = 1,
+    padding: str | tuple[int, int] = "SAME",
+    dilation: int = 1,
+    groups: int = 1,
+) -> tuple[jax.Array, Kept]:
+    """y_bqo = Σ_jc x_b,(qs + jd − l),c w_jco + b_o,  x being 0 outside.
+
+    Shapes: x (batch, time, n_in), w (n, n_in / groups, n_out), b (n_out,), one dtype -> y (batch,
+    q, n_out). Padding is "SAME", "VALID", or (before, after): (n − 1, 0) is the causal convolution.
+
+    Raises:
+        AssertionError: if shapes or dtypes are not these.
+        ValueError: if a setting is none of those allowed, or no window fits.
+    """
+    chex.assert_rank([x, w, b], [3, 3, 1])
+    y, kept = conv2d_fwd(x[:, None], w[None], b, **_flat(stride, padding, dilation), groups=groups)
+    return y[:, 0], kept
+
+
+def conv1d_bwd(
+    residuals: Kept,
+    dy: jax.Array,
+    *,
+    stride: int = 1,
+    padding: str | tuple[int, int] = "SAME",
+    dilation: int = 1,
+    groups: int = 1,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ dy: `conv2d_bwd` in one row."""
+    settings = _flat(stride, padding, dilation)
+    dx, dw, db = conv2d_bwd(residuals, dy[:, None], **settings, groups=groups)
+    return dx[:, 0], dw[0], db
+
+
+conv1d = Rule(conv1d_fwd, conv1d_bwd)
+
+
+def _flat(stride: int, padding: str | tuple[int, int], dilation: int) -> dict[str, Any]:
+    """The settings of the convolution of an image of height 1."""
+    of_image: Padding = padding if isinstance(padding, str) else ((0, 0), padding)
+    return {"stride": (1, stride), "padding": of_image, "dilation": (1, dilation)}

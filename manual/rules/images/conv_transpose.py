@@ -1,0 +1,82 @@
+"""The transposed convolution (Zeiler et al. 2010; Dumoulin & Visin 2016, ch. 4): an image enlarged.
+
+It is the backward pass of a convolution with respect to its input, taken as a forward pass.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from manual.rules._conv import correlate, input_gradient, kernel_gradient
+from manual.rules._windows import Padding, Size, Windows, both, windows
+from manual.rules.rule import Rule
+
+__all__ = ["conv_transpose", "conv_transpose_bwd", "conv_transpose_fwd"]
+
+
+def conv_transpose_fwd(
+    x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Size = (1, 1), padding: Padding = "SAME"
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """y_b,(ps + i − t),(qs′ + j − l),o = Σ x_bpqc w_ijco + b_o, over all p, i and q, j that meet.
+
+    Each pixel of x lays the kernel, times itself, on y, s pixels further than its neighbour. The
+    convolution with stride s, this padding and the kernel with its channels swapped reads the same
+    places: y is that convolution's input gradient at x.
+
+    Shapes: x (batch, height, width, n_in), w (h, w, n_in, n_out), b (n_out,), one dtype -> y
+    (batch, p, q, n_out), with p = s height for "SAME" and s (height − 1) + h without padding, from
+    which ((top, bottom), (left, right)) are cut off.
+
+    Raises:
+        AssertionError: if shapes or dtypes are not these.
+        ValueError: if a setting is none of those allowed.
+    """
+    chex.assert_rank([x, w, b], [4, 4, 1])
+    chex.assert_type([w, b], x.dtype)
+    chex.assert_shape([w, b], [(*w.shape[:2], x.shape[3], w.shape[3]), w.shape[3:]])
+    places = _windows(x, w, stride, padding)
+    y = input_gradient(x, w.swapaxes(2, 3), w=places, groups=1)
+    return y + b[None, None, None, :], (x, w)
+
+
+def conv_transpose_bwd(
+    residuals: tuple[jax.Array, jax.Array],
+    dy: jax.Array,
+    *,
+    stride: Size = (1, 1),
+    padding: Padding = "SAME",
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """dx = dy ⋆ w with stride s,  dw = dy ⋆ x over the batch,  db = Σ_bpq dy.
+
+    y is linear in x, and the transpose of a transpose is the convolution itself:
+
+        dx_bpqc = Σ_ijo dy_b,(ps + i − t),(qs′ + j − l),o w_ijco,
+        dw_ijco = Σ_bpq x_bpqc dy_b,(ps + i − t),(qs′ + j − l),o,
+
+    the kernel gradient of that convolution with dy for its input and x for its ∂/∂output, with the
+    channels swapped.
+    """
+    x, w = residuals
+    places = _windows(x, w, stride, padding)
+    swapped = w.swapaxes(2, 3)
+    dx = correlate(dy, swapped, w=places, groups=1)
+    dw = kernel_gradient(dy, x, w=places, groups=1).swapaxes(2, 3)
+    return dx, dw, jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
+
+
+conv_transpose = Rule(conv_transpose_fwd, conv_transpose_bwd)
+
+
+def _windows(x: jax.Array, w: jax.Array, stride: Size, padding: Padding) -> Windows:
+    """The windows on y of the convolution that leads from y to x."""
+    steps, kernel, small = both("stride", stride), w.shape[:2], x.shape[1:3]
+    if padding == "SAME":
+        # At least as large as the kernel, so that each window has a place.
+        image = [n * s for n, s in zip(small, steps, strict=True)]
+    else:
+        pads = ((0, 0), (0, 0)) if isinstance(padding, str) else padding
+        image = [
+            (n - 1) * s + k - sum(pad)
+            for n, s, k, pad in zip(small, steps, kernel, pads, strict=True)
+        ]
+    return windows(image, kernel, steps, padding)

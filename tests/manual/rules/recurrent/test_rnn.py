@@ -1,0 +1,93 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from autodiff import sequences
+from compare import check_rule
+from manual.rules import rnn
+
+LENGTHS = jnp.array([3, 0, 1, 2])
+
+
+def judge(inputs, settings, lengths=None, dtype=None):
+    """The rule against `jax.grad` of a cell in a scan."""
+    bound = rnn.bind(**settings) if settings else rnn
+    fwd = lambda *xs: bound.fwd(*xs, lengths)  # noqa: E731
+    bwd = lambda residuals, d_out: bound.bwd(residuals, d_out)[:-1]  # noqa: E731
+    reference = functools.partial(sequences.rnn, lengths=lengths, **settings)
+    return check_rule(fwd, bwd, *inputs, reference=reference, dtype=dtype)
+
+
+# check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["all", "padded"])
+@pytest.mark.parametrize("settings", [{}, {"activation": "relu"}, {"reverse": True}], ids=str)
+def test_it_is_the_vjp_of_a_cell_in_a_scan(draw, settings, lengths):
+    report = judge(draw(1), settings, lengths)
+    assert report.agree, report
+
+
+@pytest.mark.parametrize(("time", "batch"), [(1, 4), (3, 1), (1, 1)])
+def test_one_step_and_one_example(draw, time, batch):
+    report = judge(draw(1, time=time, batch=batch), {}, dtype="bfloat16")
+    assert report.agree, report
+
+
+def test_padding_changes_nothing_and_has_no_gradient(draw):
+    x, *others = draw(1)
+    padded = (jnp.arange(3) >= LENGTHS[:, None])[..., None]
+
+    def loss(x, *others):
+        every, *last = rnn(x, *others, LENGTHS)
+        return jnp.sum(every**2) + sum(jnp.sum(jnp.cos(a)) for a in last)
+
+    value, dx = jax.value_and_grad(loss)(x, *others)
+    np.testing.assert_array_equal(jnp.where(padded, dx, 0), jnp.zeros_like(dx))
+    assert jax.grad(loss)(x, *others).any()
+    np.testing.assert_array_equal(loss(jnp.where(padded, 1e6, x), *others), value)
+    every, last = rnn(x, *others, LENGTHS)[:2]
+    np.testing.assert_array_equal(every[:, -1], last)
+    # The second example has no step at all.
+    np.testing.assert_array_equal(last[1], others[0][1])
+
+
+def test_reverse_is_the_turned_sequence(draw):
+    x, *others = draw(1)
+    forwards = rnn(x[:, ::-1], *others)
+    backwards = rnn(x, *others, reverse=True)
+    np.testing.assert_array_equal(backwards[0], forwards[0][:, ::-1])
+    np.testing.assert_array_equal(backwards[1], forwards[1])
+
+
+def test_no_step_at_all_is_the_first_state(draw):
+    inputs = draw(1, time=0)
+    every, last = rnn(*inputs)[:2]
+    assert every.shape == (4, 0, 5)
+    np.testing.assert_array_equal(last, inputs[1])
+    dh0 = jax.grad(lambda h0: rnn(inputs[0], h0, *inputs[2:])[1].sum())(inputs[1])
+    np.testing.assert_array_equal(dh0, jnp.ones((4, 5)))
+
+
+def test_other_shapes_are_refused(draw):
+    inputs = draw(1)
+    for i, x in enumerate(inputs):
+        wrong = [*inputs]
+        wrong[i] = jnp.ones((*x.shape[:-1], 7))
+        with pytest.raises(AssertionError):
+            rnn(*wrong)
+    with pytest.raises(AssertionError):
+        rnn(*inputs, LENGTHS.astype(jnp.float32))
+
+
+def test_the_derivative_of_relu_at_zero_is_zero():
+    x, zero = jnp.zeros((1, 1, 1)), jnp.zeros((1, 1))
+    one = jnp.ones((1, 1))
+    dx = jax.grad(lambda x: rnn(x, zero, one, one, jnp.zeros(1), activation="relu")[1].sum())(x)
+    assert dx == 0
+
+
+def test_another_activation_is_refused(draw):
+    with pytest.raises(ValueError, match="activation of rnn 'gelu'; choose from relu, tanh"):
+        rnn(*draw(1), activation="gelu")

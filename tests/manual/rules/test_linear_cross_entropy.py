@@ -1,0 +1,110 @@
+import functools
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from autodiff import sequences
+from compare import check_rule
+from manual.rules import linear_cross_entropy
+
+LABELS = jnp.array([[3, 0, 6], [6, 6, 2]])
+
+
+def draw(seed=0, shape=(2, 3), d=4, classes=7):
+    rng = np.random.default_rng(seed)
+    shapes = (*shape, d), (d, classes), (classes,)
+    return tuple(jnp.asarray(2 * rng.standard_normal(s), jnp.float32) for s in shapes)
+
+
+def judge(x, w, labels, b, dtype=None, **settings):
+    """The rule against `jax.grad` of optax's loss of all logits."""
+    bound = linear_cross_entropy.bind(**settings) if settings else linear_cross_entropy
+    inputs = (x, w) if b is None else (x, w, b)
+
+    def bwd(residuals, d_loss):
+        dx, dw, _, db = bound.bwd(residuals, d_loss)
+        return (dx, dw) if b is None else (dx, dw, db)
+
+    return check_rule(
+        lambda x, w, *b: bound.fwd(x, w, labels, *b),
+        bwd,
+        *inputs,
+        reference=lambda x, w, *b: functools.partial(sequences.linear_cross_entropy, **settings)(
+            x, w, labels, *b
+        ),
+        dtype=dtype,
+    )
+
+
+@pytest.fixture(params=["at once", "in blocks"])
+def in_blocks(request, monkeypatch):
+    """Once with all at once, and once four rows and three classes at a time, neither fits."""
+    if request.param == "in blocks":
+        module = importlib.import_module("manual.rules.linear_cross_entropy")
+        for name, value in {"_LOGITS": 1, "_FEWEST_ROWS": 4, "_CLASSES": 3}.items():
+            monkeypatch.setattr(module, name, value)
+
+
+# check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.usefixtures("in_blocks")
+@pytest.mark.parametrize(
+    "settings", [{}, {"label_smoothing": 0.2}, {"ignored": 6}], ids=["plain", "smooth", "ignored"]
+)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_it_is_the_vjp_of_optax(settings, with_bias):
+    x, w, b = draw()
+    report = judge(x, w, LABELS, b if with_bias else None, **settings)
+    assert report.agree, report
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_one_row_and_one_class(dtype):
+    x, w, b = draw(1, (1,))
+    report = judge(x, w, LABELS[0, :1], b, dtype)
+    assert report.agree, report
+    loss, grads = jax.value_and_grad(linear_cross_entropy)(x, w[:, :1], jnp.zeros(1, int), b[:1])
+    assert loss == 0
+    assert not grads.any()
+
+
+def test_ignored_rows_count_in_nothing():
+    x, w, b = draw(2)
+    labels = jnp.where(LABELS == 6, -100, LABELS)
+    f = functools.partial(linear_cross_entropy, ignored=-100)
+    loss, dx = jax.value_and_grad(f)(x, w, labels, b)
+    kept = labels != -100
+    np.testing.assert_allclose(loss, linear_cross_entropy(x[kept], w, labels[kept], b), rtol=1e-6)
+    assert not dx[~kept].any()
+    nothing, none = jax.value_and_grad(f)(x, w, jnp.full((2, 3), -100), b)
+    assert nothing == 0
+    assert not none.any()
+
+
+def test_labels_are_read_as_indices():
+    x, w, b = draw(3)
+    last = linear_cross_entropy(x, w, jnp.full((2, 3), 6), b)
+    assert linear_cross_entropy(x, w, jnp.full((2, 3), -1), b) == last
+    assert np.isnan(linear_cross_entropy(x, w, LABELS.at[0, 0].set(7), b))
+
+
+def test_the_logits_are_never_there_at_once():
+    x, w, _ = draw(4, (1024,), 8, 4096)
+    labels = jnp.zeros(1024, int)
+    step = jax.jit(jax.grad(linear_cross_entropy, argnums=(0, 1)))
+    planned = step.lower(x, w, labels).compile().memory_analysis()
+    assert planned is not None
+    assert planned.temp_size_in_bytes < 1024 * 4096 * 4 / 2
+
+
+def test_what_does_not_fit_is_refused():
+    x, w, b = draw()
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\], got 1.5"):
+        linear_cross_entropy(x, w, LABELS, b, label_smoothing=1.5)
+    for wrong in ((x, w, LABELS[0], b), (x[..., :3], w, LABELS, b), (x, w, LABELS, b[:3])):
+        with pytest.raises(AssertionError):
+            linear_cross_entropy(*wrong)
+    with pytest.raises(AssertionError):
+        linear_cross_entropy(x, w, LABELS.astype(jnp.float32), b)
