@@ -40,8 +40,9 @@ def diagnose(case: Case) -> Diagnosis:
     tape = record(case.loss, case.leaves, case.constants)
     backward = functools.cache(lambda: Backward(tape))
     watched = watch(case, backward())
-    found = _search(case, tape, backward, TIME_IF_NAMED if watched.named else TIME_LIMIT)
-    if found.bug == "unknown" and watched.named:
+    named = any(watched.named)
+    found = _search(case, tape, backward, TIME_IF_NAMED if named else TIME_LIMIT)
+    if found.bug == "unknown" and named:
         found = _by_place(found, watched)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
     return dataclasses.replace(
@@ -50,13 +51,16 @@ def diagnose(case: Case) -> Diagnosis:
 
 
 def _by_place(found: Diagnosis, watched: Watched) -> Diagnosis:
-    """The names of what is wrong at the places where the mistake was found."""
-    names = list(dict.fromkeys(name.bug for name in watched.named))
-    stories = "; ".join(dict.fromkeys(name.story for name in watched.named))
+    """The name of what is wrong at the places where the mistake was found.
+
+    Of several mistakes none is the bug; what is known of each is told.
+    """
+    known = [name for name in watched.named if name is not None]
+    stories = "; ".join(dict.fromkeys(name.story for name in known))
     evidence = f"at the lines that are suspected: {stories}; {found.evidence}"
-    return dataclasses.replace(
-        found, bug=names[0], also=tuple(names[1:]), evidence=evidence, confirmed=True
-    )
+    if len(known) < len(watched.named) or len({name.bug for name in known}) > 1:
+        return dataclasses.replace(found, evidence=evidence)
+    return dataclasses.replace(found, bug=known[0].bug, evidence=evidence, confirmed=True)
 
 
 def _search(case: Case, tape: Tape, backward: Callable[[], Backward], limit: float) -> Diagnosis:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compare.diagnosis.case import Case
+from compare.diagnosis.case import Case, distance
 from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.references import Match, Reference, References, informative
@@ -48,6 +48,10 @@ class Location(NamedTuple):
     target: Target
     innermost: Target
     region: tuple[int, ...]
+
+
+_ROUNDINGS = 4
+"""The candidate is computed once more, and rounds anew, in another order."""
 
 
 class Locator:
@@ -237,6 +241,22 @@ class Locator:
         except Exception:  # Whatever the values do to the candidate's functions.
             return ()
         return tuple(path for path, slot in outputs.items() if self._is_right(path, found[slot]))
+
+    def explains(self, target: Target) -> bool:
+        """Whether the leaves come out right to rounding with what a value should be.
+
+        To find a place a millionth is near enough; a name has to explain every number.
+        """
+        slots = [self.graph.equations[i].outputs[0] for i in target.group]
+        outputs = {path: self.graph.outputs[path] for path in target.paths}
+        replaced = dict(zip(slots, target.expected, strict=True))
+        with np.errstate(all="ignore"):
+            found = self.graph.run(replaced, outputs.values())
+        return all(
+            distance(np.asarray(found[slot]), self.case.right[path])
+            <= _ROUNDINGS * self.case.limit(path)
+            for path, slot in outputs.items()
+        )
 
     def _is_right(self, path: str, found: np.ndarray) -> bool:
         right, wrong = self.case.right[path], self.case.wrong[path]

@@ -107,6 +107,8 @@ class References:
 
     def matches(self, value: Any, kinds: tuple[str, ...] = KINDS) -> Iterator[Match]:
         """Everything that a value can be recognised as."""
+        if not isinstance(value, np.ndarray | np.generic | int | float | complex):
+            return  # A random key is none of the numbers.
         value = np.asarray(value)
         value = value.astype(int) if value.dtype.kind == "b" else value
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not informative(value):

@@ -37,13 +37,13 @@ class Watched(NamedTuple):
 
     Attributes:
         suspects: "file:line" of the candidate, the most likely first.
-        named: what the mistakes at these places are called.
+        named: what the mistake at each of the places is called; None where it has no name.
         listing: every line that computed something.
         reason: why there are no suspects; "" where there are.
     """
 
     suspects: tuple[str, ...]
-    named: tuple[Named, ...] = ()
+    named: tuple[Named | None, ...] = ()
     listing: tuple[Line, ...] = ()
     reason: str = ""
 
@@ -68,7 +68,7 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     own = References(_own(graph))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
-    names: list[Named] = []
+    names: list[Named | None] = []
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
         names.append(Named("path_cut", f"{path} is left at zero"))
@@ -80,7 +80,7 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
         if relation is not None and relation.bug == "chain_step_missing":
             location = location._replace(region=location.target.group)
         name = relation or (mends[0].named if mends else _should_be(location))
-        names += [name] if name else []
+        names.append(name if name and locator.explains(location.target) else None)
         if name is not None and name.bug in _SOMETHING_MISSING:
             lines += _idle(passed(), graph, location)
         lines += [*(repair.site for repair in mends), *_of(graph, location)]

@@ -207,7 +207,9 @@ def test_constant_inputs_may_be_given_by_keyword_or_left_out(how):
     from jax.experimental.pallas.ops.gpu.rms_norm import rms_norm, rms_norm_reference
 
     inputs = single(1, 2, 8), single(8, seed=1), single(8, seed=2)
-    with pytest.raises(ValueError, match=r"the loss computes in float32 inside, .*give a reference"):
+    with pytest.raises(
+        ValueError, match=r"the loss computes in float32 inside, .*give a reference"
+    ):
         check_rule(rms_norm, *inputs, interpret=True)
     assert check_rule(rms_norm, *inputs, interpret=True, reference=rms_norm_reference).agree
 

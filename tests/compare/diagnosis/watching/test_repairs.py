@@ -45,7 +45,7 @@ def test_an_operand_that_has_to_be_transposed(case_of):
     found = watch(*case_of(candidate, through, PARAMS, (X,)))
     line = candidate.__code__.co_firstlineno + 2
     assert f"{__file__}:{line}" in found.suspects[:2]
-    assert [name.bug for name in found.named] == ["transposed"]
+    assert [name and name.bug for name in found.named] == ["transposed"]
 
 
 def test_the_right_candidate_agrees_with_itself(case_of):
