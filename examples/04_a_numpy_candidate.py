@@ -31,8 +31,8 @@ params = {"w": rng.standard_normal(4), "b": np.array(0.5)}
 x = rng.standard_normal((20, 4))
 y = (rng.uniform(size=20) < 0.5).astype(float)
 
-# The mathematics is always decided in float64; `dtype` is what is asked about beyond that, and
-# float32 where JAX is as it comes.
+# The mathematics is always decided in float64; `dtype` is what is asked about beyond that. Without
+# it a NumPy candidate is asked in the dtype of its arrays, which it is given as NumPy arrays.
 report = check_gradients(numpy_loss_and_grad, loss, params, x, y, jit=False)
 print(report)
 assert report.agree

@@ -19,7 +19,7 @@ SAID = {
     ],
     "03_train_with_optax": ["loss 0.", "% of the points are classified right"],
     "04_a_numpy_candidate": [
-        "AGREE  (float32, no jit", "as large: nonfinite", "loss: manual has 1 of 1 entries",
+        "AGREE  (float64, no jit", "as large: nonfinite", "loss: manual has 1 of 1 entries",
     ],
     "05_find_the_line": [
         "MANUAL WRONG", 'out = h + jnp.tanh(h @ params["w"])', "wrong leaves: ['embed']",
