@@ -15,7 +15,8 @@ from compare.trees import largest_difference
 
 __all__ = [
     "Accuracy", "Compared", "Comparison", "Rows", "allowed", "arithmetic", "disagreeing",
-    "mathematics", "rows", "unjudged",
+    "is_clear", "is_close", "is_measured", "is_settled", "mathematics", "nothing_tested", "rows",
+    "too_coarse", "unjudged", "unmeasured",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
@@ -123,6 +124,68 @@ def arithmetic(own: Point, exact: Point, noise: Noise, *, accuracy: Accuracy = N
         agrees = error <= tolerance or largest_difference(m[key], a[key]) <= floor
         found[key] = Compared(m[key], r[key], a[key].dtype, measured, tolerance, error, agrees)
     return found
+
+
+def is_measured(found: Comparison) -> bool:
+    """Tells whether the noise of every leaf could be measured."""
+    return all(math.isfinite(one.tolerance) for one in found.values())
+
+
+def is_settled(found: Comparison) -> bool:
+    """Tells whether every leaf agrees by a tolerance that could be measured."""
+    return all(one.is_settled for one in found.values())
+
+
+def is_clear(found: Comparison) -> bool:
+    """Tells whether every leaf agrees so well that further draws would not change it."""
+    return all(one.is_clear for one in found.values())
+
+
+_CLOSE = 1.5
+
+
+def is_close(found: Comparison) -> bool:
+    """Tells whether no leaf is off by more than 1.5 tolerances, where a sharper look pays."""
+    return all(one.max_abs <= _CLOSE * one.tolerance for one in found.values())
+
+
+def nothing_tested(found: Comparison) -> str:
+    """Says so where every entry is 0 on both sides; else ""."""
+    if any(one.manual.any() or one.reference.any() for one in found.values()):
+        return ""
+    return "nothing was tested: every entry of both gradients is 0; give another point"
+
+
+def unmeasured(found: Comparison) -> str:
+    """Says so where the noise of a leaf could not be measured; else ""."""
+    if is_measured(found):
+        return ""
+    return (
+        "jax.grad's rounding noise in float64 cannot be measured: moved by a unit in the last "
+        "place, its own computation is not finite; scale the inputs down"
+    )
+
+
+def too_coarse(found: Comparison) -> str:
+    """Says so where rounding explains as much as the leaf itself; else "".
+
+    A leaf may be 0 to rounding all the same, as a bias is in front of batch-norm: then rounding
+    explains far less than the size of the loss, and of the other leaves.
+    """
+    largest = max(one.size for one in found.values())
+    for (kind, path), one in found.items():
+        if kind == "value":
+            continue
+        is_small = one.tolerance <= math.sqrt(float(jnp.finfo(one.dtype).eps)) * largest
+        if one.size and not is_small and one.tolerance > _COARSE * one.size:
+            return (
+                f"{path}: its largest entry is {one.size:.1e} and rounding explains "
+                f"{one.tolerance:.1e}: an agreement would say nothing"
+            )
+    return ""
+
+
+_COARSE = 0.5
 
 
 def rows(found: Comparison) -> Rows:

@@ -265,13 +265,13 @@ class _Judge(NamedTuple):
         found = self._mathematics(own, exact, narrow)
         gradient = {key: one for key, one in found.items() if key[0] == "grad"}
         notes = [*self._precision_told(gradient, narrow), *self._accuracy_told(gradient)]
-        doubt = _nothing_tested(gradient) or _unmeasured(found)
+        doubt = comparison.nothing_tested(gradient) or comparison.unmeasured(found)
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         detectable = max(one.tolerance for one in gradient.values())
         if not all(one.agrees for one in found.values()):
             return self._disagreed(exact, found, loss, narrow)._replace(detectable=detectable)
-        doubt = "" if self.accuracy else _too_coarse(found)
+        doubt = "" if self.accuracy else comparison.too_coarse(found)
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         if not is_float64_on_cpu(own.arrays):
@@ -309,15 +309,15 @@ class _Judge(NamedTuple):
 
         noise = two_precisions(self.sides, own.arrays)
         found = by(noise.in_float64(noise.first_draws))
-        if _is_clear(found) or (
-            _is_measured(found) and is_in_float32(self.sides, own, exact, found)
+        if comparison.is_clear(found) or (
+            comparison.is_measured(found) and is_in_float32(self.sides, own, exact, found)
         ):
             return found
         measured = noise.in_float64(DRAWS)
         found = by(measured)
-        if _is_settled(found) or (
-            _is_measured(found)
-            and not _is_close(found)
+        if comparison.is_settled(found) or (
+            comparison.is_measured(found)
+            and not comparison.is_close(found)
             and is_mathematics(self.sides, own, exact, found)
         ):
             return found
@@ -329,7 +329,7 @@ class _Judge(NamedTuple):
         for draws in (MANY_DRAWS, 4 * MANY_DRAWS):
             noise = in_narrower(self.sides, exact.arrays, narrow.dtype, draws)
             found = comparison.mathematics(exact, noise, dtype=narrow.dtype, accuracy=self.accuracy)
-            if _is_settled(found) or not _is_close(found):
+            if comparison.is_settled(found) or not comparison.is_close(found):
                 break
         return found
 
@@ -343,11 +343,11 @@ class _Judge(NamedTuple):
             return by(in_narrower(self.sides, exact.arrays, narrow.dtype))
         noise = two_precisions(self.sides, own.arrays)
         found = by(noise.in_dtype(noise.first_draws))
-        if _is_clear(found):
+        if comparison.is_clear(found):
             return found
         measured = noise.in_dtype(DRAWS)
         found = by(measured)
-        if _is_settled(found):
+        if comparison.is_settled(found):
             return found
         return by(larger(measured, self._monte_carlo(own, exact=False)))
 
@@ -401,63 +401,6 @@ class _Judge(NamedTuple):
             asked = f"{self.accuracy:g}"
         reached = max(one.error_share for one in found.values())
         return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
-
-
-def _is_measured(found: Comparison) -> bool:
-    return all(math.isfinite(one.tolerance) for one in found.values())
-
-
-def _is_settled(found: Comparison) -> bool:
-    return all(one.is_settled for one in found.values())
-
-
-def _is_clear(found: Comparison) -> bool:
-    return all(one.is_clear for one in found.values())
-
-
-_CLOSE = 1.5
-
-
-def _is_close(found: Comparison) -> bool:
-    """Whether no leaf is off by more than one and a half tolerances: a sharper look is worth it."""
-    return all(one.max_abs <= _CLOSE * one.tolerance for one in found.values())
-
-
-def _nothing_tested(found: Comparison) -> str:
-    if any(one.manual.any() or one.reference.any() for one in found.values()):
-        return ""
-    return "nothing was tested: every entry of both gradients is 0; give another point"
-
-
-def _unmeasured(found: Comparison) -> str:
-    if _is_measured(found):
-        return ""
-    return (
-        "jax.grad's rounding noise in float64 cannot be measured: moved by a unit in the last "
-        "place, its own computation is not finite; scale the inputs down"
-    )
-
-
-def _too_coarse(found: Comparison) -> str:
-    """Where rounding explains as much as the leaf itself, its agreement says nothing.
-
-    A leaf may be 0 to rounding all the same, as a bias is in front of batch-norm: then rounding
-    explains far less than the size of the loss, and of the other leaves.
-    """
-    largest = max(one.size for one in found.values())
-    for (kind, path), one in found.items():
-        if kind == "value":
-            continue
-        is_small = one.tolerance <= math.sqrt(float(jnp.finfo(one.dtype).eps)) * largest
-        if one.size and not is_small and one.tolerance > _COARSE * one.size:
-            return (
-                f"{path}: its largest entry is {one.size:.1e} and rounding explains "
-                f"{one.tolerance:.1e}: an agreement would say nothing"
-            )
-    return ""
-
-
-_COARSE = 0.5
 
 
 def _unit(arrays: Arrays) -> float:
