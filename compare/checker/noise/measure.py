@@ -213,7 +213,12 @@ def in_narrower(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAW
     own = of_manual(sides, arrays, dtype, draws)
     if own is None:
         return throughout
-    by_leaf = {key: _smaller(own.by_leaf.get(key), n) for key, n in throughout.by_leaf.items()}
+    # The other side rounds too, in float64: where manual is exact that is all there is.
+    exact = two_precisions(sides, arrays).in_float64(DRAWS).by_leaf
+    by_leaf = {
+        key: max(exact[key], _smaller(own.by_leaf.get(key), n))
+        for key, n in throughout.by_leaf.items()
+    }
     return throughout._replace(by_leaf=by_leaf, floor=False)
 
 

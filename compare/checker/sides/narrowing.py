@@ -41,10 +41,11 @@ class Narrowing(NamedTuple):
 def narrowing(closed: core.ClosedJaxpr) -> Narrowing | None:
     """Finds the narrowest floating type that a value is converted to from a wider one.
 
-    Loops, calls and kernels are looked into. A number that depends on no input is not counted.
+    Loops, calls and kernels are looked into. A number that depends on no floating input, as a
+    random one does on its key, is not counted.
     """
     jaxpr = closed.jaxpr
-    found = _narrowed(jaxpr, set(jaxpr.invars), "")
+    found = _narrowed(jaxpr, {v for v in jaxpr.invars if _width(v)}, "")
     return max(found, key=lambda n: float(jnp.finfo(n.dtype).eps), default=None)
 
 
@@ -74,20 +75,26 @@ def _narrowed(jaxpr: core.Jaxpr, dependent: set[Any], site: str) -> list[Narrowi
         where = site_of(eqn) or site
         inner = inner_jaxprs(eqn)
         for body in inner:
-            found += _narrowed(body, {*body.invars, *body.constvars}, where)
+            floating = {v for v in (*body.invars, *body.constvars) if _width(v)}
+            found += _narrowed(body, floating, where)
         if not inner:
             width = max(map(_width, inputs))
             found += [
-                Narrowing(np.dtype(v.aval.dtype), where)  # pyright: ignore[reportAttributeAccessIssue]
+                Narrowing(_real(v.aval.dtype), where)  # pyright: ignore[reportAttributeAccessIssue]
                 for v in eqn.outvars
                 if 0 < _width(v) < width
             ]
     return found
 
 
+def _real(dtype: Any) -> np.dtype:
+    """The type of the parts of a complex number; of a real one its own."""
+    return np.zeros(0, dtype).real.dtype if np.dtype(dtype).kind == "c" else np.dtype(dtype)
+
+
 def _width(var: Any) -> int:
     """The bytes of one floating number; 0 of what is not floating."""
     dtype = getattr(var.aval, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+    if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
         return 0
-    return dtype.itemsize
+    return dtype.itemsize // (2 if jnp.issubdtype(dtype, jnp.complexfloating) else 1)
