@@ -20,6 +20,7 @@ __all__ = [
     "is_array",
     "is_float",
     "is_inexact",
+    "is_key",
     "largest_difference",
     "nonfinite_faults",
     "on_host",
@@ -233,13 +234,13 @@ def nonfinite_faults(side: str, path: str, leaf: np.ndarray) -> list[str]:
 
 def without_keys(tree: Any) -> Any:
     """Replaces each random key of a tree by its numbers, which can be written and sent."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
 
 
 def with_keys(tree: Any, like: Any) -> Any:
     """Undoes `without_keys`: a leaf becomes a random key again where `like` has one."""
     return jax.tree.map(
-        lambda leaf, there: jax.random.wrap_key_data(leaf) if _is_key(there) else leaf, tree, like
+        lambda leaf, there: jax.random.wrap_key_data(leaf) if is_key(there) else leaf, tree, like
     )
 
 
@@ -248,5 +249,6 @@ def on_host(tree: Any) -> Any:
     return with_keys(jax.device_get(without_keys(tree)), tree)
 
 
-def _is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> bool:
+    """Tells whether `leaf` is an array of random keys."""
     return is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

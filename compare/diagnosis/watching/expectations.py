@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from compare.diagnosis.tape import Equation
+from compare.trees import is_key
 
 __all__ = ["expected_operand", "same"]
 
@@ -35,6 +36,8 @@ def expected_operand(
     Returns:
         What the operand should be, NaN where it cannot be told; None where nothing can.
     """
+    if any(is_key(x) for x in inputs):
+        return None  # Of a random key nothing can be solved for.
     value = np.asarray(inputs[operand])
     solve = _SOLVED.get(equation.name)
     if (

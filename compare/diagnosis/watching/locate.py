@@ -190,6 +190,8 @@ class Locator:
         """The group with what it should be, if there is a reference that mends leaves."""
         graph = self.graph
         slots = [graph.equations[i].outputs[0] for i in group]
+        if not all(isinstance(graph.values[s], np.ndarray | np.generic) for s in slots):
+            return None  # A random key, which nothing can stand in for.
         values = [np.asarray(graph.values[s]) for s in slots]
         if values[0].dtype.kind not in "fiub" or any(len(graph.equations[i].outputs) > 1
                                                      for i in group):  # fmt: skip

@@ -23,6 +23,7 @@ from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.repairs import Repair, repairs
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.watcher import passed_through, record_python
+from compare.trees import is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
 
@@ -192,7 +193,7 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
     return Spot(
         found=[np.asarray(graph.values[e.outputs[0]]) for e in equations],
         expected=[np.asarray(e) for e in target.expected],
-        inputs=[graph.values[s] for s in _terms(graph, target.group[-1])],
+        inputs=[x for s in _terms(graph, target.group[-1]) if not is_key(x := graph.values[s])],
         matches=[locator.match(e.outputs[0]) for e in equations],
         reference=target.reference,
         leaf=leaves[0] if leaves else None,

@@ -35,9 +35,11 @@ def result_of(process):
 
 def require_right(result, names):
     assert result["shared"]
-    assert result["verdicts"] == {
-        "wrong": "manual_wrong",
-        **{f"{name} {side}": "agree" for name in names for side in ("manual", "autodiff")},
+    verdicts = dict(result["verdicts"])
+    # Of its own rows alone a device has another loss as well, and the gradient of that one.
+    assert verdicts.pop("wrong") in ("manual_wrong", "loss_differs")
+    assert verdicts == {
+        f"{name} {side}": "agree" for name in names for side in ("manual", "autodiff")
     }
 
 

@@ -23,7 +23,11 @@ def test_it_is_the_vjp_of_jax_nn(name, dtype, shape, axis):
     x = jnp.asarray(2 * np.random.default_rng(0).standard_normal(shape), jnp.float32)
     reference = functools.partial(getattr(further, name), axis=axis)
     report = check_rule(rule.fwd, rule.bwd, x, reference=reference, dtype=dtype)
-    assert report.agree, report
+    # Over one class a softmax is 1 and its logarithm 0: both gradients are 0.
+    constant = shape[axis] == 1 and name != "logsumexp"
+    assert report.verdict == ("inconclusive" if constant else "agree"), report
+    assert report.worst is not None
+    assert report.worst.agrees
 
 
 @names
