@@ -149,7 +149,7 @@ def cast(leaf: Any, dtype: Any) -> Any:
     With `dtype` None, and for integers and booleans, the dtype is the one that jax gives such an
     array: float64 becomes float32 unless x64 is enabled.
     """
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if is_key(leaf):
         return leaf
     if dtype is None or not is_inexact(leaf):
         dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)

@@ -42,8 +42,6 @@ _ENTRIES, _RANDOM = 4, 2
 _UNITS = 64
 """The rounding of manual in float64, which is not measured here, in units in the last place."""
 
-_REFEREE = "the referee"
-
 
 def finding(
     sides: Sides, manual: Result, arrays: Arrays, reason: str
@@ -80,7 +78,7 @@ def finding(
         if not all(row.agrees for row in judged.values()):
             judged = asked.rows(confirmed=True)
         rows = {**unjudged(own, left), **judged}
-        wrong = disagreeing(judged, _REFEREE)
+        wrong = disagreeing(judged, reference="the referee has")
         details += [f"manual {asked.narrow}"] if asked.narrow else []
         kink = asked.kink() if wrong else []
     detectable = max(row.tolerance for row in judged.values())

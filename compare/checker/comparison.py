@@ -209,9 +209,17 @@ def unjudged(point: Point, keys: Collection[Key] | None = None) -> Rows:
     }
 
 
-def disagreeing(rows: Rows, reference: str = "jax.grad") -> list[str]:
-    """Tells in a sentence each how the leaves that do not agree differ from the reference."""
-    return [_difference(row, reference) for row in rows.values() if not row.agrees]
+def disagreeing(
+    rows: Rows, *, manual: str = "manual has", reference: str = "jax.grad has"
+) -> list[str]:
+    """Tells in a sentence each how the leaves that do not agree differ from the reference.
+
+    Args:
+        rows: the leaves.
+        manual: the words in front of manual's number.
+        reference: the words in front of the other.
+    """
+    return [_difference(row, manual, reference) for row in rows.values() if not row.agrees]
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
@@ -221,8 +229,8 @@ def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
     return max(float(noise), float(info.eps) * largest, float(info.tiny))
 
 
-def _difference(row: Leaf, reference: str) -> str:
+def _difference(row: Leaf, manual: str, reference: str) -> str:
     where = f" at {row.index}" if row.index else ""
-    has = f"manual has {row.manual:.9g} where {reference} has {row.reference:.9g}{where}"
+    has = f"{manual} {row.manual:.9g} where {reference} {row.reference:.9g}{where}"
     explained = f"they differ by {row.max_abs:.1e}, and rounding explains {row.tolerance:.1e}"
     return f"{row.path}: {has}; {explained}"

@@ -83,10 +83,8 @@ def judge(
     layout = Layout(point)
     given = layout.arrays(point)
     in_numpy = () if jit else tuple(isinstance(x, np.ndarray | np.generic) for x in given)
-    if (
-        dtype is None
-        and not jit
-        and any(n and x.dtype == np.float64 for n, x in _both(in_numpy, given))
+    if dtype is None and any(
+        numpy and x.dtype == np.float64 for numpy, x in zip(in_numpy, given, strict=False)
     ):
         dtype = np.dtype(np.float64)
     ignored = frozenset[Key](("grad", path) for path in not_compared)
@@ -115,10 +113,6 @@ def judge(
         detectable=found.detectable,
         not_compared=tuple(f"{path} ({why})" for path, why in not_compared.items()),
     )
-
-
-def _both(flags: Sequence[bool], arrays: Arrays) -> list[tuple[bool, Any]]:
-    return list(zip(flags, arrays, strict=True))
 
 
 class _Finding(NamedTuple):
@@ -353,24 +347,20 @@ class _Judge(NamedTuple):
 
     def _of_the_rules(self, by_rules: Side, found: _Finding, own: Point) -> _Finding:
         """After a verdict by the opened loss: whether its custom rules agree with it."""
-        judge, exact, _ = self._in_float64(own)
-        evaluation = self.sides.evaluation
+        rules = Side(by_rules.fn, by_rules.loss)  # As it is: nothing stands in for it.
+        ruled = self._replace(sides=self.sides._replace(manual=rules))
         try:
-            program = evaluation.program(by_rules, exact.arrays, on_cpu=True)
-            ruled = evaluation.run(by_rules, exact.arrays, on_cpu=True)
-        except Exception:  # A rule of one precision alone, which is not what is asked about.
+            own = ruled.sides.at(own.arrays, on_cpu=is_float64_on_cpu(own.arrays))
+        except Exception:  # A rule that jax itself refuses is not what is asked about.
             return found
-        point = exact._replace(manual=ruled)
-        ruled_rows = comparison.rows(judge._mathematics(own, point, program.narrowing))
-        wrong = comparison.disagreeing(
-            {key: row for key, row in ruled_rows.items() if key[0] == "grad"}
-        )
-        if not wrong:
+        ruled, exact, narrow = ruled._in_float64(own)
+        if ruled.sides.manual_dtype is not None:  # Nor is a rule of one precision alone.
             return found
-        told = [
-            sentence.replace("manual has", "it has", 1).replace("jax.grad has", "they have", 1)
-            for sentence in wrong
-        ]
+        rows = comparison.rows(ruled._mathematics(own, exact, narrow))
+        gradient = {key: row for key, row in rows.items() if key[0] == "grad"}
+        told = comparison.disagreeing(gradient, manual="it has", reference="they have")
+        if not told:
+            return found
         if found.verdict == "agree":
             why = "jax.grad goes by the custom rules of this loss, which are not its derivatives"
             return found._replace(verdict="autodiff_wrong", details=[why, *told, *found.details])

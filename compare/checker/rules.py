@@ -15,10 +15,8 @@ from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
-from compare.checker.sides.opened import opened
 from compare.checker.sides.parameters import Parameters
-from compare.checker.sides.side import Side, told, traceable
-from compare.checker.sides.widened import widened
+from compare.checker.sides.side import Side, told, traceable, with_stand_ins
 from compare.trees import Layout, expanded, is_inexact, path_of
 
 __all__ = [
@@ -79,9 +77,7 @@ def check_rule(
     def value(floating: Any, fixed: Any, d_out: Any) -> Any:
         return inner_product(d_out, rule.forward(*point.rebuild(floating, fixed)))
 
-    def by_jax(
-        reference: Function, *, opened: Side | None = None, wide: Side | None = None
-    ) -> Side:
+    def by_jax(reference: Function) -> tuple[Function, Function]:
         def autodiff(floating: Any, fixed: Any, d_out: Any) -> Any:
             out, pullback = jax.vjp(lambda f: reference(*point.rebuild(f, fixed)), floating)
             return _floating_outputs(out), pullback(_complete(d_out, out))[0]
@@ -89,14 +85,11 @@ def check_rule(
         def loss(floating: Any, fixed: Any, d_out: Any) -> Any:
             return inner_product(d_out, reference(*point.rebuild(floating, fixed)))
 
-        return Side(autodiff, loss, opened=opened, wide=wide)
+        return autodiff, loss
 
-    wide = by_jax(widened(against))
-    without_rules = by_jax(opened(against), wide=wide)
-    without_rules.loss = by_jax(against).loss
     return judge(
         Side(manual, value=value),
-        by_jax(against, opened=without_rules, wide=wide),
+        with_stand_ins(against, by_jax),
         point.parameters.floating,
         (point.fixed, d_out),
         dtype=dtype,

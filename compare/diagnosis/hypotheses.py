@@ -14,6 +14,7 @@ from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Leaves
 from compare.diagnosis.suspects import Suspect, added_to_the_loss
 from compare.diagnosis.tape import Tape, record
+from compare.trees import is_key
 
 __all__ = [
     "Hypothesis", "batch_sizes", "by_leaf", "by_ratio_of_all", "by_ratio_of_some",
@@ -189,7 +190,7 @@ def _gradients_of_examples(case: Case, m: int) -> Leaves | None:
 
 def redrawn(case: Case, backward: Backward) -> Iterator[Hypothesis]:
     """Another random mask on the way back than on the way forth."""
-    keys = [i for i, c in enumerate(case.constants) if _is_key(c)]
+    keys = [i for i, c in enumerate(case.constants) if is_key(c)]
     for i in keys:
         key = case.constants[i]
         one, two = jax.random.split(key)
@@ -223,7 +224,3 @@ def _with_values(backward: Backward, values: list[np.ndarray]) -> dict[Place, An
 
             rules[(index, operand)] = rule
     return rules
-
-
-def _is_key(value: Any) -> bool:
-    return jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)

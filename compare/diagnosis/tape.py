@@ -18,6 +18,7 @@ from jax.extend import core
 from compare.diagnosis.expressions import expression_of
 from compare.jaxprs import bind, called_jaxpr
 from compare.sites import inner_site, library_call, site_of
+from compare.trees import is_key
 
 __all__ = ["Equation", "Recording", "Tape", "record", "record_results"]
 
@@ -352,5 +353,4 @@ def _signature(eqn: core.JaxprEqn) -> Any:
 
 
 def _on_host(value: Any) -> Any:
-    is_key = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-    return value if is_key else np.asarray(value)
+    return value if is_key(value) else np.asarray(value)

@@ -144,29 +144,20 @@ def two_precisions(
     )
 
 
-def monte_carlo(
-    sides: Sides,
-    point: Point,
-    *,
-    freeze_decisions: bool,
-    of: Literal["manual", "autodiff"] = "autodiff",
-) -> Noise:
-    """Measures the noise of one side by Monte Carlo arithmetic.
+def monte_carlo(sides: Sides, point: Point, *, freeze_decisions: bool) -> Noise:
+    """Measures the noise of the side that differentiates by Monte Carlo arithmetic.
 
     Args:
         sides: how to run it.
         point: where, and what it returned there.
         freeze_decisions: as in `rounding_noise`.
-        of: which side.
 
     Raises:
         ValueError: the side cannot be traced.
     """
     layout, seed = sides.evaluation.layout, sides.evaluation.seed
     arrays = [jnp.asarray(x) for x in point.arrays]
-    side, result = sides.manual, point.manual
-    if of == "autodiff":
-        side, result = sides.autodiff.in_float64(arrays, layout), point.autodiff
+    side = sides.autodiff.in_float64(arrays, layout)
     fn = functools.partial(side.eager, layout=layout)
 
     def measure() -> Result:
@@ -176,7 +167,7 @@ def monte_carlo(
         def of_draws(arrays: Arrays, results: Any, keys: Any) -> Any:
             return rounding_noise(fn, [arrays], results, keys, freeze_decisions=freeze_decisions)
 
-        results = result.value, result.grads
+        results = point.autodiff.value, point.autodiff.grads
         return Result(*of_draws(arrays, results, draw_keys(DRAWS, seed)))
 
     with tracing(side, compiled=False):

@@ -21,11 +21,12 @@ from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.widened import widened
 from compare.jaxprs import primitives
-from compare.trees import Layout, expanded, is_array, is_inexact
+from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
     "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest",
     "fingerprint", "has_float64", "side", "slides", "told", "traceable", "tracing",
+    "with_stand_ins",
 ]  # fmt: skip
 
 Arrays = list[Any]
@@ -151,14 +152,15 @@ class Program:
         level = (1 if slides(traced) else 0) if plain else None
         self._options = {} if level is None else compiler_options(level)
         self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
-        self.fingerprint = fingerprint(traced)
+        text = str(traced.jaxpr.jaxpr)
+        self.fingerprint = _fingerprint(text, traced.jaxpr.consts)
         # What is not used is no part of the program, but is passed to it.
         inputs = tuple(str(aval) for aval in traced.jaxpr.in_avals)
         outputs = jax.tree.structure(traced.out_info)
         options = tuple(self._options.items())
         # A text with an address in it, as of a callback, does not say what is at the address.
-        text = object() if "0x" in str(traced.jaxpr.jaxpr) else self.fingerprint
-        self._key = (text, inputs, outputs, options, _surroundings())
+        computed = object() if "0x" in text else self.fingerprint
+        self._key = (computed, inputs, outputs, options, _surroundings())
         self._lock = threading.Lock()
         self._compiled: Any = _COMPILED.get(self._key)
         self._lowered = traced.lower() if self._compiled is None else None
@@ -208,24 +210,31 @@ def side(fn: Callable[..., Any], has_aux: bool = False) -> Side:
 
 def differentiated(loss: Callable[..., Any], has_aux: bool = False) -> Side:
     """The side that computes the value of `loss`, and its gradient by `jax.grad`."""
-    loss = _scalar(loss, has_aux)
 
-    def by_jax(
-        rewritten: Callable[..., Any],
-        told: Callable[..., Any],
-        *,
-        opened: Side | None = None,
-        wide: Side | None = None,
-    ) -> Side:
+    def by_jax(loss: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
         if has_aux:
-            both = _with_aux(jax.value_and_grad(rewritten, has_aux=True))
-            return Side(both, lambda *args: told(*args)[0], opened=opened, wide=wide)
-        return Side(jax.value_and_grad(rewritten), told, opened=opened, wide=wide)
+            both = _with_aux(jax.value_and_grad(loss, has_aux=True))
+            return both, lambda *args: loss(*args)[0]
+        return jax.value_and_grad(loss), loss
 
-    in_float64 = widened(loss)
-    wide = by_jax(in_float64, in_float64)
+    return with_stand_ins(_scalar(loss, has_aux), by_jax)
+
+
+def with_stand_ins(
+    fn: Callable[..., Any],
+    by_jax: Callable[[Callable[..., Any]], tuple[Callable[..., Any], Callable[..., Any]]],
+) -> Side:
+    """Makes the side that differentiates, with what stands for it opened and in float64.
+
+    Args:
+        fn: what a person gave to be differentiated.
+        by_jax: `by_jax(fn) -> (fn of the side, its loss)`.
+    """
+    both, loss = by_jax(fn)
+    wide = Side(*by_jax(widened(fn)))
+    without_rules, _ = by_jax(opened(fn))
     # Opened, it computes the same; as it was, its equations know their lines.
-    return by_jax(loss, loss, opened=by_jax(opened(loss), loss, wide=wide), wide=wide)
+    return Side(both, loss, opened=Side(without_rules, loss, wide=wide), wide=wide)
 
 
 def _scalar(loss: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
@@ -328,8 +337,11 @@ def told(result: Any) -> str:
 
 def fingerprint(traced: Any) -> bytes:
     """Returns what is equal for two traces of a function that does the same at both."""
-    text = hashlib.blake2b(str(traced.jaxpr.jaxpr).encode())
-    return text.digest() + digest(traced.jaxpr.consts)
+    return _fingerprint(str(traced.jaxpr.jaxpr), traced.jaxpr.consts)
+
+
+def _fingerprint(text: str, constants: Arrays) -> bytes:
+    return hashlib.blake2b(text.encode()).digest() + digest(constants)
 
 
 def has_float64(arrays: Arrays) -> bool:
@@ -368,8 +380,7 @@ def digest(arrays: Arrays) -> bytes:
     """Returns what tells one list of arrays from another: every number of it."""
     found = hashlib.blake2b()
     for x in arrays:
-        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        plain = np.asarray(jax.random.key_data(x) if is_key else x)
+        plain = np.asarray(jax.random.key_data(x) if is_key(x) else x)
         found.update(f"{plain.dtype}{plain.shape}".encode())
         found.update(plain.tobytes())
     return found.digest()
