@@ -30,7 +30,7 @@ def opened_reference(side: Side, arrays: Arrays, evaluation: Evaluation) -> Side
         params, args = layout.rebuild(arrays)
         return loss(params, *args)
 
-    own = [jnp.asarray(x) for x in arrays]
+    own = jax.device_put(arrays)
     with tracing(side, compiled=True):
         traced, again = (jax.jit(lambda arrays: of(arrays)).trace(own) for _ in range(2))
         if fingerprint(traced) != fingerprint(again):
