@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test false-alarms narrow clean
+.PHONY: compare test thorough false-alarms narrow clean
 
 compare: $(VENV)/.installed-data
 	$(VENV)/bin/python -m compare
@@ -21,8 +21,12 @@ test: $(VENV)/.installed-dev
 	plain="$$XLA_FLAGS $(PLAIN)"; \
 	XLA_FLAGS="$$plain" $(VENV)/bin/python -c 'import jax; jax.devices()' 2>/dev/null \
 		|| plain="$$XLA_FLAGS"; \
-	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_TRACEBACK_IN_LOCATIONS_LIMIT=0 \
 		$(VENV)/bin/python -m pytest --numprocesses=3 --durations=25
+
+# The same with every row of the long tables, of which the gate runs one in three.
+thorough: export HANDGRAD_THOROUGH := 1
+thorough: test
 
 # The table of docs/checker.md: 500 right gradients in each of three dtypes.
 false-alarms: $(VENV)/.installed-dev
