@@ -28,10 +28,11 @@ test: $(VENV)/.installed-dev
 thorough: export HANDGRAD_THOROUGH := 1
 thorough: test
 
-# The table of docs/checker.md: 500 right gradients in each of three dtypes.
+# The tables of docs/checker.md: 500 right gradients in each of three dtypes, and 200 of deep networks.
 false-alarms: $(VENV)/.installed-dev
-	HANDGRAD_NETWORKS=50 HANDGRAD_DTYPES='float64 float32 bfloat16' \
-		$(VENV)/bin/python -m pytest --numprocesses=2 -rP tests/compare/checker/test_false_alarms.py
+	HANDGRAD_THOROUGH=1 HANDGRAD_NETWORKS=50 HANDGRAD_DTYPES='float64 float32 bfloat16' \
+		$(VENV)/bin/python -m pytest --numprocesses=2 -rP \
+		tests/compare/checker/test_false_alarms.py tests/compare/checker/test_deep_false_alarms.py
 
 # 200 right rules that compute in float32, bfloat16 or float16 inside, and 100 that are wrong.
 narrow: $(VENV)/.installed-dev
