@@ -5,6 +5,7 @@ import json as json_module
 from pathlib import Path
 from typing import Any
 
+from compare import terminal
 from compare.benchmark import Measurement, changes, check_cost, measure, subjects
 from compare.benchmark.check_subjects import subjects as check_subjects
 from compare.benchmark.checkers import YARDSTICK, Case, installed
@@ -18,7 +19,7 @@ from compare.commands.options import (
     require_writable,
 )
 from compare.mutants import mutants, originals
-from compare.report import json_file, plots, terminal
+from compare.report import json_file, plots
 
 __all__ = ["bench", "gallery"]
 

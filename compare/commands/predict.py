@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from compare import problems
+from compare import problems, terminal
 from compare.commands import outputs
 from compare.commands.options import AGREE, UsageError
 from compare.datasets import digit_image
 from compare.experiments import ParamsFileError, params_file
-from compare.report import json_file, terminal
+from compare.report import json_file
 
 __all__ = ["predict"]
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from compare import problems
+from compare import problems, terminal
 from compare.commands import outputs
 from compare.commands.gradients import gradients
 from compare.commands.options import AGREE, DISAGREE, UsageError
-from compare.report import html, json_file, terminal
+from compare.report import html, json_file
 
 __all__ = ["report"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import jax
 import tyro
 
-from compare import problems
+from compare import problems, terminal
 from compare.commands import outputs
 from compare.commands.interruption import noticing_interruption
 from compare.commands.options import (
@@ -24,7 +24,7 @@ from compare.commands.options import (
 )
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
 from compare.experiments import Checkpoints, Experiment, prepare, processes, results, run
-from compare.report import json_file, terminal, training_files
+from compare.report import json_file, training_files
 from compare.training import make_mesh
 from compare.training.loop import DivergenceError, Row
 from compare.trees import on_host

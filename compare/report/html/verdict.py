@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from compare.report.html.values import grouped, held, joined, number, percent, value
 
-__all__ = ["PARTINGS", "Headline", "facts", "headlines", "origins"]
+__all__ = ["PARTINGS", "Headline", "facts", "headlines", "leap_text", "origins"]
 
 Document = dict[str, Any]
 
@@ -55,6 +55,16 @@ PARTINGS = {
     "defect": "The two trajectories part by more than rounding explains.",
 }
 """The meaning of each verdict on two trainings in step."""
+
+
+def leap_text(parting: dict[str, Any]) -> str:
+    """Writes that manual leapt away by chance; "" if it did not."""
+    if parting["verdict"] != "chaos" or parting.get("onset") is None:
+        return ""
+    return (
+        f"Manual left first, at step {parting['onset']}, by chance: both gradients agree there, "
+        "and rounding can switch a ReLU."
+    )
 
 
 def _train(results: list[dict[str, Any]]) -> Headline:

@@ -7,10 +7,11 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from compare.report.terminal.screen import titled_table
+from compare.report.html.verdict import leap_text
+from compare.terminal.screen import titled_table
 
 __all__ = [
-    "class_table", "history_table", "leap_text", "parting_text", "prediction", "prediction_table",
+    "class_table", "history_table", "parting_text", "prediction", "prediction_table",
     "summary",
 ]  # fmt: skip
 
@@ -91,16 +92,6 @@ def parting_text(parting: dict[str, Any]) -> Text:
         f"{parting['leaf']}, {excess} what that allows; see which side is wrong with: "
         "python -m compare gradients",
         style="bold red",
-    )
-
-
-def leap_text(parting: dict[str, Any]) -> str:
-    """Writes that manual leapt away by chance; "" if it did not."""
-    if parting["verdict"] != "chaos" or parting.get("onset") is None:
-        return ""
-    return (
-        f"Manual left first, at step {parting['onset']}, by chance: both gradients agree there, "
-        "and rounding can switch a ReLU."
     )
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from compare.checker.gradient_report import GradientReport
 from compare.checker.leaf import Leaf
-from compare.report.terminal.screen import titled_table
+from compare.terminal.screen import titled_table
 
 __all__ = ["LEGEND", "gradient_table", "verdict"]
 
