@@ -21,6 +21,7 @@ _FIELDS: dict[str, set[str]] = {
     "bench": {"model", "batch", "engine", "ratio", "ratio_low", "ratio_high", "median_ms"},
     "articles": {"article", "claim", "method", "claimed", "measured", "holds"},
     "mutants": {"mutant", "expected", "detected", "verdict", "named", "confirmed", "right"},
+    "check": {"verdict", "agree", "leaves", "loss", "dtype", "platform", "precision"},
 }
 """The commands that write results, and the fields that each of their results must have."""
 
@@ -77,13 +78,13 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Reads a document that `write` wrote, in this version or an earlier one.
+    """Reads a document that `write` wrote, in this version or an earlier one; or one report.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: the file is not such a document; the message says why.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = _documented(json.loads(path.read_text(encoding="utf-8")))
     if not isinstance(found, dict) or str(found.get("command")) not in _FIELDS:
         raise ValueError(f"no results of {', '.join(_FIELDS)}")
     if found.get("schema_version") != SCHEMA_VERSION:
@@ -97,3 +98,12 @@ def read(path: Path) -> dict[str, Any]:
     if any(missing):
         raise ValueError(f"a result lacks {', '.join(sorted(set().union(*missing)))}")
     return found
+
+
+def _documented(found: Any) -> Any:
+    """Makes a document of one report, which is what `GradientReport.to_dict` gives."""
+    if not isinstance(found, dict) or "command" in found or not _FIELDS["check"] <= set(found):
+        return found
+    names = {"platform": "platform", "device_kind": "device_kind", "matmul_precision": "precision"}
+    where = {name: found[own] for name, own in names.items() if own in found}
+    return document("check", where, [found])
