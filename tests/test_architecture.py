@@ -59,6 +59,19 @@ def test_manual_differentiates_by_hand():
         assert roots(tree) <= {"manual", "jax", "numpy", "chex"} | set(sys.stdlib_module_names)
 
 
+def test_the_plugin_of_pytest_imports_nothing_until_it_is_used():
+    at_once = {
+        root
+        for _, tree in modules("pytest_handgrad")
+        for statement in tree.body
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+        for root in roots(statement)
+    }
+    assert at_once <= {"pytest", "pytest_handgrad"} | set(sys.stdlib_module_names)
+    for package in PACKAGES:
+        assert not [name for name, tree in modules(package) if "pytest_handgrad" in roots(tree)]
+
+
 def test_custom_vjp_ties_in_one_file():
     tying = {
         name

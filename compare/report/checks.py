@@ -6,7 +6,7 @@ from typing import Any
 
 from compare.report import html, json_file
 
-__all__ = ["document", "fragment", "require_ending", "save"]
+__all__ = ["document", "fragment", "save"]
 
 ENDINGS = (".html", ".json")
 """How the name of a file ends that checks can be written to: a page, or JSON."""
@@ -29,7 +29,11 @@ def document(
 
 
 def save(
-    path: Path, results: Sequence[dict[str, Any]], derivations: Sequence[Mapping[str, str]] = ()
+    path: Path,
+    results: Sequence[dict[str, Any]],
+    derivations: Sequence[Mapping[str, str]] = (),
+    *,
+    suffix: str | None = None,
 ) -> None:
     """Writes checks to a file, whole or not at all.
 
@@ -37,30 +41,32 @@ def save(
         path: ends with .html for a page or .json for the document.
         results: as in `document`.
         derivations: as in `document`.
+        suffix: what it is, whatever the name ends with; None to go by the name.
 
     Raises:
         ValueError: it ends otherwise.
         ImportError: a page needs Jinja2, and matplotlib where a matrix is wrong.
         OSError: the file cannot be written; what it held before is untouched.
     """
-    require_ending(path)
+    suffix = suffix or _ending(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
     found = document(results, derivations)
-    if path.suffix == ".json":
+    if suffix == ".json":
         json_file.write(path, found)
     else:
         html.write(path, [found])
 
 
-def require_ending(path: Path) -> None:
-    """Refuses a name that says neither page nor JSON.
+def _ending(path: Path) -> str:
+    """Returns how a name ends.
 
     Raises:
         ValueError: its ending is none of `ENDINGS`.
     """
     if path.suffix not in ENDINGS:
         raise ValueError(f"{path}: a report is written as .html or .json; choose one of these")
+    return path.suffix
 
 
 def fragment(

@@ -26,6 +26,5 @@ def _check(row: dict[str, Any]) -> dict[str, Any]:
         "verdict": row["verdict"].replace("_", " "),
         "worst": row["worst"] or "–",
         "error": number(worst, "max_abs") if worst else "–",
-        "tolerance": number(worst, "tolerance") if worst else "–",
         "detectable": number(row, "detectable"),
     }

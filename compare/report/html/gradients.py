@@ -81,6 +81,10 @@ def _column(row: Row) -> dict[str, Any]:
     }
 
 
+def _mode(row: Row) -> str:
+    return "jit" if row["jit"] else "no jit"
+
+
 def _seed(row: Row) -> str:
     """Tells apart the checks of one function in a test session."""
     return f" seed {row['seed']}" if "test" in row else ""
@@ -193,7 +197,7 @@ def _finding(rows: list[Row], name: str) -> dict[str, Any]:
     return {
         "verdict": first["verdict"].replace("_", " "),
         "meaning": first.get("meaning", ""),
-        "where": [f"{row['dtype']}, {'jit' if row['jit'] else 'no jit'}" for row in rows],
+        "where": list(dict.fromkeys(f"{row['dtype']}, {_mode(row)}" for row in rows)),
         "platform": f"{first['platform']}, matrix products {first['precision']}",
         "diagnosis": first["diagnosis"] and _complete(first["diagnosis"]),
         "details": first["details"],
