@@ -14,7 +14,13 @@ from compare.checker import alone, comparison, faults
 from compare.checker.comparison import Accuracy, Comparison, Rows
 from compare.checker.faults import Faults
 from compare.checker.gradient_report import GradientReport
-from compare.checker.investigation import Disagreement, investigate, is_of_own_loss, overruled
+from compare.checker.investigation import (
+    Disagreement,
+    forward_passes,
+    investigate,
+    is_of_own_loss,
+    overruled,
+)
 from compare.checker.leaf import Loss
 from compare.checker.noise.measure import (
     MANY_DRAWS,
@@ -283,12 +289,14 @@ class _Judge(NamedTuple):
         details = comparison.disagreeing(rows)
         case = Disagreement(self.sides, exact, rows, narrow)
         with float64_on_cpu():
-            if not all(one.agrees for (kind, _), one in found.items() if kind == "value"):
-                if not case.wrong:
-                    return _Finding("loss_differs", loss, rows, details)
-                if is_of_own_loss(case):
-                    told = "manual's gradient is that of its own loss, to rounding"
-                    return _Finding("loss_differs", loss, rows, [*details, told])
+            unlike = [
+                path for (kind, path), one in found.items() if kind == "value" and not one.agrees
+            ]
+            if unlike and (not case.wrong or is_of_own_loss(case)):
+                if case.wrong:
+                    details.append("manual's gradient is that of its own loss, to rounding")
+                details += forward_passes(case, unlike[0])
+                return _Finding("loss_differs", loss, rows, details)
             outcome = investigate(case)
         details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
         return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)
