@@ -110,11 +110,12 @@ class Session(logging.Filter):
 
 
 def _row(check: Any, test: str, whole: bool) -> Row:
-    """Turns a check into JSON's types, with all of its report or with what the summary needs."""
-    report, own = check.report, {"test": test, "seed": check.seed, "seconds": check.seconds}
+    """Turns a check into Python's own types, with all of its report or what the summary needs."""
+    report = check.report
+    own = {"test": test, "seed": int(check.seed), "seconds": float(check.seconds)}
     if whole:
-        return {**report.to_dict(), **own, "derivations": report.derivations}
-    return {**own, "agree": report.agree, "detectable": report.detectable}
+        return {**report.to_dict(), **own, "derivations": list(report.derivations)}
+    return {**own, "agree": report.agree, "detectable": float(report.detectable)}
 
 
 def _summary(rows: list[Row]) -> list[str]:

@@ -1,9 +1,13 @@
+import dataclasses
 import logging
 import math
 import types
 
+import numpy as np
 import pytest
 
+from compare import check_gradients
+from compare.checker.reporting.logged import Check
 from pytest_handgrad import session
 
 
@@ -22,6 +26,16 @@ def test_only_who_asked_for_the_log_has_it(listening, monkeypatch, level, passes
     monkeypatch.setattr(logging.root, "level", level)
     record = logging.makeLogRecord({"levelno": logging.DEBUG, "name": "handgrad.checks"})
     assert listening.filter(record) is passes
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_row_can_travel_between_processes(whole):
+    execnet = pytest.importorskip("execnet")
+    report = check_gradients(lambda x: (x**2, 2 * x), lambda x: x**2, np.float64(1.5))
+    report = dataclasses.replace(report, detectable=np.float64(1e-9))
+    sent = session._row(Check(report, np.int64(3), 0.5), "t.py::test", whole)  # pyright: ignore[reportArgumentType]
+    assert execnet.loads(execnet.dumps(sent)) == sent
+    assert ("leaves" in sent) == whole
 
 
 def row(seconds, detectable, agree=True):

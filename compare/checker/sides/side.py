@@ -24,9 +24,9 @@ from compare.jaxprs import primitives
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
-    "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest",
-    "fingerprint", "has_float64", "side", "slides", "told", "traceable", "tracing",
-    "with_stand_ins",
+    "Arrays", "LossAndAux", "Program", "Side", "compiled", "compiler_options",
+    "differentiated", "digest", "fingerprint", "has_float64", "side", "slides", "told", "traceable",
+    "tracing", "with_stand_ins",
 ]  # fmt: skip
 
 Arrays = list[Any]
@@ -174,6 +174,24 @@ class Program:
                 _COMPILED.put(self._key, self._compiled)
                 self._lowered = None
             return self._compiled
+
+
+def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function with few optimisations, for each shapes and dtypes it is called with.
+
+    What was compiled of the same program before is found again, whichever function it was of.
+    """
+    programs: dict[Any, Any] = {}
+
+    def run(*args: Any) -> Any:
+        arrays, structure = jax.tree.flatten(args)
+        point = structure, tuple(map(jax.typeof, arrays))
+        if point not in programs:
+            flat = jax.jit(lambda arrays: fn(*jax.tree.unflatten(structure, arrays)))
+            programs[point] = Program(flat.trace(arrays), plain=True).compile()
+        return programs[point](arrays)
+
+    return run
 
 
 class _Compiled:
