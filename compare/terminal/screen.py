@@ -44,5 +44,9 @@ def console(*, quiet: bool = False) -> Console:
 
 
 def progress(message: str) -> Status:
-    """Makes a spinner on standard error for while something runs; none if that is no terminal."""
-    return Console(stderr=True).status(message)
+    """Makes a spinner on standard error for while something runs; none if that is no terminal.
+
+    A notebook is none: there it would stay below the cell.
+    """
+    notebook = Console(stderr=True).is_jupyter
+    return Console(stderr=True, force_jupyter=False, quiet=notebook).status(message)
