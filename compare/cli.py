@@ -9,6 +9,7 @@ import tyro
 from compare.commands import outputs
 from compare.commands.articles import articles
 from compare.commands.bench import bench
+from compare.commands.check import check
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
 from compare.commands.options import DATA, INTERRUPTED, PEER_LOST, USAGE, UsageError
@@ -22,6 +23,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "gradients": gradients,
+    "check": check,
     "train": train,
     "predict": predict,
     "bench": bench,

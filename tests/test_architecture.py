@@ -87,6 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ground": set(),
     "datasets": {"ground"},
     "diagnosis": {"ground"},
+    "own": {"ground"},
     "training": {"ground"},
     "report": {"ground"},
     "checker": {"ground", "diagnosis", "report"},
@@ -98,7 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiments": {"ground", "problems", "training", "checker"},
     "commands": {
         "ground", "datasets", "diagnosis", "training", "checker", "problems", "report", "terminal",
-        "mutants", "articles", "benchmark", "experiments",
+        "mutants", "articles", "benchmark", "experiments", "own",
     },
     "cli": {"ground", "commands", "datasets", "experiments"},
     "__main__": {"cli"},
