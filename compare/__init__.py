@@ -14,3 +14,5 @@ __all__ = [
     "check_gradients",
     "check_rule",
 ]
+
+__version__ = "0.1.0"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from compare import __version__
 from compare.commands import outputs
 from compare.commands.articles import articles
 from compare.commands.bench import bench
@@ -37,10 +38,18 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code; without a command, `gradients`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+    if argv == ["--version"]:
+        print(f"handgrad {__version__}")
+        sys.exit(0)
+    argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
+    if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
     outputs.command_line.set(shlex.join(["python", "-m", "compare", *argv]))
     processes.exit_with(_run(argv))
+
+
+_TYROS = {"-h": "-h", "--help": "--help", "--print-completion": "--tyro-print-completion"}
+"""Options of the whole, and what tyro calls them."""
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -1,14 +1,17 @@
 """A session of pytest as a person has it: a process of its own, with the installed plugin."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("matplotlib", reason="pip install 'handgrad[report]'")
 pytest.importorskip("jinja2", reason="pip install 'handgrad[report]'")
 
+PAGE = (Path(__file__).parents[2] / "docs" / "tests-and-notebooks.md").read_text(encoding="utf-8")
 TESTS = """
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +51,7 @@ def test_wrong(point):
 """
 LOADED = """
 import sys
+from pathlib import Path
 
 
 def pytest_unconfigure(config):
@@ -77,6 +81,7 @@ def session(tmp_path_factory):
     """A session with a test that fails, in a worker of pytest-xdist; its folder and its output."""
     folder = tmp_path_factory.mktemp("session")
     (folder / "test_mine.py").write_text(TESTS)
+    (folder / "test_manual.py").write_text(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0])
     done = run_pytest(
         folder, "--numprocesses=1", "--handgrad-report=report.html", "--handgrad-json=report.json"
     )
@@ -102,16 +107,17 @@ def test_a_failure_is_the_report_and_no_more(session):
 def test_the_summary_counts(session):
     _, out = session
     summary = out.split("= handgrad =")[1].splitlines()
-    assert summary[1].startswith("3 checks, 2 agree, in ")
+    assert summary[1].startswith("16 checks, 15 agree, in ")
     assert summary[2].startswith("slowest: ")
     assert summary[3].startswith("weakest: sees an error of ")
-    assert "test_mine.py::test_right[" in summary[3]
     assert summary[4] == "written to report.html and report.json"
 
 
 def test_every_check_is_on_one_page_and_in_one_file(session):
     folder, _ = session
-    rows = json.loads((folder / "report.json").read_text())["results"]
+    every = json.loads((folder / "report.json").read_text())["results"]
+    rows = [row for row in every if row["test"].startswith("test_mine.py")]
+    assert {row["agree"] for row in every if row not in rows} == {True}, "the manual's tests"
     assert [(row["name"], row["seed"], row["agree"]) for row in rows[:2]] == [
         ("loss_and_grad", 4, True), ("loss_and_grad", 5, True),
     ]  # fmt: skip

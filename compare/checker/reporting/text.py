@@ -1,5 +1,6 @@
 """The parts of a report as text, for a terminal of 80 columns."""
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 
@@ -15,12 +16,21 @@ WIDTH = 76
 """What fits 80 columns even where a test runner sets a message in by four."""
 
 
+_STUCK = "\x00"
+_TOGETHER = re.compile(r" (?=±)|(?<=±) |(?<=\(\d,) (?=\d)|(?<=\d,) (?=\d+[,)])")
+"""The spaces at which no line is broken, and what stands for them."""
+
+
 def wrapped(sentence: str, indent: str = "  ") -> list[str]:
-    """Breaks a sentence between words, at `WIDTH`; what follows is set in by two more."""
-    return textwrap.wrap(
-        sentence, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ",
-        break_on_hyphens=False, break_long_words=False,
+    """Breaks a sentence between words, at `WIDTH`; what follows is set in by two more.
+
+    A number stays with its error bar, and an index is not broken.
+    """
+    lines = textwrap.wrap(
+        _TOGETHER.sub(_STUCK, sentence), WIDTH, initial_indent=indent,
+        subsequent_indent=f"{indent}  ", break_on_hyphens=False, break_long_words=False,
     )  # fmt: skip
+    return [line.replace(_STUCK, " ") for line in lines]
 
 
 def loss_lines(loss: Loss) -> list[str]:
@@ -30,10 +40,7 @@ def loss_lines(loss: Loss) -> list[str]:
     )  # fmt: skip
     # A side and its number stay on one line.
     text = ", ".join(f"{name} {value:.9g}".replace(" ", _STUCK) for name, value in sides)
-    return [line.replace(_STUCK, " ") for line in wrapped(f"loss: {text}", "")]
-
-
-_STUCK = "\x00"
+    return wrapped(f"loss: {text}", "")
 
 
 def table_lines(leaves: Sequence[Leaf], worst: Leaf | None) -> list[str]:

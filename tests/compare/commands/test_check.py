@@ -1,11 +1,14 @@
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from compare import cli, own
 from compare.commands import options
 
+ROOT = Path(__file__).parents[3]
 FILE = '''
 import jax.numpy as jnp
 import numpy as np
@@ -81,6 +84,19 @@ def test_a_mistake_is_shown_with_its_line(write, capsys):
     assert "MANUAL WRONG  (float64, no jit" in out
     assert '▸   24  return y.sum(), {"w": 2 * x.sum(axis=0)}' in out
     assert out.splitlines()[-1] == "DISAGREE: 1 of 1 comparisons"
+
+
+def test_the_manual_shows_what_is_printed(write, capsys):
+    page = (ROOT / "docs" / "tests-and-notebooks.md").read_text(encoding="utf-8")
+    code = next(c for c in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "logistic" in c)
+    (shown,) = re.findall(r"```text\n(logistic.*?)```", page, re.DOTALL)
+    write(code, "logistic.py")
+    assert run("logistic.py") == options.DISAGREE
+    number = r"[-−]?\d+(\.\d+)?(e[-+]\d+)?"
+    printed, wanted = (
+        re.sub(number, "#", text).split() for text in (capsys.readouterr().out, shown)
+    )
+    assert printed == wanted
 
 
 def test_inputs_are_drawn_and_options_are_passed_on(write, capsys):

@@ -57,6 +57,13 @@ def test_sentences_break_between_words():
     assert lines[1].startswith("    -1.2")
 
 
+@pytest.mark.parametrize("whole", ["0.25 ± 3e-12", "(10, 2, 33)", "(0, 1)"])
+@pytest.mark.parametrize("before", range(50, 80))
+def test_an_error_bar_and_an_index_are_not_broken(whole, before):
+    lines = wrapped(f"{'x' * before} {whole} and more")
+    assert any(whole in line for line in lines)
+
+
 def test_a_diagnosis_fits():
     site = f"{__file__}:1"
     found = Diagnosis("transposed", "w", site, "word " * 40, True, also=("sign_flipped",))
