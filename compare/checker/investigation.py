@@ -4,7 +4,6 @@ import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_leaves_with_path
 
@@ -271,7 +270,7 @@ def forward_passes(case: Disagreement, name: str) -> list[str]:
 
     def autodiff() -> dict[str, Any]:
         side = case.sides.autodiff.in_float64(point.arrays, layout)
-        value, _ = side.eager([jnp.asarray(x) for x in point.arrays], layout=layout)
+        value, _ = side.eager(jax.device_put(point.arrays), layout=layout)
         return _by_path(value, point.value_name)
 
     return [*filter(None, [parting(manual, autodiff, name)])]
@@ -335,9 +334,9 @@ def _run_again(case: Disagreement) -> dict[str, Any]:
 def _manual_again(case: Disagreement, arrays: list[Any] | None = None) -> tuple[Any, Any]:
     """Manual's value and gradient, here or at other arrays, without being compiled."""
     sides = case.sides
-    arrays = case.point.arrays if arrays is None else arrays
-    arrays = [jnp.asarray(cast(x, sides.manual_dtype)) for x in arrays]
-    given = sides.evaluation.given(sides.manual, arrays)
+    at = case.point.arrays if arrays is None else arrays
+    own = jax.device_put([cast(x, sides.manual_dtype) for x in at])
+    given = sides.evaluation.given(sides.manual, own)
     return sides.manual.eager(given, layout=sides.evaluation.layout)
 
 

@@ -41,7 +41,11 @@ from compare.checker.sides.float64 import (
 )
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.precision import manual_in_float64
-from compare.checker.sides.repetition import opened_reference, unrepeated
+from compare.checker.sides.repetition import (
+    opened_reference,
+    require_repeated_loss,
+    unrepeated,
+)
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
 from compare.trees import Layout, cast, is_float
@@ -151,6 +155,7 @@ class _Judge(NamedTuple):
             autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
             reason = f"jax.grad cannot differentiate this loss ({str(error).splitlines()[0][:120]})"
+            require_repeated_loss(by_rules, arrays, evaluation)
             return _Finding(*alone.finding(judge.sides, manual, arrays, reason))
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
         notes = [
