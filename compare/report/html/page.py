@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from compare.report.html.verdict import headlines
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 __all__ = ["fragment", "headlines", "render", "write"]
 
@@ -97,7 +99,18 @@ def _template(name: str, *, whole: bool) -> "Template":
         undefined=StrictUndefined,
     )
     environment.globals["whole"] = whole
+    environment.filters["unbroken"] = _unbroken
     return environment.get_template(name)
+
+
+_NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?e[-+]\d+|[-−]\d+(?:\.\d+)?")
+
+
+def _unbroken(text: str) -> "Markup":
+    """Keeps each number of a sentence on one line: a browser breaks after a minus."""
+    from markupsafe import Markup, escape
+
+    return Markup(_NUMBER.sub(r'<span class="number">\g<0></span>', str(escape(text))))
 
 
 def _style() -> str:

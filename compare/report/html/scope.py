@@ -19,11 +19,12 @@ def scoped(style: str, element: str) -> str:
         element: a selector.
     """
     light, dark = re.findall(r":root \{(.*?)\}", style, flags=re.DOTALL)[:2]
-    own = re.sub(r"(?<![\w-])(:root|body)(?= \{)", "&", style)
+    # Three times the same class: more specific than the notebook's own rules for tables.
+    own = element * 3
+    nested = re.sub(r"(?<![\w-])(:root|body)(?= \{)", "&", style)
     themes = [
-        f"{theme} {element} {{{colours} color-scheme: {scheme}; }}"
+        f"{theme} {own} {{{colours} color-scheme: {scheme}; }}"
         for themes, colours, scheme in ((_LIGHT, light, "light"), (_DARK, dark, "dark"))
         for theme in themes
     ]
-    # Three times the same class: more specific than the notebook's own rules for tables.
-    return "\n".join([f"{element * 3} {{\n{own}\n}}", *themes])
+    return "\n".join([f"{own} {{\n{nested}\n}}", *themes])

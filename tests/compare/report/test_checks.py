@@ -76,7 +76,7 @@ def test_a_fragment_keeps_its_style_to_itself(result):
     assert ":root" not in style
     assert not re.search(r"(?<![\w.-])body \{", style)
     assert style.count("{") == style.count("}")
-    for theme in ("prefers-color-scheme: dark", '[data-jp-theme-light="false"] .handgrad'):
+    for theme in ("prefers-color-scheme: dark", '[data-jp-theme-light="false"] .handgrad.'):
         assert theme in style
 
 
