@@ -269,7 +269,10 @@ class _Judge(NamedTuple):
     def _numbers(self, own: Point, exact: Point, loss: Loss, narrow: Narrowing | None) -> _Finding:
         found = self._mathematics(own, exact, narrow)
         gradient = {key: one for key, one in found.items() if key[0] == "grad"}
-        notes = [*self._precision_told(gradient, narrow), *self._accuracy_told(gradient)]
+        notes = [
+            *comparison.precision_told(gradient, narrow),
+            *comparison.accuracy_told(gradient, self.accuracy),
+        ]
         doubt = comparison.nothing_tested(gradient) or comparison.unmeasured(found)
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
@@ -383,27 +386,6 @@ class _Judge(NamedTuple):
     def _monte_carlo(self, point: Point, *, exact: bool) -> Noise:
         with float64_on_cpu() if exact else contextlib.nullcontext():
             return monte_carlo(self.sides, point, freeze_decisions=exact)
-
-    def _precision_told(self, found: Comparison, narrow: Narrowing | None) -> list[str]:
-        """What could be checked of a side that computes in a narrower type."""
-        if narrow is None:
-            return []
-        share = max(one.share for one in found.values())
-        finer = share * float(np.finfo(np.float64).eps) / narrow.unit
-        return [
-            f"manual {narrow}: checked to {share:.0e} of a leaf's largest entry, not to {finer:.0e}"
-        ]
-
-    def _accuracy_told(self, found: Comparison) -> list[str]:
-        """What accuracy was asked for, and what was found."""
-        if self.accuracy is None:
-            return []
-        if isinstance(self.accuracy, Mapping):
-            asked = ", ".join(f"{share:g} in {path}" for path, share in self.accuracy.items())
-        else:
-            asked = f"{self.accuracy:g}"
-        reached = max(one.error_share for one in found.values())
-        return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
 
 
 def _unit(arrays: Arrays) -> float:
