@@ -66,6 +66,8 @@ def bench(
     require_platform(platform)
     outputs.require(json=json, report=report)
     require_writable("--plot", plot)
+    if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
+        raise UsageError(f"--plot {plot}: must end in .svg, .png or .pdf")
     earlier = None if against is None else _earlier(against)
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise UsageError(f"--plot {plot}: needs matplotlib; {plots.INSTALL_REPORT}")
@@ -91,10 +93,13 @@ def bench(
     if earlier is not None:
         console.print(terminal.benchmarks.changes_table(changes(earlier, measured)))
     console.print(f"MEASURED: {len(chosen)} subjects, each after its gradients agreed")
-    derivations = [d for subject in chosen for d in subject.derivations]
-    outputs.save("bench", environment, results, json=json, report=report, derivations=derivations)
-    if plot is not None:
-        plots.benchmarks.save(results, plot)
+    outputs.write_all(
+        lambda: outputs.save(
+            "bench", environment, results, json=json, report=report,
+            derivations=[d for subject in chosen for d in subject.derivations],
+        ),
+        lambda: plot is None or plots.benchmarks.save(results, plot),
+    )  # fmt: skip
     return AGREE
 
 

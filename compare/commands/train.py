@@ -2,6 +2,8 @@
 
 import contextlib
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +12,7 @@ import tyro
 
 from compare import problems
 from compare.commands import outputs
-from compare.commands.interruption import noticing_interruption
+from compare.commands.interruption import handling, noticing_interruption
 from compare.commands.options import (
     AGREE,
     DISAGREE,
@@ -73,7 +75,7 @@ def train(
     keep.require_usable()
     joined = cluster.joined()
     if joined is not None:
-        code = processes.supervise(sys.argv[1:])
+        code = processes.supervise(sys.argv[1:], handling)
         if code is not None:
             return code
     cluster.request_devices()
@@ -176,12 +178,19 @@ def _write(
     found: list[dict[str, Any]],
 ) -> None:
     derivations = experiment.problem.model.derivations
-    outputs.save(
-        "train", environment, found, json=keep.json, report=keep.report, derivations=derivations
-    )
-    if keep.out is None:
-        return
-    for method, side in experiment.trainer.sides(done.state).items():
-        run.save_params(keep.out, method, side)
-    outputs.save("train", environment, found, json=keep.out / "train.json", derivations=derivations)
-    training_files.write(keep.out, found)
+    writes: list[Callable[[], object]] = [
+        lambda: outputs.save(
+            "train", environment, found, json=keep.json, report=keep.report, derivations=derivations
+        )
+    ]
+    if keep.out is not None:
+        out = keep.out
+        for method, side in experiment.trainer.sides(done.state).items():
+            writes.append(partial(run.save_params, out, method, side))
+        writes.append(
+            lambda: outputs.save(
+                "train", environment, found, json=out / "train.json", derivations=derivations
+            )
+        )
+        writes.append(lambda: training_files.write(out, found))
+    outputs.write_all(*writes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from compare import problems
+from compare import files, problems
 from compare.commands import outputs
 from compare.commands.options import UsageError
 from compare.experiments import Processes
@@ -134,6 +134,7 @@ class Keeping:
 
         Raises:
             UsageError: a folder is a file, or a library is missing.
+            WriteError: it was tried to write a file, and it cannot be.
         """
         outputs.require(json=self.json, report=self.report)
         if self.resume and self.checkpoint is None:
@@ -144,6 +145,12 @@ class Keeping:
             raise UsageError(f"--out {self.out}: is a file; name a folder")
         if importlib.util.find_spec("matplotlib") is None:
             raise UsageError(f"--out {self.out}: needs matplotlib; pip install 'handgrad[report]'")
+        files.require_writable(_nearest(self.out) / "train.json")
+
+
+def _nearest(folder: Path) -> Path:
+    """Returns the folder itself, or the innermost one above it that exists."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 
 def settings(problem: problems.Problem, recipe: problems.Recipe, **further: Any) -> dict[str, Any]:

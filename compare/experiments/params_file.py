@@ -1,5 +1,6 @@
 """Writes and reads trained parameters: a NumPy archive with an array for each leaf."""
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +37,11 @@ def save(path: Path, params: Any, model_state: Any) -> None:
         name: array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
         for name, array in arrays.items()
     }
+    # First in memory: an archive that cannot be written to its end complains again when it closes.
+    content = io.BytesIO()
+    np.savez(content, **portable)
     with replacing(path) as file:
-        np.savez(file, **portable)
+        file.write(content.getbuffer())
 
 
 def load(path: Path, params: Any, model_state: Any) -> tuple[Any, Any]:

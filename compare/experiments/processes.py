@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -49,11 +50,15 @@ class Processes(NamedTuple):
     rank: int
 
 
-def supervise(argv: Sequence[str]) -> int | None:
+Handling = Callable[[Callable[[int], None]], AbstractContextManager[None]]
+
+
+def supervise(argv: Sequence[str], handling: Handling) -> int | None:
     """Runs this command again in a worker, and waits for the worker.
 
     Args:
         argv: the arguments of `python -m compare`.
+        handling: makes a signal call a function with its number while its context lasts.
 
     Returns:
         The worker's exit code; None in the worker itself, which then does the work.
@@ -70,13 +75,9 @@ def supervise(argv: Sequence[str]) -> int | None:
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
-    while True:
-        try:
-            code = worker.wait()
-            break
-        except KeyboardInterrupt:
-            # The worker is in a session of its own, to which the terminal sends no SIGINT.
-            worker.send_signal(signal.SIGINT)
+    # The worker is in a session of its own, to which the terminal sends no SIGINT.
+    with handling(worker.send_signal):
+        code = worker.wait()
     if code == -signal.SIGABRT:
         raise PeerLostError(_lost("ended the run"))
     return code
