@@ -1,7 +1,6 @@
 """The command `bench`: measures what the hand-derived rules cost and save."""
 
 import importlib.util
-import json as json_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from compare.commands.options import (
     require_platform,
     require_writable,
 )
+from compare.datasets import DataError
 from compare.mutants import mutants, originals
 from compare.report import json_file, plots, terminal
 
@@ -159,18 +159,16 @@ def _earlier(file: Path) -> list[dict[str, Any]]:
     """Reads the results in the JSON of an earlier run.
 
     Raises:
-        UsageError: the file cannot be read, or another command wrote it.
+        DataError: the file cannot be read, or another command wrote it.
     """
     try:
-        content = json_module.loads(file.read_text(encoding="utf-8"))
-        if content["command"] != "bench" or not all(
-            {"model", "batch", "engine", "ratio", "ratio_low", "ratio_high"} <= set(row)
-            for row in content["results"]
-        ):
+        content = json_file.read(file)
+        if content["command"] != "bench":
             raise ValueError("another command's results")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"--against {file}: is not the JSON of an earlier bench ({error}); make one with "
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"--against {file}: is not the JSON of an earlier bench ({reason}); make one with "
             "--json FILE"
         ) from None
     return content["results"]
