@@ -73,11 +73,8 @@ def test_what_is_wrong_is_not_timed(monkeypatch, capsys):
     [
         (None, "No such file"),
         ("{", "Input data was truncated"),
-        ('{"command": "gradients", "results": []}', "missing required field"),
-        (
-            '{"command": "bench", "schema_version": 1, "environment": {}, "results": [{}]}',
-            "missing",
-        ),
+        ('{"command": "bench", "schema_version": 1, "results": [7]}', "Expected `object`"),
+        ('{"command": "gradients", "results": []}', "length >= 1"),
         ("[]", "Expected `object`"),
     ],
 )
