@@ -26,7 +26,13 @@ from compare.commands.report import report
 from compare.commands.train import train
 from compare.datasets import DataError
 from compare.escapes import escaped
-from compare.experiments import CheckpointError, ParamsFileError, PeerLostError, processes
+from compare.experiments import (
+    CheckpointError,
+    FolderInUseError,
+    ParamsFileError,
+    PeerLostError,
+    processes,
+)
 from compare.files import WriteError
 
 __all__ = ["COMMANDS", "main"]
@@ -97,8 +103,8 @@ def _run(argv: Sequence[str], *, whole: bool) -> int:
 
 
 _CODES = {
-    UsageError: USAGE, DataError: DATA, CheckpointError: DATA, ParamsFileError: DATA,
-    WriteError: DATA, PeerLostError: PEER_LOST,
+    UsageError: USAGE, DataError: DATA, CheckpointError: DATA, FolderInUseError: DATA,
+    ParamsFileError: DATA, WriteError: DATA, PeerLostError: PEER_LOST,
 }  # fmt: skip
 """The errors that a command is expected to end with."""
 

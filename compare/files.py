@@ -2,12 +2,13 @@
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 __all__ = [
     "WriteError",
@@ -88,7 +89,7 @@ class _TriedError(Exception):
     """Ends a draft that was only tried."""
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Opens a regular file for reading.
 
     A named pipe is not waited for, and nothing is read from a device.
@@ -110,7 +111,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 def _require_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "Not a regular file")
 

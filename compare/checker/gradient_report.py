@@ -9,6 +9,7 @@ from compare.checker.leaf import Leaf, Loss
 from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
+from compare.escapes import escaped
 from compare.json_ready import json_ready
 from compare.sites import shown, source
 
@@ -97,7 +98,8 @@ class GradientReport:
             lines += ["", *_wrapped([f"not compared: {', '.join(self.not_compared)}"])]
         if self.agree:
             lines += ["", f"An error of {self.detectable:.1e} in any one entry would be caught."]
-        return "\n".join(lines)
+        # Names and lines of source are a person's own, and may hold what moves a cursor.
+        return "\n".join(escaped(line.expandtabs(4)) for line in lines)
 
 
 _MEANINGS = {

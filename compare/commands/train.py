@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +25,8 @@ from compare.commands.options import (
     require_platform,
 )
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
-from compare.experiments import Checkpoints, Experiment, prepare, processes, results, run
+from compare.escapes import escaped
+from compare.experiments import Checkpoints, Experiment, lock, prepare, processes, results, run
 from compare.report import json_file, terminal, training_files
 from compare.training import make_mesh
 from compare.training.loop import DivergenceError, Row
@@ -95,7 +96,18 @@ def train(
             loaded, recipe, hidden=hidden, method=method, dtype=dtype, precision=precision,
             seed=seed, devices=1 if mesh is None else mesh.size,
         )  # fmt: skip
-        return processes.watching_peers(lambda: _train(experiment, about, keep, precision))
+        with _locked(keep):
+            return processes.watching_peers(lambda: _train(experiment, about, keep, precision))
+
+
+@contextlib.contextmanager
+def _locked(keep: Keeping) -> Iterator[None]:
+    """Keeps other trainings out of the folders that this one writes to, which the first does."""
+    with contextlib.ExitStack() as stack:
+        if processes.is_first():
+            for folder in {path.resolve() for path in (keep.checkpoint, keep.out) if path}:
+                stack.enter_context(lock.locked(folder))
+        yield
 
 
 def _mesh(cluster: Cluster) -> Any:
@@ -129,8 +141,8 @@ def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precisi
             status.stop()
             return _diverged(error, kept, keep)
     if interrupted():
-        print(f"handgrad: interrupted; go on with --resume --checkpoint {keep.checkpoint}",
-              file=sys.stderr)  # fmt: skip
+        kept_in = escaped(str(keep.checkpoint))
+        print(f"handgrad: interrupted; go on with --resume --checkpoint {kept_in}", file=sys.stderr)
         return INTERRUPTED
     done = done._replace(state=on_host(done.state))
     if processes.several():
@@ -157,7 +169,7 @@ def _diverged(error: DivergenceError, kept: Checkpoints | None, keep: Keeping) -
     if keep.out is not None and processes.is_first():
         where.append(str(run.save_params(keep.out, error.method, error.last_good)))
     note = f"; the state before it is in {' and '.join(where)}" if where else ""
-    print(f"handgrad: {error}{note}", file=sys.stderr)
+    print(f"handgrad: {escaped(f'{error}{note}')}", file=sys.stderr)
     return NONFINITE
 
 

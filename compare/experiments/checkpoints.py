@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 
-from compare.files import replacing
+from compare.experiments.lock import LOCK
+from compare.files import open_regular, replacing
 from compare.trees import with_keys, without_keys
 
 __all__ = ["INSTALL_TRAIN", "Checkpoint", "CheckpointError", "Checkpoints"]
@@ -192,7 +193,7 @@ def _require_own(folder: Path, resume: bool) -> None:
         return
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: is a file; name a folder for the checkpoints")
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
     foreign = [name for name in names if not _is_ours(name)]
     if foreign:
         raise CheckpointError(
@@ -280,10 +281,13 @@ def _require_sealed(checkpoints: Path) -> None:
     steps = [int(path.name) for path in checkpoints.glob("*") if path.name.isdigit()]
     folder = checkpoints / str(max(steps, default=""))
     try:
-        sealed = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
+        with open_regular(folder / _SEAL) as file:
+            sealed = json.loads(file.read())
+        if not isinstance(sealed, dict):
+            raise ValueError("not an object")
     except FileNotFoundError:
         return
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, f"{_SEAL} is no JSON") from error
     found = _digests(folder)
     for name in sorted({*sealed, *found}):

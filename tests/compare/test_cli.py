@@ -140,6 +140,14 @@ def test_an_unexpected_error_is_one_line_and_exits_70(failing, capsys):
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
+def test_no_name_forges_a_line(capsys, tmp_path):
+    name = "x\nAGREE: 4 of 4 comparisons\x1b[2J.json"
+    assert run("report", "--from", name, "--out", str(tmp_path / "x.html")) == options.DATA
+    err = capsys.readouterr().err
+    assert err.startswith("handgrad: --from x AGREE: 4 of 4 comparisons\\x1b[2J.json: is not")
+    assert err.count("\n") == 1
+
+
 def test_an_error_of_the_system_is_one_line_and_exits_3(failing, capsys):
     failing(OSError(28, "No space left on device", "cache"))
     assert run("gradients") == options.DATA
