@@ -11,6 +11,8 @@ import msgspec
 __all__ = ["Document", "json_schema", "validated"]
 
 Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+Drawn = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
+"""A number on an axis, which may be logarithmic."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
@@ -98,7 +100,7 @@ class Leaf(msgspec.Struct):
     tolerance_nonfinite: Nonfinite = None
     manual_nonfinite: Nonfinite = None
     reference_nonfinite: Nonfinite = None
-    error_map: Annotated[list[Annotated[list[Number | None], UpTo64]], UpTo64] | None = None
+    error_map: Annotated[list[Annotated[list[Drawn | None], UpTo64]], UpTo64] | None = None
 
     def __post_init__(self) -> None:
         """Holds the picture of the errors against the shape."""
@@ -111,7 +113,7 @@ class Leaf(msgspec.Struct):
         finite = self.max_abs is not None
         _require(finite <= (None not in entries), "an error map with nulls, and a finite error")
         highest = max(known, default=0.0) if finite else float(None in entries)
-        _require(highest > 0 and min(known) >= 0, "an error map without an error")
+        _require(highest > 1e-100 and min(known) >= 0, "an error map without an error")
 
 
 class Diagnosis(msgspec.Struct, omit_defaults=True):
@@ -158,8 +160,8 @@ class Look(msgspec.Struct):
     epoch: Count
     test_accuracy: Share
     train_accuracy: Share | None = None
-    train_loss: Number | None = None
-    test_loss: Number | None = None
+    train_loss: Drawn | None = None
+    test_loss: Drawn | None = None
 
 
 class Pair(msgspec.Struct):
@@ -180,15 +182,15 @@ class Norm(msgspec.Struct):
     """The norm of one leaf's gradient before and after a training."""
 
     leaf: Text
-    first: Number | None
-    last: Number | None
+    first: Drawn | None
+    last: Drawn | None
 
 
 class Plane(msgspec.Struct):
     """The probability of class 1 over two inputs."""
 
-    x: Annotated[list[Number], UpTo200]
-    y: Annotated[list[Number], UpTo200]
+    x: Annotated[list[Drawn], UpTo200]
+    y: Annotated[list[Drawn], UpTo200]
     probability: Annotated[list[Annotated[list[Share], UpTo200]], UpTo200]
 
     def __post_init__(self) -> None:
@@ -211,8 +213,8 @@ class Parting(msgspec.Struct):
     leaf: Text
     excess: Number | None
     steps: Annotated[list[Count], UpTo10000]
-    distance: Annotated[list[Number | None], UpTo10000]
-    spread: Annotated[list[Number | None], UpTo10000]
+    distance: Annotated[list[Drawn | None], UpTo10000]
+    spread: Annotated[list[Drawn | None], UpTo10000]
     onset: Count | None = None
 
     def __post_init__(self) -> None:
@@ -267,13 +269,13 @@ class Benchmark(msgspec.Struct):
     batch: Text
     engine: Text
     median_ms: Number | None
-    ratio: Number | None
-    ratio_low: Number | None
-    ratio_high: Number | None
+    ratio: Drawn | None
+    ratio_low: Drawn | None
+    ratio_high: Drawn | None
     min_ms: Number | None = None
     compile_ms: Number | None = None
     temp_bytes: Count | None = None
-    temp_ratio: Number | None = None
+    temp_ratio: Drawn | None = None
     rounds: Count | None = None
 
     def __post_init__(self) -> None:

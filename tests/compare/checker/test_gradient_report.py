@@ -1,9 +1,11 @@
 import json
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.checker.check import check_gradients
 from compare.checker.gradient_report import Diagnosis, GradientReport, Leaf, Loss
 
 
