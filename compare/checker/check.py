@@ -9,11 +9,13 @@ from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import differentiated, side
 
 __all__ = ["assert_gradients_agree", "check_gradients", "require_agreement"]
 
 
+@keeping_settings
 def check_gradients(
     candidate: Callable[..., Any],
     loss: Callable[..., Any],

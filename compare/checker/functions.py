@@ -16,6 +16,7 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.rules import Inputs, cotangents, inner_product, require_rule
 from compare.checker.sides.opened import custom_rules, opened
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, traceable
 from compare.checker.sides.widened import widened
 from compare.trees import Layout
@@ -25,6 +26,7 @@ __all__ = ["assert_function_agrees", "check_function"]
 Function = Callable[..., Any]
 
 
+@keeping_settings
 def check_function(
     f: Function,
     *inputs: Any,

@@ -36,6 +36,7 @@ from compare.checker.sides.float64 import (
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.precision import manual_in_float64
 from compare.checker.sides.repetition import opened_reference, unrepeated
+from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
 from compare.trees import Layout, cast, is_float
@@ -103,7 +104,7 @@ def judge(
         verdict=found.verdict,
         loss=found.loss,
         leaves=tuple(row for (kind, _), row in found.rows.items() if kind == "grad"),
-        details=(*found.details, *overflown),
+        details=(*found.details, *overflown, *told({**autodiff.changed, **manual.changed})),
         diagnosis=found.diagnosis,
         dtype=_common_dtype(arrays),
         jit=jit,

@@ -16,6 +16,7 @@ from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, told, traceable, with_stand_ins
 from compare.trees import Layout, expanded, is_inexact, path_of
 
@@ -26,6 +27,7 @@ __all__ = [
 Function = Callable[..., Any]
 
 
+@keeping_settings
 def check_rule(
     rule_or_fwd: Function,
     *bwd_and_inputs: Any,

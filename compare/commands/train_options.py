@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,17 @@ class Cluster:
 
     Attributes:
         devices: how many in all; on a CPU they are simulated. One, or all of several processes.
-        coordinator: HOST:PORT of the first process, which the others can reach.
+        coordinator: HOST:PORT of the first process, which the others can reach. It knows no
+            passwords: it belongs on a private network.
+        bind: HOST:PORT where the first process listens, if that is not the coordinator's address,
+            as behind a translation of addresses; 0.0.0.0:PORT is every interface.
         processes: how many there are, on one host or on many.
         process: which of them this is, from 0.
     """
 
     devices: int | None = None
     coordinator: str | None = None
+    bind: str | None = None
     processes: int | None = None
     process: int | None = None
 
@@ -78,6 +83,8 @@ class Cluster:
         """
         three = (self.coordinator, self.processes, self.process)
         if three == (None, None, None):
+            if self.bind is not None:
+                raise UsageError("--bind needs --coordinator")
             return None
         if None in three:
             raise UsageError("--coordinator, --processes and --process belong together")
@@ -88,10 +95,12 @@ class Cluster:
             raise UsageError(
                 f"--process must be from 0 to {self.processes - 1}, got {self.process}"
             )
-        host, _, port = self.coordinator.rpartition(":")
-        if not host or not port.isdigit():
-            raise UsageError(f"--coordinator must be HOST:PORT, got {self.coordinator!r}")
-        return Processes(self.coordinator, self.processes, self.process)
+        bind = self.coordinator if self.bind is None else self.bind
+        for option, address in (("--coordinator", self.coordinator), ("--bind", bind)):
+            host, _, port = address.rpartition(":")
+            if not host or re.fullmatch(r"[0-9]{1,5}", port) is None or not 0 < int(port) < 65536:
+                raise UsageError(f"{option} must be HOST:PORT, got {address!r}")
+        return Processes(self.coordinator, bind, self.processes, self.process)
 
     def request_devices(self) -> None:
         """Makes jax simulate this process's share of the devices on a CPU.

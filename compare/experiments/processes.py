@@ -41,11 +41,13 @@ class Processes(NamedTuple):
 
     Attributes:
         coordinator: HOST:PORT of the first process.
+        bind: HOST:PORT where the first process listens: on this address and no other.
         size: the number of processes.
         rank: the number of this process, from 0.
     """
 
     coordinator: str
+    bind: str
     size: int
     rank: int
 
@@ -90,11 +92,14 @@ def join(processes: Processes) -> None:
         PeerLostError: not all of them come within JOIN_SECONDS, or the address is wrong.
     """
     _silence_runtime()
+    # It takes SIGTERM for itself, to warn of machines that are about to be taken away.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             processes.coordinator,
             processes.size,
             processes.rank,
+            coordinator_bind_address=processes.bind if processes.rank == 0 else None,
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,

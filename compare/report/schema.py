@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from compare.escapes import escaped
+
 __all__ = ["Document", "json_schema", "validated"]
 
 Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
@@ -371,6 +373,8 @@ def validated(content: bytes) -> dict[str, Any]:
         return msgspec.to_builtins(msgspec.json.decode(content, type=Document))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    except msgspec.MsgspecError as error:  # which repeats what it has found
+        raise ValueError(escaped(str(error))[:300]) from error
 
 
 def json_schema() -> dict[str, Any]:
