@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test false-alarms narrow clean
+.PHONY: compare test thorough false-alarms narrow clean
 
 compare: $(VENV)/.installed-data
 	$(VENV)/bin/python -m compare
@@ -21,13 +21,18 @@ test: $(VENV)/.installed-dev
 	plain="$$XLA_FLAGS $(PLAIN)"; \
 	XLA_FLAGS="$$plain" $(VENV)/bin/python -c 'import jax; jax.devices()' 2>/dev/null \
 		|| plain="$$XLA_FLAGS"; \
-	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_TRACEBACK_IN_LOCATIONS_LIMIT=0 \
 		$(VENV)/bin/python -m pytest --numprocesses=3 --durations=25
 
-# The table of docs/checker.md: 500 right gradients in each of three dtypes.
+# The same with every row of the long tables, of which the gate runs one in three.
+thorough: export HANDGRAD_THOROUGH := 1
+thorough: test
+
+# The tables of docs/checker.md: 500 right gradients in each of three dtypes, and 200 of deep networks.
 false-alarms: $(VENV)/.installed-dev
-	HANDGRAD_NETWORKS=50 HANDGRAD_DTYPES='float64 float32 bfloat16' \
-		$(VENV)/bin/python -m pytest --numprocesses=2 -rP tests/compare/checker/test_false_alarms.py
+	HANDGRAD_THOROUGH=1 HANDGRAD_NETWORKS=50 HANDGRAD_DTYPES='float64 float32 bfloat16' \
+		$(VENV)/bin/python -m pytest --numprocesses=2 -rP \
+		tests/compare/checker/test_false_alarms.py tests/compare/checker/test_deep_false_alarms.py
 
 # 200 right rules that compute in float32, bfloat16 or float16 inside, and 100 that are wrong.
 narrow: $(VENV)/.installed-dev

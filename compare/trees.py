@@ -26,6 +26,7 @@ __all__ = [
     "on_host",
     "path_of",
     "structure_faults",
+    "to_numpy",
     "with_keys",
     "without_keys",
 ]
@@ -37,12 +38,18 @@ def by_path(tree: Any, root: str = "") -> dict[str, np.ndarray]:
     A path is written `0/w`, or `root/0/w` where a root is given. The only leaf of a tree that is a
     single array has the path `root`, or `params` without a root.
     """
-    return {path_of(path, root): _on_host(leaf) for path, leaf in tree_leaves_with_path(tree)}
+    return {path_of(path, root): to_numpy(leaf) for path, leaf in tree_leaves_with_path(tree)}
 
 
-def _on_host(leaf: Any) -> np.ndarray:
-    """One leaf as a NumPy array; a tensor of PyTorch is taken off its tape first."""
-    return np.asarray(leaf.detach().cpu() if hasattr(leaf, "detach") else leaf)
+def to_numpy(leaf: Any) -> np.ndarray:
+    """Returns one leaf as a NumPy array; a tensor of PyTorch is taken off its tape first."""
+    if not hasattr(leaf, "detach"):
+        return np.asarray(leaf)
+    tensor = leaf.detach().cpu()
+    try:
+        return np.asarray(tensor)
+    except TypeError:  # PyTorch does not know NumPy's bfloat16.
+        return np.asarray(tensor.float()).astype(jnp.bfloat16)
 
 
 def path_of(path: Any, root: str) -> str:

@@ -1,9 +1,10 @@
 """Who may import whom: the design's rules, held against the source."""
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,18 @@ DIFFERENTIATORS = {
 }  # fmt: skip
 
 
-def modules(package: str) -> Iterator[tuple[str, ast.Module]]:
+@functools.cache
+def modules(package: str) -> tuple[tuple[str, ast.Module], ...]:
+    found = []
     for path in sorted((ROOT / package).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+        found.append((name, ast.parse(path.read_text(encoding="utf-8"))))
+    return tuple(found)
 
 
-def imports(tree: ast.AST) -> set[str]:
+@functools.cache
+def imports(tree: ast.AST) -> frozenset[str]:
     """Every dotted name that a module imports: `from a.b import c` gives a.b and a.b.c."""
     found = set()
     for node in ast.walk(tree):
@@ -32,7 +37,7 @@ def imports(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             found |= {node.module or ""} | {f"{node.module}.{a.name}" for a in node.names}
-    return found
+    return frozenset(found)
 
 
 def attributes(tree: ast.AST) -> set[str]:
@@ -157,7 +162,7 @@ def test_the_table_has_every_subject_and_no_circle():
 )
 def test_an_import_that_runs_upwards_is_noticed(module, other):
     graph = graph_of("compare")
-    graph[module] = graph[module] | {other}
+    graph[module] |= {other}
     assert forbidden_imports(graph) == [f"{module} imports {other}"]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from compare.checker import faults
@@ -135,7 +134,7 @@ class _Asked(NamedTuple):
         """Splits the arrays into the parameters by path and the constants."""
         names = by_path(self.sides.evaluation.layout.rebuild(arrays)[0])
         leaves = {path: in_double(x) for path, x in zip(names, arrays, strict=False)}
-        return leaves, [jnp.asarray(x) for x in arrays[len(names) :]]
+        return leaves, jax.device_put(arrays[len(names) :])
 
     def loss(self, leaves: list[Any], constants: list[Any]) -> Any:
         """Computes the loss, in float64 throughout."""
@@ -222,7 +221,7 @@ def _value(sides: Sides, wide: Arrays, total: float) -> float:
     """What manual says the loss is; of a rule that is the inner product with the cotangents."""
     if sides.manual.value is None:
         return total
-    params, args = sides.evaluation.layout.rebuild([jnp.asarray(x) for x in wide])
+    params, args = sides.evaluation.layout.rebuild(jax.device_put(wide))
     try:
         return float(sides.manual.value(params, *args))
     except Exception:  # It runs in the dtype asked for alone.

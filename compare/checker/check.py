@@ -11,6 +11,7 @@ from compare.checker.judge import judge
 from compare.checker.sides.parameters import Parameters
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import differentiated, side
+from compare.checker.sides.tensors import as_given, in_numpy
 
 __all__ = ["assert_gradients_agree", "check_gradients", "require_agreement"]
 
@@ -43,7 +44,8 @@ def check_gradients(
         loss: `loss(params, *args) -> scalar`, which `jax.grad` differentiates.
         params: a pytree. Its floating arrays, real or complex, and Python's floats are
             differentiated; what else it holds is left as it is. The gradient is compared by path,
-            whatever its containers are.
+            whatever its containers are. Tensors of PyTorch are arrays to `loss`, and tensors again
+            to a candidate that is not compiled.
         *args: further arguments of both. Arrays are traced; everything else is passed on as it is.
         has_aux: whether both return more than the loss, as `jax.value_and_grad(has_aux=True)` has
             it: candidate ((loss, aux), grads), and loss (loss, aux). The floating arrays of aux,
@@ -64,6 +66,8 @@ def check_gradients(
     """
     require_call("candidate", candidate, params, *args, **accepted(candidate, kwargs))
     require_call("loss", loss, params, *args, **kwargs)
+    given = (params, args, kwargs)
+    params, args, kwargs = in_numpy(given)
     parameters = Parameters(params)
     parameters.require_floating()
     parameters.require_finite()
@@ -71,7 +75,8 @@ def check_gradients(
     def of_floating(fn: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(fn)
         def called(floating: Any, args: Any, kwargs: Any) -> Any:
-            return fn(parameters.rebuild(floating), *args, **accepted(fn, kwargs))
+            params, args, kwargs = as_given((parameters.rebuild(floating), args, kwargs), given)
+            return fn(params, *args, **accepted(fn, kwargs))
 
         return called
 

@@ -10,13 +10,14 @@ import numpy as np
 from compare.checker.leaf import Leaf
 from compare.checker.noise.measure import Noise
 from compare.checker.sides.evaluation import DRAWS, Key, Point
+from compare.checker.sides.narrowing import Narrowing
 from compare.tolerance import student_factor
 from compare.trees import largest_difference
 
 __all__ = [
-    "Accuracy", "Compared", "Comparison", "Rows", "allowed", "arithmetic", "disagreeing",
-    "is_clear", "is_close", "is_measured", "is_settled", "mathematics", "nothing_tested", "rows",
-    "too_coarse", "unjudged", "unmeasured",
+    "Accuracy", "Compared", "Comparison", "Rows", "accuracy_told", "allowed", "arithmetic",
+    "disagreeing", "is_clear", "is_close", "is_measured", "is_settled", "mathematics",
+    "nothing_tested", "precision_told", "rows", "too_coarse", "unjudged", "unmeasured",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
@@ -220,6 +221,29 @@ def disagreeing(
         reference: the words in front of the other.
     """
     return [_difference(row, manual, reference) for row in rows.values() if not row.agrees]
+
+
+def precision_told(found: Comparison, narrow: Narrowing | None) -> list[str]:
+    """Tells what could be checked of a side that computes in a narrower type."""
+    if narrow is None:
+        return []
+    share = max(one.share for one in found.values())
+    finer = share * float(np.finfo(np.float64).eps) / narrow.unit
+    return [
+        f"manual {narrow}: checked to {share:.0e} of a leaf's largest entry, not to {finer:.0e}"
+    ]
+
+
+def accuracy_told(found: Comparison, accuracy: Accuracy) -> list[str]:
+    """Tells what accuracy was asked for, and what was found."""
+    if accuracy is None:
+        return []
+    if isinstance(accuracy, Mapping):
+        asked = ", ".join(f"{share:g} in {path}" for path, share in accuracy.items())
+    else:
+        asked = f"{accuracy:g}"
+    reached = max(one.error_share for one in found.values())
+    return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:

@@ -17,8 +17,7 @@ from compare.checker.judge import judge
 from compare.checker.rules import Inputs, cotangents, inner_product, require_rule
 from compare.checker.sides.opened import custom_rules, opened
 from compare.checker.sides.settings import keeping_settings
-from compare.checker.sides.side import Side, traceable
-from compare.checker.sides.widened import widened
+from compare.checker.sides.side import Side, traceable, with_stand_ins
 from compare.trees import Layout
 
 __all__ = ["assert_function_agrees", "check_function"]
@@ -57,7 +56,8 @@ def check_function(
         f: any function of pytrees, with any outputs.
         *inputs: the point: floating arrays, real or complex, and Python's floats are
             differentiated; integers, strings and the like are passed on.
-        reference: `reference(*inputs)`, another way to compute the same.
+        reference: `reference(*inputs)`, another way to compute the same; its custom rules are
+            opened.
         modes: of "rev", "fwd" and "vmap"; what jax cannot do (forward mode through
             `jax.custom_vjp`) is listed as not compared.
         order: 1, or 2 for second derivatives as well.
@@ -150,13 +150,12 @@ class _Problem(NamedTuple):
     ) -> GradientReport:
         """Holds `manual(params, *args) -> (value, gradient)` against `loss` of the reference."""
 
-        def by_jax(fn: Function, wide: Side | None = None) -> Side:
-            return Side(jax.value_and_grad(loss(fn)), loss(fn), wide=wide)
+        def by_jax(fn: Function) -> tuple[Function, Function]:
+            return jax.value_and_grad(loss(fn)), loss(fn)
 
-        against = self.fn if self.against is None else self.against
         return judge(
             Side(manual, value=lambda *args: manual(*args)[0]),
-            by_jax(against, by_jax(widened(against))),
+            with_stand_ins(self.fn if self.against is None else self.against, by_jax),
             params,
             args,
             value_name="out",
@@ -219,6 +218,9 @@ def _slope(problem: _Problem) -> Callable[[Function], Function]:
     """The derivative of Re Σ d_out · f along the tangents, whose gradient is the second one."""
 
     def loss(fn: Function) -> Function:
+        # A rule that was used once is no equation any more, and so it is opened before.
+        fn = fn if fn is problem.fn else opened(fn)
+
         def slope(floating: Any, fixed: Any, d_out: Any, tangents: Any) -> Any:
             gradient = jax.grad(lambda f: problem.value(fn, f, fixed, d_out))(dict(floating))
             return sum(jnp.sum(jnp.real(gradient[p] * t)) for p, t in tangents.items())

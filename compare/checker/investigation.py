@@ -4,7 +4,6 @@ import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_leaves_with_path
 
@@ -12,16 +11,32 @@ from compare.checker.comparison import Comparison, Rows, mathematics
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
 from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
-from compare.checker.referee import Ruling, rule
+from compare.checker.referee import (
+    RANDOM_DIRECTIONS,
+    REFUTED,
+    Ruling,
+    along,
+    eager_differences,
+    random_direction,
+    rule,
+)
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.side import Side
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
+from compare.diagnosis.watching.parting import parting
 from compare.trees import cast, largest_difference, path_of
 
-__all__ = ["Disagreement", "Outcome", "investigate", "is_of_own_loss", "overruled"]
+__all__ = [
+    "Disagreement",
+    "Outcome",
+    "forward_passes",
+    "investigate",
+    "is_of_own_loss",
+    "overruled",
+]
 
 
 class Disagreement(NamedTuple):
@@ -214,13 +229,51 @@ def is_of_own_loss(case: Disagreement) -> bool:
     try:
         gradient = case.sides.evaluation.run(own, case.point.arrays, on_cpu=True)
     except Exception:  # It cannot be traced, or not be differentiated.
-        return False
+        return _is_slope_of_own_value(case)
     found = gradient.leaves("")
     return all(
         ("grad", path) in found
         and largest_difference(leaf, found[("grad", path)]) <= _limit(case, path, leaf)
         for path, leaf in case.manual_gradient.items()
     )
+
+
+def _is_slope_of_own_value(case: Disagreement) -> bool:
+    """The same by numerical derivatives: they refute the reference, and do not refute manual."""
+
+    def value(leaves: list[Any], constants: list[Any]) -> Any:
+        return _manual_again(case, [*leaves, *constants])[0]
+
+    derivative = eager_differences(value)
+    rng = np.random.default_rng(case.sides.evaluation.seed)
+    for _ in range(RANDOM_DIRECTIONS):
+        direction = random_direction(rng, case.leaves)
+        try:
+            slope, error = derivative(case.leaves, case.constants, direction)
+        except Exception:  # It has no value of its own, or none at another point.
+            return False
+        manual, autodiff = (
+            abs(along(gradient, direction) - slope)
+            for gradient in (case.manual_gradient, case.autodiff_gradient)
+        )
+        if not manual <= REFUTED * error < autodiff:
+            return False
+    return True
+
+
+def forward_passes(case: Disagreement, name: str) -> list[str]:
+    """Tells where the two forward passes part, of which the value `name` differs."""
+    point, layout = case.point, case.sides.evaluation.layout
+
+    def manual() -> dict[str, Any]:
+        return _by_path(_manual_again(case)[0], point.value_name)
+
+    def autodiff() -> dict[str, Any]:
+        side = case.sides.autodiff.in_float64(point.arrays, layout)
+        value, _ = side.eager(jax.device_put(point.arrays), layout=layout)
+        return _by_path(value, point.value_name)
+
+    return [*filter(None, [parting(manual, autodiff, name)])]
 
 
 def _limit(case: Disagreement, path: str, leaf: np.ndarray) -> float:
@@ -274,12 +327,21 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
 
 def _run_again(case: Disagreement) -> dict[str, Any]:
     """Manual's gradient by path, computed once more, without being compiled."""
-    sides = case.sides
-    arrays = [jnp.asarray(cast(x, sides.manual_dtype)) for x in case.point.arrays]
-    given = sides.evaluation.given(sides.manual, arrays)
-    _, grads = sides.manual.eager(given, layout=sides.evaluation.layout)
-    found = {path_of(path, ""): leaf for path, leaf in tree_leaves_with_path(grads)}
+    found = _by_path(_manual_again(case)[1], "")
     return {path: found[path] for path in case.manual_gradient}
+
+
+def _manual_again(case: Disagreement, arrays: list[Any] | None = None) -> tuple[Any, Any]:
+    """Manual's value and gradient, here or at other arrays, without being compiled."""
+    sides = case.sides
+    at = case.point.arrays if arrays is None else arrays
+    own = jax.device_put([cast(x, sides.manual_dtype) for x in at])
+    given = sides.evaluation.given(sides.manual, own)
+    return sides.manual.eager(given, layout=sides.evaluation.layout)
+
+
+def _by_path(tree: Any, name: str) -> dict[str, Any]:
+    return {path_of(path, name): leaf for path, leaf in tree_leaves_with_path(tree)}
 
 
 def _at(row: Leaf) -> str:

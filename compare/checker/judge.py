@@ -14,7 +14,13 @@ from compare.checker import alone, comparison, faults
 from compare.checker.comparison import Accuracy, Comparison, Rows
 from compare.checker.faults import Faults
 from compare.checker.gradient_report import GradientReport
-from compare.checker.investigation import Disagreement, investigate, is_of_own_loss, overruled
+from compare.checker.investigation import (
+    Disagreement,
+    forward_passes,
+    investigate,
+    is_of_own_loss,
+    overruled,
+)
 from compare.checker.leaf import Loss
 from compare.checker.noise.measure import (
     MANY_DRAWS,
@@ -35,7 +41,11 @@ from compare.checker.sides.float64 import (
 )
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.precision import manual_in_float64
-from compare.checker.sides.repetition import opened_reference, unrepeated
+from compare.checker.sides.repetition import (
+    opened_reference,
+    require_repeated_loss,
+    unrepeated,
+)
 from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
@@ -146,6 +156,7 @@ class _Judge(NamedTuple):
             autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
             reason = f"jax.grad cannot differentiate this loss ({str(error).splitlines()[0][:120]})"
+            require_repeated_loss(by_rules, arrays, evaluation)
             return _Finding(*alone.finding(judge.sides, manual, arrays, reason))
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
         notes = [
@@ -259,7 +270,10 @@ class _Judge(NamedTuple):
     def _numbers(self, own: Point, exact: Point, loss: Loss, narrow: Narrowing | None) -> _Finding:
         found = self._mathematics(own, exact, narrow)
         gradient = {key: one for key, one in found.items() if key[0] == "grad"}
-        notes = [*self._precision_told(gradient, narrow), *self._accuracy_told(gradient)]
+        notes = [
+            *comparison.precision_told(gradient, narrow),
+            *comparison.accuracy_told(gradient, self.accuracy),
+        ]
         doubt = comparison.nothing_tested(gradient) or comparison.unmeasured(found)
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
@@ -284,12 +298,14 @@ class _Judge(NamedTuple):
         details = comparison.disagreeing(rows)
         case = Disagreement(self.sides, exact, rows, narrow)
         with float64_on_cpu():
-            if not all(one.agrees for (kind, _), one in found.items() if kind == "value"):
-                if not case.wrong:
-                    return _Finding("loss_differs", loss, rows, details)
-                if is_of_own_loss(case):
-                    told = "manual's gradient is that of its own loss, to rounding"
-                    return _Finding("loss_differs", loss, rows, [*details, told])
+            unlike = [
+                path for (kind, path), one in found.items() if kind == "value" and not one.agrees
+            ]
+            if unlike and (not case.wrong or is_of_own_loss(case)):
+                if case.wrong:
+                    details.append("manual's gradient is that of its own loss, to rounding")
+                details += forward_passes(case, unlike[0])
+                return _Finding("loss_differs", loss, rows, details)
             outcome = investigate(case)
         details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
         return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)
@@ -371,27 +387,6 @@ class _Judge(NamedTuple):
     def _monte_carlo(self, point: Point, *, exact: bool) -> Noise:
         with float64_on_cpu() if exact else contextlib.nullcontext():
             return monte_carlo(self.sides, point, freeze_decisions=exact)
-
-    def _precision_told(self, found: Comparison, narrow: Narrowing | None) -> list[str]:
-        """What could be checked of a side that computes in a narrower type."""
-        if narrow is None:
-            return []
-        share = max(one.share for one in found.values())
-        finer = share * float(np.finfo(np.float64).eps) / narrow.unit
-        return [
-            f"manual {narrow}: checked to {share:.0e} of a leaf's largest entry, not to {finer:.0e}"
-        ]
-
-    def _accuracy_told(self, found: Comparison) -> list[str]:
-        """What accuracy was asked for, and what was found."""
-        if self.accuracy is None:
-            return []
-        if isinstance(self.accuracy, Mapping):
-            asked = ", ".join(f"{share:g} in {path}" for path, share in self.accuracy.items())
-        else:
-            asked = f"{self.accuracy:g}"
-        reached = max(one.error_share for one in found.values())
-        return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
 
 
 def _unit(arrays: Arrays) -> float:

@@ -52,7 +52,7 @@ def ties(fn: Callable[..., Any], args: Sequence[Any]) -> list[Ties]:
         _walk(closed.jaxpr, closed.consts, inputs, counts, found, ("", ""))
         return counts
 
-    counts = jax.jit(count)([jnp.asarray(x) for x in jax.tree.leaves(args)])
+    counts = jax.jit(count)(jax.device_put(jax.tree.leaves(args)))
     return [Ties(*where, int(n)) for where, n in zip(found, counts, strict=True) if n > 0]
 
 

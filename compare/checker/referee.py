@@ -20,8 +20,8 @@ from compare.checker.noise.rounding import unit_in_last_place
 from compare.jaxprs import bind, called_jaxpr, evaluate
 
 __all__ = [
-    "REFUTED", "Derivative", "Opinion", "Ruling", "along", "confirmed_differences", "derivative_of",
-    "random_direction", "rule",
+    "RANDOM_DIRECTIONS", "REFUTED", "Derivative", "Opinion", "Ruling", "along",
+    "confirmed_differences", "derivative_of", "eager_differences", "random_direction", "rule",
 ]  # fmt: skip
 
 RANDOM_DIRECTIONS = 3
@@ -299,6 +299,22 @@ def confirmed_differences(loss: Loss) -> Derivative:
     def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
         (one, bar), (other, second) = (of(leaves, constants, direction) for of in sets)
         return one, max(bar, second, abs(one - other))
+
+    return derivative
+
+
+def eager_differences(loss: Loss) -> Derivative:
+    """Returns central differences of a loss that jax cannot trace, one call after another."""
+    steps = _LARGEST_STEP * 0.5 ** np.arange(_STEPS)
+
+    def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
+        def at(step: float) -> float:
+            return float(
+                loss([x + step * direction.get(path, 0.0) for path, x in leaves.items()], constants)
+            )
+
+        up, down = np.array([at(s) for s in steps]), np.array([at(-s) for s in steps])
+        return _extrapolate((up - down) / (2 * steps), np.maximum(np.abs(up), np.abs(down)) / steps)
 
     return derivative
 

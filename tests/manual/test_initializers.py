@@ -10,6 +10,7 @@ SCHEMES = sorted(INITIALIZERS.keys() - {"zeros"})
 schemes = pytest.mark.parametrize("name", SCHEMES)
 
 
+@pytest.mark.table
 @schemes
 @pytest.mark.parametrize(
     ("dtype", "shape"),

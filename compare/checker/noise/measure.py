@@ -156,7 +156,7 @@ def monte_carlo(sides: Sides, point: Point, *, freeze_decisions: bool) -> Noise:
         ValueError: the side cannot be traced.
     """
     layout, seed = sides.evaluation.layout, sides.evaluation.seed
-    arrays = [jnp.asarray(x) for x in point.arrays]
+    arrays = jax.device_put(point.arrays)
     side = sides.autodiff.in_float64(arrays, layout)
     fn = functools.partial(side.eager, layout=layout)
 

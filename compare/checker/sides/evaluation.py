@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from compare.checker.sides.float64 import cpu_with
@@ -87,7 +86,7 @@ class Evaluation(NamedTuple):
         if compiled is None:
             compiled = self._compiles(side)
         with tracing(side, compiled=compiled), _place(arrays, on_cpu):
-            own = [jnp.asarray(x) for x in arrays]
+            own = jax.device_put(arrays)
             if compiled:
                 result = self._program(side, own, on_cpu).compile()(own)
             else:
@@ -101,14 +100,14 @@ class Evaluation(NamedTuple):
             ValueError: it cannot be traced.
         """
         with tracing(side, compiled=True), _place(arrays, on_cpu):
-            return self._program(side, [jnp.asarray(x) for x in arrays], on_cpu)
+            return self._program(side, jax.device_put(arrays), on_cpu)
 
     def again(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Result:
         """Runs a side as `run` does, but traced anew."""
         if not self._compiles(side):
             return self.run(side, arrays, on_cpu=on_cpu)
         with tracing(side, compiled=True), _place(arrays, on_cpu):
-            own = [jnp.asarray(x) for x in arrays]
+            own = jax.device_put(arrays)
             program = self._program(side, own, on_cpu)
             traced = self._standing(side, own, on_cpu).trace(own, self.layout)
             if fingerprint(traced) != program.fingerprint:

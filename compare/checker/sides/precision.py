@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -75,7 +76,7 @@ def _traced(sides: Sides, arrays: Arrays) -> Narrowing | None:
         if sides.evaluation.jit:
             return sides.evaluation.program(sides.manual, arrays, on_cpu=True).narrowing
         with float64_on_cpu():
-            own = [jnp.asarray(x) for x in arrays]
+            own = jax.device_put(arrays)
             return narrowing(sides.manual.trace(own, sides.evaluation.layout).jaxpr)
     except Exception:  # NumPy, a Python `if`: the numbers have to tell.
         return None

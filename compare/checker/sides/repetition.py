@@ -11,7 +11,7 @@ from compare.checker.sides.opened import custom_rules
 from compare.checker.sides.side import Arrays, Side, fingerprint, tracing
 from compare.trees import in_double
 
-__all__ = ["opened_reference", "unrepeated"]
+__all__ = ["opened_reference", "require_repeated_loss", "unrepeated"]
 
 _FEW_UNITS = 1024
 """Atomic sums on a GPU add in any order: so many units in the last place of the largest entry."""
@@ -21,8 +21,27 @@ def opened_reference(side: Side, arrays: Arrays, evaluation: Evaluation) -> Side
     """Returns the side that differentiates, with its custom rules opened if it has any.
 
     Raises:
+        ValueError: the loss cannot be traced.
+    """
+    traced = _traced(side, arrays, evaluation)
+    has_rules = bool(custom_rules(traced.jaxpr.jaxpr))
+    return side.opened if has_rules and side.opened is not None else side
+
+
+def require_repeated_loss(side: Side, arrays: Arrays, evaluation: Evaluation) -> None:
+    """Computes the loss twice, traced anew, for where its gradient is not to be had.
+
+    Raises:
         ValueError: the loss cannot be traced, or is not a function of its arguments.
     """
+    traced, again = (_traced(side, arrays, evaluation) for _ in range(2))
+    if fingerprint(traced) != fingerprint(again):
+        own = jax.device_put(arrays)
+        values = [t.lower().compile()(own) for t in (traced, again)]
+        _require_the_same("the loss", *(Result(value, ()) for value in values))
+
+
+def _traced(side: Side, arrays: Arrays, evaluation: Evaluation) -> Any:
     loss, layout = side.loss, evaluation.layout
     assert loss is not None
 
@@ -30,14 +49,8 @@ def opened_reference(side: Side, arrays: Arrays, evaluation: Evaluation) -> Side
         params, args = layout.rebuild(arrays)
         return loss(params, *args)
 
-    own = [jnp.asarray(x) for x in arrays]
     with tracing(side, compiled=True):
-        traced, again = (jax.jit(lambda arrays: of(arrays)).trace(own) for _ in range(2))
-        if fingerprint(traced) != fingerprint(again):
-            values = [t.lower().compile()(own) for t in (traced, again)]
-            _require_the_same("the loss", *(Result(value, ()) for value in values))
-    has_rules = bool(custom_rules(traced.jaxpr.jaxpr))
-    return side.opened if has_rules and side.opened is not None else side
+        return jax.jit(lambda arrays: of(arrays)).trace(jax.device_put(arrays))
 
 
 def unrepeated(

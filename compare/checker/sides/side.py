@@ -321,7 +321,9 @@ def traceable(fn: Any, hint: str) -> Iterator[None]:
     """
     try:
         yield
-    except _UNTRACEABLE as error:
+    except (*_UNTRACEABLE, TypeError) as error:
+        if type(error) is TypeError and "Tracer" not in str(error):
+            raise  # Another library that was given what stands for an array says so like this.
         name = getattr(fn, "__name__", "the function")
         reason = str(error).splitlines()[0]
         raise ValueError(f"{name} cannot be traced by jax{hint}: {reason}") from error

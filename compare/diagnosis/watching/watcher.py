@@ -21,6 +21,7 @@ from compare.diagnosis.watching.instrumented import (
     is_instrumentable,
 )
 from compare.sites import is_users
+from compare.trees import to_numpy
 
 __all__ = ["passed_through", "record_python"]
 
@@ -265,10 +266,8 @@ def _is_operand(value: Any) -> bool:
 
 def _on_host(value: Any) -> Any:
     """A copy, which does not change when the value does."""
-    if _is_torch(value):
-        return value.detach().cpu().numpy().copy()
     try:
-        return np.array(value)
+        return np.array(to_numpy(value))
     except TypeError:  # A random key.
         return value
 

@@ -100,6 +100,23 @@ def test_a_reference_is_another_way_to_compute_it():
     assert check_function(jnp.sin, X, reference=jnp.cos).verdict in ("manual_wrong", "loss_differs")
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_rule_is_not_held_against_itself(order):
+    """The same wrong rule on both sides: what the reference computes counts, not what it says."""
+    same = ruled(WRONG["another slope"])
+    report = check_function(same, X, reference=same, modes=("rev", "vmap"), order=order)
+    assert report.verdict == "manual_wrong"
+    assert not any(leaf.agrees for leaf in report.leaves)
+
+
+def test_a_wrong_rule_of_the_reference_is_no_fault_of_the_function():
+    reference = ruled(WRONG["another slope"])
+    report = check_function(lambda x: x**3, X, reference=reference, modes=("rev",), order=2)
+    assert report.verdict == "autodiff_wrong"
+    assert all(leaf.agrees for leaf in report.leaves)
+    assert any("jax.grad goes by the custom rules" in line for line in report.details)
+
+
 def test_without_a_reference_the_report_says_who_judged():
     report = check_function(jnp.sin, X)
     assert report.details == (

@@ -98,6 +98,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_published_derivatives_agree(name):
     f, *inputs = FUNCTIONS[name]

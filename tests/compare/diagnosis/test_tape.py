@@ -29,6 +29,7 @@ def tape_of(loss, params, *args):
     return record(of_leaves, leaves, arrays[len(leaves) :]), layout.rebuild(arrays)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("subject", originals(), ids=lambda s: s.loss.__name__)
 def test_the_unchanged_backward_pass_is_jax_grad(subject):
     tape, (params, args) = tape_of(subject.loss, *subject.make(0))

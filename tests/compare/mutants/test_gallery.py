@@ -41,6 +41,7 @@ def test_every_slug_has_a_mutant_and_every_mutant_a_docstring():
     assert all(m.candidate.__doc__ for m in MUTANTS)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("original", originals(), ids=lambda s: s.loss.__name__)
 def test_the_right_gradient_of_each_model_agrees(original):
     report = check_gradients(original.correct, original.loss, *original.make(0), dtype=np.float64)

@@ -8,6 +8,7 @@ from compare import problems
 MODELS = [m for problem in problems.PROBLEMS.values() for m in problem.models]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: f"{m.name} {m.settings}")
 def test_a_model_takes_the_batch_that_it_draws(model):
     params, state, (x, targets), key = model.draw_point(0, 3)

@@ -8,6 +8,7 @@ from compare import problems
 MODELS = [(name, m) for name, problem in problems.PROBLEMS.items() for m in problem.models]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(("name", "model"), MODELS, ids=[f"{n}-{m.name}" for n, m in MODELS])
 def test_a_problem_has_data_parameters_and_two_sides(name, model):
     problem = problems.load(

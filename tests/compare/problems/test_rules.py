@@ -10,6 +10,7 @@ from manual import rules
 SMALLEST = list({rule.name: rule for rule in reversed(RULES)}.values())
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("rule", SMALLEST, ids=lambda rule: rule.name)
 def test_both_sides_compute_the_same(rule):
     inputs = rule.draw(0)

@@ -54,6 +54,7 @@ def test_every_activation_has_a_reference():
     assert ACTIVATIONS.keys() == REFERENCES.keys()
 
 
+@pytest.mark.table
 @names
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_pair_is_the_vjp_of_the_reference(name, dtype, assert_rounds_to):

@@ -62,6 +62,7 @@ def test_pair_is_the_vjp_in_bfloat16():
     check("defaults", "bfloat16")
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", CASES)
 def test_pair_is_the_vjp_exactly_on_integers(name):
     x, w, settings = CASES[name]
@@ -97,6 +98,7 @@ def test_every_platforms_algorithm_is_the_same_function():
     assert "stablehlo.convolution" not in str(jax.jit(conv2d).lower(x, w, b).as_text())  # for cpu
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", CASES)
 def test_the_accelerators_kernel_gradient_is_the_cpus(name):
     shape, kernel, settings = CASES[name]

@@ -49,6 +49,7 @@ def in_blocks(request, monkeypatch):
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.table
 @pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize(
     "settings", [{}, {"label_smoothing": 0.2}, {"ignored": 6}], ids=["plain", "smooth", "ignored"]

@@ -116,6 +116,7 @@ def test_inside_shard_map(name, check_vma):
     assert [g.shape for g in grads] == [x.shape for x in inputs if is_floating(x)]
 
 
+@pytest.mark.table
 @every_rule
 def test_under_vmap_of_any_axis(name):
     inputs, step, _ = prepared(name)
@@ -151,6 +152,7 @@ def test_with_donated_arguments(name):
     assert_close(step(*copies), want)
 
 
+@pytest.mark.table
 @every_rule
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_in_sixteen_bits(name, dtype):
@@ -174,6 +176,7 @@ def test_in_sixteen_bits(name, dtype):
     assert [g.dtype for g in got[1]] == [x.dtype for x in chosen]
 
 
+@pytest.mark.table
 @every_rule
 @pytest.mark.parametrize("rows", [0, 1])
 def test_with_no_example_or_one(name, rows):

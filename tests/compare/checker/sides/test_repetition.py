@@ -22,9 +22,9 @@ def by_hand(w):
     return loss(w), 1 - jnp.tanh(w) ** 2
 
 
-def masked(w):
-    """A mask drawn by NumPy: another at each call, one for all calls where it is compiled."""
-    return jnp.sum(jnp.tanh(w) * (RANDOM.random(w.shape) > 0.5))
+def weighted(w):
+    """Weights drawn by NumPy: others at each call, the same for all calls where it is compiled."""
+    return jnp.sum(jnp.tanh(w) * RANDOM.random(w.shape))
 
 
 def called_back(w):
@@ -36,12 +36,12 @@ def called_back(w):
 @pytest.mark.parametrize("jit", [True, False])
 def test_a_random_loss_is_refused(jit):
     with pytest.raises(ValueError, match=f"^the loss {AGAIN}"):
-        check_gradients(by_hand, masked, W, jit=jit)
+        check_gradients(by_hand, weighted, W, jit=jit)
 
 
 @pytest.mark.parametrize("jit", [True, False])
 @pytest.mark.parametrize(
-    "candidate", [lambda w: (masked(w), w), lambda w: (loss(w), w * RANDOM.random())]
+    "candidate", [lambda w: (weighted(w), w), lambda w: (loss(w), w * RANDOM.random())]
 )
 def test_a_random_candidate_is_refused(candidate, jit):
     with pytest.raises(ValueError, match=f"^the candidate {AGAIN}"):

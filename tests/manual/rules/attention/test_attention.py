@@ -45,6 +45,7 @@ MASK = jnp.arange(KEYS) < jnp.array([[7], [4]])
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.table
 @pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize(
     "settings",
@@ -56,6 +57,7 @@ def test_it_is_the_vjp_of_a_softmax_over_all_scores(settings):
     assert report.agree, report
 
 
+@pytest.mark.table
 @pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize("shape", [(1, 1, 1, 7), (2, 1, 5, 7), (1, 6, 5, 7), (2, 6, 1, 7)])
 def test_a_bias_gets_the_sum_over_what_shares_it(shape):

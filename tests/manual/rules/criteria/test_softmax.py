@@ -13,6 +13,7 @@ names = pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.table
 @names
 @pytest.mark.parametrize(
     ("dtype", "shape", "axis"),

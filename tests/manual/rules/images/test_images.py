@@ -64,6 +64,7 @@ def test_conv_transpose_of_one_pixel_is_the_kernel():
     np.testing.assert_array_equal(cut, w[None, 1:, :1, 0])
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("method", ["bilinear", "nearest"])
 @pytest.mark.parametrize("size", [(7, 3), (5, 4), 1, (2, 9)])
 def test_resize_is_the_vjp_of_jax_image(method, size):

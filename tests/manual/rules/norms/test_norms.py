@@ -14,6 +14,7 @@ def draw(*shapes):
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.table
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("rule", "reference", "shapes"),

@@ -22,6 +22,7 @@ def judge(inputs, settings, lengths=None, dtype=None):
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.table
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["all", "padded"])
 @pytest.mark.parametrize("settings", [{}, {"activation": "relu"}, {"reverse": True}], ids=str)
 def test_it_is_the_vjp_of_a_cell_in_a_scan(draw, settings, lengths):
