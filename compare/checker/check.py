@@ -10,6 +10,7 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import differentiated, side
 from compare.checker.sides.tensors import as_given, in_numpy
 
@@ -17,6 +18,7 @@ __all__ = ["assert_gradients_agree", "check_gradients", "require_agreement"]
 
 
 @logged
+@keeping_settings
 def check_gradients(
     candidate: Callable[..., Any],
     loss: Callable[..., Any],

@@ -17,6 +17,7 @@ from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.rules import Inputs, cotangents, inner_product, require_rule
 from compare.checker.sides.opened import custom_rules, opened
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, traceable, with_stand_ins
 from compare.trees import Layout
 
@@ -26,6 +27,7 @@ Function = Callable[..., Any]
 
 
 @logged
+@keeping_settings
 def check_function(
     f: Function,
     *inputs: Any,

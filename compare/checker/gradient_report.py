@@ -9,6 +9,7 @@ from compare.checker.reporting.text import diagnosis_lines, loss_lines, table_li
 from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
+from compare.escapes import escaped
 from compare.json_ready import json_ready
 from compare.report import checks
 from compare.sites import shown, source
@@ -100,7 +101,8 @@ class GradientReport:
         suspects, site = self.diagnosis.suspects, self.diagnosis.site
         where = shown(suspects[0]) if suspects else site and f"a derivative of {shown(site)}"
         bug = "" if self.diagnosis.bug == "unknown" else self.diagnosis.bug
-        return text + (f", at {where}" if where else "") + (f": {bug}" if bug else "")
+        text += (f", at {where}" if where else "") + (f": {bug}" if bug else "")
+        return escaped(text)
 
     def save(self, file: str | Path) -> None:
         """Writes the report to a file, whole or not at all.
@@ -133,7 +135,8 @@ class GradientReport:
             lines += ["", *wrapped(f"not compared: {', '.join(self.not_compared)}")]
         if self.agree:
             lines += ["", f"An error of {self.detectable:.1e} in any one entry would be caught."]
-        return "\n".join(lines)
+        # Names and lines of source are a person's own, and may hold what moves a cursor.
+        return "\n".join(escaped(line.expandtabs(4)) for line in lines)
 
     def _repr_html_(self) -> str | None:
         """The report for a notebook; None, and so `str()`, where Jinja2 is not installed."""

@@ -17,6 +17,7 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, told, traceable, with_stand_ins
 from compare.trees import Layout, expanded, is_inexact, path_of
 
@@ -28,6 +29,7 @@ Function = Callable[..., Any]
 
 
 @logged
+@keeping_settings
 def check_rule(
     rule_or_fwd: Function,
     *bwd_and_inputs: Any,

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from compare.escapes import escaped
 from compare.report.html.verdict import leap_text
 from compare.terminal.screen import titled_table
 
@@ -119,14 +120,16 @@ def prediction_table(results: Sequence[dict[str, Any]]) -> RenderableType:
             Text(f"{100 * p:.1f}", style="bold" if i == result["predicted"] else "dim")
             for i, p in enumerate(result["probabilities"])
         ]
-        table.add_row(escape(result["image"]), *shares)
+        table.add_row(escape(escaped(result["image"])), *shares)
     return table
 
 
 def prediction(result: dict[str, Any]) -> Text:
     """Writes the digit that is predicted for one picture."""
     probability = result["probabilities"][result["predicted"]]
-    return Text(f"PREDICTED: {result['predicted']} ({probability:.1%}) on {result['image']}")
+    return Text(
+        f"PREDICTED: {result['predicted']} ({probability:.1%}) on {escaped(result['image'])}"
+    )
 
 
 def _share(value: float | None) -> str:

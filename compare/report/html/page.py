@@ -43,7 +43,7 @@ def write(path: Path, documents: Sequence[dict[str, Any]]) -> None:
     """
     text = render(documents)
     with files.replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def render(documents: Sequence[dict[str, Any]]) -> str:

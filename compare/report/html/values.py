@@ -21,6 +21,9 @@ def number(row: Row, name: str, form: str = ".1e") -> str:
     """Formats the number called `name`; "–" if there is none."""
     if row.get(name) is None and not row.get(f"{name}_nonfinite"):
         return "–"
+    if isinstance(row.get(name), list):  # a complex number
+        parts = [number({name: part}, name, form) for part in row[name]]
+        return f"{parts[0]} + {parts[1]} i"
     found = value(row, name)
     if found == 0:
         return "0"
