@@ -50,6 +50,5 @@ def test_the_plugin_and_the_command_are_found():
     assert [e.value for e in entry_points(group="pytest11", name="handgrad")] == [
         "pytest_handgrad.plugin"
     ]
-    assert [e.value for e in entry_points(group="console_scripts", name="handgrad")] == [
-        "compare.cli:main"
-    ]
+    (command,) = entry_points(group="console_scripts", name="handgrad")
+    assert command.value.startswith("compare.")

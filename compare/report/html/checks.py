@@ -10,7 +10,7 @@ __all__ = ["view"]
 
 def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Collects a row for each check that a test made: those that disagree first."""
-    rows = [row for row in results_of(documents, "check") if "test" in row]
+    rows = [row for row in results_of(documents, "check") if row.get("test")]
     return [_check(row) for row in sorted(rows, key=lambda row: row["agree"])]
 
 

@@ -74,7 +74,7 @@ def _column(row: Row) -> dict[str, Any]:
     return {
         "dtype": row["dtype"],
         "mode": ("jit" if row["jit"] else "no jit")
-        + (f" seed {row['seed']}" if "test" in row else ""),
+        + (f" seed {row['seed']}" if row.get("test") else ""),
         "verdict": row["verdict"].replace("_", " "),
         "agree": row["agree"],
         "loss": number(row["loss"], "manual", ".6g"),
@@ -87,7 +87,7 @@ def _mode(row: Row) -> str:
 
 def _seed(row: Row) -> str:
     """Tells apart the checks of one function in a test session."""
-    return f" seed {row['seed']}" if "test" in row else ""
+    return f" seed {row['seed']}" if row.get("test") else ""
 
 
 def _paths(rows: list[Row]) -> list[str]:
