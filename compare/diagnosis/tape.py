@@ -239,8 +239,9 @@ class _Recorder:
 
     def stack(self, slots: list[int], site: str) -> int:
         return self.append(
-            "stack", slots, 1, lambda *x: [jnp.stack(x)], signature="stack", site=site, step=None
-        )[0]
+            "stack", slots, 1, lambda *x: [jnp.stack(x)], params={"axis": 0}, signature="stack",
+            site=site, step=None,
+        )[0]  # fmt: skip
 
     def evaluate(self) -> list[np.ndarray]:
         """The value of every slot, computed in one go."""
