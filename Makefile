@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test thorough false-alarms narrow clean
+.PHONY: compare test thorough endurance lock false-alarms narrow clean
 
 compare: $(VENV)/.installed-data
 	$(VENV)/bin/python -m compare
@@ -39,13 +39,28 @@ narrow: $(VENV)/.installed-dev
 	HANDGRAD_NARROW=200 \
 		$(VENV)/bin/python -m pytest --numprocesses=2 -rP tests/compare/checker/test_narrow.py
 
+# Random moments and many repetitions, which take half an hour.
+endurance: $(VENV)/.installed-dev
+	$(VENV)/bin/python tests/endurance/interruptions.py
+	$(VENV)/bin/python tests/endurance/kills.py
+	PYTHONPATH=. $(VENV)/bin/python tests/endurance/soak.py
+	HANDGRAD_FUZZ=10 $(VENV)/bin/python -m pytest tests/test_foreign_files.py
+
+# Every version of development with its hashes, for all platforms and Pythons; it needs uv.
+lock:
+	uv pip compile pyproject.toml --extra data --extra report --extra train --extra dev \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-annotate --custom-compile-command "make lock" \
+		--quiet --output-file requirements-dev.txt
+
 # A stamp for each set of extras: nothing is installed again until pyproject.toml changes.
 $(VENV)/.installed-data: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable '.[data]'
 	touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[data,report,train,dev]'
+$(VENV)/.installed-dev: pyproject.toml requirements-dev.txt | $(VENV)/bin/python
+	$(PIP) --require-hashes --requirement requirements-dev.txt
+	$(PIP) --no-deps --editable .
 	touch $@ $(VENV)/.installed-data
 
 $(VENV)/bin/python:

@@ -1,27 +1,47 @@
 """The command line: finds the command, runs it, and turns its errors into exit codes."""
 
+import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 
 import tyro
 
-from compare.commands import outputs
+from compare import __version__
+from compare.commands import outputs, streams
 from compare.commands.articles import articles
 from compare.commands.bench import bench
+from compare.commands.check import check
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
-from compare.commands.options import DATA, INTERRUPTED, PEER_LOST, USAGE, UsageError
+from compare.commands.options import (
+    DATA,
+    INTERRUPTED,
+    PEER_LOST,
+    UNEXPECTED,
+    USAGE,
+    UsageError,
+)
 from compare.commands.predict import predict
 from compare.commands.report import report
 from compare.commands.train import train
 from compare.datasets import DataError
-from compare.experiments import CheckpointError, ParamsFileError, PeerLostError, processes
+from compare.escapes import escaped
+from compare.experiments import (
+    CheckpointError,
+    FolderInUseError,
+    ParamsFileError,
+    PeerLostError,
+    processes,
+)
+from compare.files import WriteError
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "gradients": gradients,
+    "check": check,
     "train": train,
     "predict": predict,
     "bench": bench,
@@ -35,29 +55,84 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code; without a command, `gradients`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+    whole = _TRACEBACK in argv
+    argv = [word for word in argv if word != _TRACEBACK]
+    if argv == ["--version"]:
+        print(f"handgrad {__version__}")
+        sys.exit(0)
+    argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
+    if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
     outputs.command_line.set(shlex.join(["python", "-m", "compare", *argv]))
-    processes.exit_with(_run(argv))
+    with streams.guarded(sys.stdout, sys.stderr) as out:
+        code = _run(argv, whole=whole)
+        out.flush()
+        if out.error is not None:
+            _say(
+                f"standard output: {out.error.strerror or out.error}; what it was to show is lost, "
+                "and the files that options name are written"
+            )
+            code = code or DATA
+        processes.exit_with(code)
 
 
-def _run(argv: Sequence[str]) -> int:
+_TYROS = {"-h": "-h", "--help": "--help", "--print-completion": "--tyro-print-completion"}
+"""Options of the whole, and what tyro calls them."""
+
+
+_TRACEBACK = "--traceback"
+
+
+def _run(argv: Sequence[str], *, whole: bool) -> int:
+    """Runs one command, and returns its exit code; an error is one line on standard error."""
     try:
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="handgrad",
-            description="Gradients derived by hand, proved against jax.grad.",
+            description="Gradients derived by hand, proved against jax.grad. With --traceback, an "
+            "unexpected error shows where it came from.",
             args=argv,
         )
-    except UsageError as error:
-        print(f"handgrad: {error}", file=sys.stderr)
-        return USAGE
-    except (DataError, CheckpointError, ParamsFileError) as error:
-        print(f"handgrad: {error}", file=sys.stderr)
-        return DATA
-    except PeerLostError as error:
-        print(f"handgrad: {error}", file=sys.stderr)
-        return PEER_LOST
+    except SystemExit as exit_:  # tyro has shown its help, or what is wrong with the words
+        code = 0 if exit_.code is None else exit_.code
+        return code if isinstance(code, int) else USAGE
     except KeyboardInterrupt:
-        print("handgrad: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _say("interrupted", INTERRUPTED)
+    except Exception as error:
+        expected = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+        if expected is not None:
+            return _say(str(error), expected)
+        if whole:
+            traceback.print_exc()
+        if isinstance(error, OSError) and error.strerror:
+            where = f"{error.filename}: " if error.filename else ""
+            return _say(f"{where}{error.strerror}", DATA)
+        return _say(
+            f"unexpected {type(error).__name__} at {_place(error)}: {str(error)[:200]}; please "
+            f"report it with what the same command shows with {_TRACEBACK}",
+            UNEXPECTED,
+        )
+
+
+_CODES = {
+    UsageError: USAGE, DataError: DATA, CheckpointError: DATA, FolderInUseError: DATA,
+    ParamsFileError: DATA, WriteError: DATA, PeerLostError: PEER_LOST,
+}  # fmt: skip
+"""The errors that a command is expected to end with."""
+
+
+def _say(text: str, code: int = DATA) -> int:
+    print(f"handgrad: {escaped(' '.join(text.split()))}", file=sys.stderr)
+    return code
+
+
+def _place(error: BaseException) -> str:
+    """Finds the innermost line of ours that an error went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename.startswith(_OWN)]
+    frame = (own or frames)[-1]
+    return f"{os.path.relpath(frame.filename, _ROOT)}:{frame.lineno}"
+
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OWN = tuple(os.path.join(_ROOT, name, "") for name in ("compare", "manual", "autodiff"))

@@ -29,7 +29,7 @@ from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.precision import alone_in_float64
-from compare.checker.sides.side import Arrays
+from compare.checker.sides.side import Arrays, compiled
 from compare.trees import by_path, cast, in_double
 
 __all__ = ["finding"]
@@ -127,7 +127,7 @@ class _Asked(NamedTuple):
         own = _value(sides, wide, found.total)
         asked = cls(sides, wide, paths, found, narrow, own, np.nan)
         leaves, constants = asked.leaves(wide)
-        value = jax.jit(asked.loss)(list(leaves.values()), constants)
+        value = compiled(asked.loss)(list(leaves.values()), constants)
         return asked._replace(value=float(value))
 
     def leaves(self, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[Any]]:

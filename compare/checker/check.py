@@ -8,13 +8,17 @@ from compare.checker.arguments import accepted, require_accuracy, require_call
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
+from compare.checker.reporting.logged import logged
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import differentiated, side
 from compare.checker.sides.tensors import as_given, in_numpy
 
 __all__ = ["assert_gradients_agree", "check_gradients", "require_agreement"]
 
 
+@logged
+@keeping_settings
 def check_gradients(
     candidate: Callable[..., Any],
     loss: Callable[..., Any],
@@ -114,6 +118,7 @@ def assert_gradients_agree(
         TypeError: as `check_gradients`.
         ValueError: as `check_gradients`.
     """
+    __tracebackhide__ = True
     require_agreement(
         check_gradients(
             candidate, loss, params, *args, has_aux=has_aux, dtype=dtype, jit=jit, seed=seed,
@@ -126,7 +131,8 @@ def require_agreement(report: GradientReport) -> None:
     """Raises where a report does not agree.
 
     Raises:
-        AssertionError: its message is the report.
+        AssertionError: its message is the report, below one line with what it comes to.
     """
+    __tracebackhide__ = True
     if not report.agree:
-        raise AssertionError(f"\n{report}")
+        raise AssertionError(f"{report.headline}\n\n{report}")

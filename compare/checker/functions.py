@@ -14,8 +14,10 @@ from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
+from compare.checker.reporting.logged import logged
 from compare.checker.rules import Inputs, cotangents, inner_product, require_rule
 from compare.checker.sides.opened import custom_rules, opened
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, traceable, with_stand_ins
 from compare.trees import Layout
 
@@ -24,6 +26,8 @@ __all__ = ["assert_function_agrees", "check_function"]
 Function = Callable[..., Any]
 
 
+@logged
+@keeping_settings
 def check_function(
     f: Function,
     *inputs: Any,
@@ -114,6 +118,7 @@ def assert_function_agrees(f: Function, *inputs: Any, **settings: Any) -> None:
         TypeError: as `check_function`.
         ValueError: as `check_function`.
     """
+    __tracebackhide__ = True
     require_agreement(check_function(f, *inputs, **settings))
 
 

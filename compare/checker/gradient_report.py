@@ -1,15 +1,17 @@
 """What a comparison of two gradients found, as data and as text."""
 
-import textwrap
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from compare.checker.leaf import Leaf, Loss
+from compare.checker.reporting.text import diagnosis_lines, loss_lines, table_lines, wrapped
 from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
+from compare.escapes import escaped
 from compare.json_ready import json_ready
+from compare.report import checks
 from compare.sites import shown, source
 
 __all__ = ["GradientReport"]
@@ -34,6 +36,9 @@ class GradientReport:
         precision: the precision of matrix products.
         detectable: the smallest error in any one entry that this check is sure to catch.
         not_compared: every leaf that was not compared, and why.
+        name: of the function that was checked; "" where it has none.
+        derivations: the docstrings of what was checked, as in the JSON of a command: `rule`, its
+            name, `about`, `fwd` and `bwd`.
     """
 
     verdict: str
@@ -48,6 +53,8 @@ class GradientReport:
     precision: str
     detectable: float
     not_compared: tuple[str, ...] = ()
+    name: str = ""
+    derivations: tuple[dict[str, str], ...] = field(default=(), repr=False)
 
     @property
     def agree(self) -> bool:
@@ -69,9 +76,11 @@ class GradientReport:
 
         What `str()` says beyond the numbers is there too: `meaning`, what the verdict means, and in
         the diagnosis `at`, its site as shown, `source`, the line there, `advice`, and `lines`, the
-        listing near the suspects.
+        listing near the suspects. `handgrad report --from` takes it, written as JSON. The
+        derivations are not in it: the documents of commands have each of them once.
         """
         own = {f.name: getattr(self, f.name) for f in fields(self)}
+        del own["derivations"]
         own |= {"agree": self.agree, "loss": self.loss._asdict()}
         own["meaning"] = _MEANINGS[self.verdict]
         own["diagnosis"] = _diagnosis_dict(self.diagnosis) if self.diagnosis else None
@@ -79,25 +88,63 @@ class GradientReport:
         own["worst"] = self.worst.path if self.worst else None
         return json_ready(own)
 
+    @property
+    def headline(self) -> str:
+        """The verdict, the worst leaf, and the line and the name of the mistake, in one line."""
+        text = self.verdict.upper().replace("_", " ")
+        if self.agree:
+            return text
+        if self.worst:
+            text += f" in {self.worst.path}"
+        if self.diagnosis is None:
+            return text
+        suspects, site = self.diagnosis.suspects, self.diagnosis.site
+        where = shown(suspects[0]) if suspects else site and f"a derivative of {shown(site)}"
+        bug = "" if self.diagnosis.bug == "unknown" else self.diagnosis.bug
+        text += (f", at {where}" if where else "") + (f": {bug}" if bug else "")
+        return escaped(text)
+
+    def save(self, file: str | Path) -> None:
+        """Writes the report to a file, whole or not at all.
+
+        Args:
+            file: its name ends with .html for a page, or with .json for what
+                `handgrad report --from` takes.
+
+        Raises:
+            ValueError: it has another ending.
+            ImportError: a page needs Jinja2, and matplotlib where a matrix is wrong.
+            OSError: the file cannot be written; what it held before is untouched.
+        """
+        checks.save(Path(file), [self.to_dict()], self.derivations)
+
     def __str__(self) -> str:
         how = f"{self.dtype}, {'jit' if self.jit else 'no jit'}, {self.platform}"
         lines = [
             f"{self.verdict.upper().replace('_', ' ')}  ({how}, matmul precision {self.precision})",
-            _MEANINGS[self.verdict],
+            *wrapped(_MEANINGS[self.verdict], ""),
             "",
-            f"loss: manual {self.loss.manual:.9g}, autodiff {self.loss.autodiff:.9g}, "
-            f"float64 reference {self.loss.reference:.9g}",
-            *_table(self.leaves, self.worst),
+            *loss_lines(self.loss),
+            *table_lines(self.leaves, self.worst),
         ]
         if self.diagnosis is not None:
-            lines += ["", *_diagnosis_lines(self.diagnosis)]
+            lines += ["", *diagnosis_lines(self.diagnosis)]
         if self.details:
-            lines += ["", *_wrapped(self.details)]
+            lines += ["", *(line for detail in self.details for line in wrapped(detail))]
         if self.not_compared:
-            lines += ["", *_wrapped([f"not compared: {', '.join(self.not_compared)}"])]
+            lines += ["", *wrapped(f"not compared: {', '.join(self.not_compared)}")]
         if self.agree:
             lines += ["", f"An error of {self.detectable:.1e} in any one entry would be caught."]
-        return "\n".join(lines)
+        # Names and lines of source are a person's own, and may hold what moves a cursor.
+        return "\n".join(escaped(line.expandtabs(4)) for line in lines)
+
+    def _repr_html_(self) -> str | None:
+        """The report for a notebook; None, and so `str()`, where Jinja2 is not installed."""
+        return checks.fragment([self.to_dict()], self.derivations)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The report for IPython's console."""
+        printer.text("GradientReport(...)" if cycle else str(self))
 
 
 _MEANINGS = {
@@ -123,59 +170,3 @@ def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
         "mistake": mistake.meaning if mistake else "",
         "lines": listing_lines(diagnosis.listing, diagnosis.suspects),
     }
-
-
-def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
-    """Like a compiler's error: the bug, the line of source, the evidence, what to look at."""
-    names = " or ".join((diagnosis.bug, *diagnosis.also))
-    lines = [f"bug: {names}" + (", confirmed" if diagnosis.confirmed else "")]
-    if diagnosis.listing:
-        lines += ["", *listing_lines(diagnosis.listing, diagnosis.suspects), ""]
-    if diagnosis.site:
-        lines.append(f"  line of the loss: {shown(diagnosis.site)}")
-    if line := source(diagnosis.site):
-        lines.append(f"    | {line}")
-    lines += _wrapped([diagnosis.evidence])
-    if mistake := named_mistake(diagnosis.bug):
-        lines.append(f"  look at: {mistake.look_at}")
-    return lines
-
-
-def _wrapped(sentences: Sequence[str]) -> list[str]:
-    """Sentences at 96 columns, the following lines of each indented."""
-    return [
-        line
-        for sentence in sentences
-        for line in textwrap.wrap(
-            sentence, 96, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False,
-            break_long_words=False,
-        )
-    ]  # fmt: skip
-
-
-def _table(leaves: Sequence[Leaf], worst: Leaf | None) -> list[str]:
-    rows = [("leaf", "shape", "dtype", "max error", "noise", "error/noise", "tolerance", "")]
-    for leaf in leaves:
-        mark = "" if leaf.agrees else "  WRONG"
-        rows.append(
-            (
-                leaf.path,
-                "×".join(map(str, leaf.shape)) or "scalar",
-                leaf.dtype,
-                f"{leaf.max_abs:.1e}",
-                f"{leaf.noise:.1e}",
-                f"{leaf.ratio:.2g}",
-                f"{leaf.tolerance:.1e}",
-                f"{mark}  ← worst" if leaf is worst else mark,
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(7)]
-    left = [row[:3] for row in rows]
-    return [
-        "  ".join(
-            [*(c.ljust(w) for c, w in zip(start, widths[:3], strict=True))]
-            + [c.rjust(w) for c, w in zip(row[3:7], widths[3:], strict=True)]
-        )
-        + row[7]
-        for start, row in zip(left, rows, strict=True)
-    ]

@@ -46,6 +46,7 @@ from compare.checker.sides.repetition import (
     require_repeated_loss,
     unrepeated,
 )
+from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
 from compare.trees import Layout, cast, is_float
@@ -113,7 +114,7 @@ def judge(
         verdict=found.verdict,
         loss=found.loss,
         leaves=tuple(row for (kind, _), row in found.rows.items() if kind == "grad"),
-        details=(*found.details, *overflown),
+        details=(*found.details, *overflown, *told({**autodiff.changed, **manual.changed})),
         diagnosis=found.diagnosis,
         dtype=_common_dtype(arrays),
         jit=jit,

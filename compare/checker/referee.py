@@ -7,7 +7,6 @@ how much the extrapolations differ among themselves, plus the rounding of f over
 values of the loss alone, never a derivative rule.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 from jax.extend import core
 
 from compare.checker.noise.rounding import unit_in_last_place
+from compare.checker.sides.side import compiled
 from compare.jaxprs import bind, called_jaxpr, evaluate
 
 __all__ = [
@@ -222,7 +222,7 @@ def _is_floating(atom: Any) -> bool:
 def _complex_step(loss: Loss) -> Derivative:
     size = 1e-30
 
-    @functools.partial(jax.jit, compiler_options=_PLAIN)
+    @compiled
     def stepped(moved: list[Any], leaves: list[Any], constants: list[Any]) -> Any:
         closed = jax.make_jaxpr(loss)(leaves, constants)
         inputs = [*moved, *jax.tree.leaves(constants)]
@@ -257,7 +257,6 @@ def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
     return [eqn.primitive.bind(*arrays, **params)]
 
 
-_PLAIN = {"xla_backend_optimization_level": 0}
 """Programs that run a few times: the compiler need not try hard. They run on a CPU alone."""
 
 _STEPS = 7
@@ -270,7 +269,7 @@ _FINE_STEPS = 14
 def _central_differences(
     loss: Loss, largest: float = _LARGEST_STEP, count: int = _STEPS
 ) -> Derivative:
-    @functools.partial(jax.jit, compiler_options=_PLAIN)
+    @compiled
     def slopes(
         leaves: list[Any], direction: list[Any], constants: list[Any]
     ) -> tuple[jax.Array, jax.Array]:

@@ -15,7 +15,9 @@ from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
+from compare.checker.reporting.logged import logged
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, told, traceable, with_stand_ins
 from compare.trees import Layout, expanded, is_inexact, path_of
 
@@ -26,6 +28,8 @@ __all__ = [
 Function = Callable[..., Any]
 
 
+@logged
+@keeping_settings
 def check_rule(
     rule_or_fwd: Function,
     *bwd_and_inputs: Any,
@@ -109,6 +113,7 @@ def assert_rule_agrees(rule_or_fwd: Function, *bwd_and_inputs: Any, **settings: 
         TypeError: as `check_rule`.
         ValueError: as `check_rule`.
     """
+    __tracebackhide__ = True
     require_agreement(check_rule(rule_or_fwd, *bwd_and_inputs, **settings))
 
 

@@ -5,12 +5,13 @@ from typing import Literal
 
 import tyro
 
+from compare import terminal
 from compare.articles import ARTICLES, METHODS, Options, Row, disagreements, run, totals
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
 from compare.datasets import mnist
 from compare.problems import DatasetName
-from compare.report import json_file, terminal
+from compare.report import json_file
 
 __all__ = ["articles"]
 

@@ -1,10 +1,10 @@
 """The command `bench`: measures what the hand-derived rules cost and save."""
 
 import importlib.util
-import json as json_module
 from pathlib import Path
 from typing import Any
 
+from compare import terminal
 from compare.benchmark import Measurement, changes, check_cost, measure, subjects
 from compare.benchmark.check_subjects import subjects as check_subjects
 from compare.benchmark.checkers import YARDSTICK, Case, installed
@@ -17,8 +17,9 @@ from compare.commands.options import (
     require_platform,
     require_writable,
 )
+from compare.datasets import DataError
 from compare.mutants import mutants, originals
-from compare.report import json_file, plots, terminal
+from compare.report import json_file, plots
 
 __all__ = ["bench", "gallery"]
 
@@ -66,6 +67,8 @@ def bench(
     require_platform(platform)
     outputs.require(json=json, report=report)
     require_writable("--plot", plot)
+    if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
+        raise UsageError(f"--plot {plot}: must end in .svg, .png or .pdf")
     earlier = None if against is None else _earlier(against)
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise UsageError(f"--plot {plot}: needs matplotlib; {plots.INSTALL_REPORT}")
@@ -91,10 +94,13 @@ def bench(
     if earlier is not None:
         console.print(terminal.benchmarks.changes_table(changes(earlier, measured)))
     console.print(f"MEASURED: {len(chosen)} subjects, each after its gradients agreed")
-    derivations = [d for subject in chosen for d in subject.derivations]
-    outputs.save("bench", environment, results, json=json, report=report, derivations=derivations)
-    if plot is not None:
-        plots.benchmarks.save(results, plot)
+    outputs.write_all(
+        lambda: outputs.save(
+            "bench", environment, results, json=json, report=report,
+            derivations=[d for subject in chosen for d in subject.derivations],
+        ),
+        lambda: plot is None or plots.benchmarks.save(results, plot),
+    )  # fmt: skip
     return AGREE
 
 
@@ -154,18 +160,16 @@ def _earlier(file: Path) -> list[dict[str, Any]]:
     """Reads the results in the JSON of an earlier run.
 
     Raises:
-        UsageError: the file cannot be read, or another command wrote it.
+        DataError: the file cannot be read, or another command wrote it.
     """
     try:
-        content = json_module.loads(file.read_text(encoding="utf-8"))
-        if content["command"] != "bench" or not all(
-            {"model", "batch", "engine", "ratio", "ratio_low", "ratio_high"} <= set(row)
-            for row in content["results"]
-        ):
+        content = json_file.read(file)
+        if content["command"] != "bench":
             raise ValueError("another command's results")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"--against {file}: is not the JSON of an earlier bench ({error}); make one with "
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"--against {file}: is not the JSON of an earlier bench ({reason}); make one with "
             "--json FILE"
         ) from None
     return content["results"]

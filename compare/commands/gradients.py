@@ -9,7 +9,7 @@ import jax
 import tyro
 from rich.console import Console
 
-from compare import problems
+from compare import problems, terminal
 from compare.checker.check import check_gradients
 from compare.checker.gradient_report import GradientReport
 from compare.commands import outputs
@@ -22,7 +22,7 @@ from compare.commands.options import (
     UsageError,
     require_platform,
 )
-from compare.report import json_file, terminal
+from compare.report import json_file
 
 __all__ = ["gradients"]
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import tyro
 
+from compare import terminal
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, UsageError
 from compare.mutants import run_all
-from compare.report import json_file, terminal
+from compare.report import json_file
 
 __all__ = ["mutants"]
 

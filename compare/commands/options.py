@@ -5,13 +5,16 @@ from typing import Literal
 
 import jax
 
+from compare import files
+from compare.commands.interruption import INTERRUPTED
+
 __all__ = [
-    "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "PEER_LOST", "USAGE", "DtypeName",
-    "Platform", "Precision", "UsageError", "require_platform", "require_writable",
+    "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "PEER_LOST", "UNEXPECTED", "USAGE",
+    "DtypeName", "Platform", "Precision", "UsageError", "require_platform", "require_writable",
 ]  # fmt: skip
 
-AGREE, DISAGREE, USAGE, DATA, NONFINITE, PEER_LOST, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
-"""Exit codes."""
+AGREE, DISAGREE, USAGE, DATA, NONFINITE, PEER_LOST, UNEXPECTED = 0, 1, 2, 3, 4, 5, 70
+"""Exit codes, beside INTERRUPTED."""
 
 DtypeName = Literal["float64", "float32", "bfloat16"]
 Precision = Literal["highest", "high", "default"]
@@ -48,10 +51,15 @@ def require_writable(option: str, file: Path | None) -> None:
 
     Raises:
         UsageError: the file is a folder, or its folder does not exist.
+        WriteError: it was tried to write the file, and it cannot be.
     """
     if file is None:
         return
-    if file.is_dir():
-        raise UsageError(f"{option} {file}: is a folder; give the name of a file")
-    if not file.parent.is_dir():
-        raise UsageError(f"{option} {file}: there is no folder {file.parent}; make it first")
+    try:
+        if file.is_dir():
+            raise UsageError(f"{option} {file}: is a folder; give the name of a file")
+        if not file.parent.is_dir():
+            raise UsageError(f"{option} {file}: there is no folder {file.parent}; make it first")
+        files.require_writable(file)
+    except OSError as error:
+        raise files.WriteError(f"{option} {files.unwritten(file, error)}") from error

@@ -1,16 +1,17 @@
 """Writes the results of a command, as JSON and as a page."""
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from compare.commands.options import UsageError, require_writable
+from compare.files import WriteError
 from compare.problems import Derivation, each_once
 from compare.report import html, json_file, plots
 
-__all__ = ["command_line", "require", "save"]
+__all__ = ["command_line", "require", "save", "write_all"]
 
 command_line: ContextVar[str] = ContextVar("command_line", default="")
 """The command line as it was typed; a document states the one that repeats it."""
@@ -29,6 +30,7 @@ def require(
     Raises:
         UsageError: a file is a folder, its folder does not exist, or a library that the report
             needs is not installed.
+        WriteError: it was tried to write a file, and it cannot be.
     """
     require_writable("--json", json)
     require_writable(option, report)
@@ -58,13 +60,29 @@ def save(
         derivations: those of the rules used.
 
     Raises:
-        OSError: a file cannot be written; what it held before is untouched.
+        WriteError: a file cannot be written; what it held before is untouched.
     """
     document = json_file.document(
         command, environment, results, reproduce=command_line.get(),
         derivations=each_once(derivations),
     )  # fmt: skip
-    if json is not None:
-        json_file.write(json, document)
-    if report is not None:
-        html.write(report, [document])
+    write_all(
+        lambda: json is None or json_file.write(json, document),
+        lambda: report is None or html.write(report, [document]),
+    )
+
+
+def write_all(*writes: Callable[[], object]) -> None:
+    """Writes each of several files, whichever of them fails: what was computed is not lost.
+
+    Raises:
+        WriteError: of the first that failed.
+    """
+    failures: list[WriteError] = []
+    for write in writes:
+        try:
+            write()
+        except WriteError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]

@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from compare import problems
+from compare import problems, terminal
 from compare.commands import outputs
 from compare.commands.gradients import gradients
-from compare.commands.options import AGREE, DISAGREE, UsageError
-from compare.report import html, json_file, terminal
+from compare.commands.options import AGREE, DISAGREE
+from compare.datasets import DataError
+from compare.escapes import escaped
+from compare.report import html, json_file
 
 __all__ = ["report"]
 
@@ -41,8 +43,8 @@ def report(
     headlines = html.headlines(documents)
     console = terminal.console()
     for headline in headlines:
-        console.print(f"{headline.word}: {headline.text}", markup=False, soft_wrap=True)
-    console.print(f"REPORT: {out}", markup=False, soft_wrap=True)
+        console.print(escaped(f"{headline.word}: {headline.text}"), markup=False, soft_wrap=True)
+    console.print(escaped(f"REPORT: {out}"), markup=False, soft_wrap=True)
     return DISAGREE if any(headline.state == "bad" for headline in headlines) else AGREE
 
 
@@ -50,6 +52,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return json_file.read(file)
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--from {file}: is not the JSON of a command ({error}); make one with --json FILE"
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"--from {file}: is not the JSON of a command ({reason}); make one with --json FILE"
         ) from None

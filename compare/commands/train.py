@@ -2,15 +2,17 @@
 
 import contextlib
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
 import tyro
 
-from compare import problems
+from compare import problems, terminal
 from compare.commands import outputs
-from compare.commands.interruption import noticing_interruption
+from compare.commands.interruption import handling, noticing_interruption
 from compare.commands.options import (
     AGREE,
     DISAGREE,
@@ -23,8 +25,9 @@ from compare.commands.options import (
     require_platform,
 )
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
-from compare.experiments import Checkpoints, Experiment, prepare, processes, results, run
-from compare.report import json_file, terminal, training_files
+from compare.escapes import escaped
+from compare.experiments import Checkpoints, Experiment, lock, prepare, processes, results, run
+from compare.report import json_file, training_files
 from compare.training import make_mesh
 from compare.training.loop import DivergenceError, Row
 from compare.trees import on_host
@@ -73,7 +76,7 @@ def train(
     keep.require_usable()
     joined = cluster.joined()
     if joined is not None:
-        code = processes.supervise(sys.argv[1:])
+        code = processes.supervise(sys.argv[1:], handling)
         if code is not None:
             return code
     cluster.request_devices()
@@ -93,7 +96,18 @@ def train(
             loaded, recipe, hidden=hidden, method=method, dtype=dtype, precision=precision,
             seed=seed, devices=1 if mesh is None else mesh.size,
         )  # fmt: skip
-        return processes.watching_peers(lambda: _train(experiment, about, keep, precision))
+        with _locked(keep):
+            return processes.watching_peers(lambda: _train(experiment, about, keep, precision))
+
+
+@contextlib.contextmanager
+def _locked(keep: Keeping) -> Iterator[None]:
+    """Keeps other trainings out of the folders that this one writes to, which the first does."""
+    with contextlib.ExitStack() as stack:
+        if processes.is_first():
+            for folder in {path.resolve() for path in (keep.checkpoint, keep.out) if path}:
+                stack.enter_context(lock.locked(folder))
+        yield
 
 
 def _mesh(cluster: Cluster) -> Any:
@@ -127,8 +141,8 @@ def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precisi
             status.stop()
             return _diverged(error, kept, keep)
     if interrupted():
-        print(f"handgrad: interrupted; go on with --resume --checkpoint {keep.checkpoint}",
-              file=sys.stderr)  # fmt: skip
+        kept_in = escaped(str(keep.checkpoint))
+        print(f"handgrad: interrupted; go on with --resume --checkpoint {kept_in}", file=sys.stderr)
         return INTERRUPTED
     done = done._replace(state=on_host(done.state))
     if processes.several():
@@ -155,7 +169,7 @@ def _diverged(error: DivergenceError, kept: Checkpoints | None, keep: Keeping) -
     if keep.out is not None and processes.is_first():
         where.append(str(run.save_params(keep.out, error.method, error.last_good)))
     note = f"; the state before it is in {' and '.join(where)}" if where else ""
-    print(f"handgrad: {error}{note}", file=sys.stderr)
+    print(f"handgrad: {escaped(f'{error}{note}')}", file=sys.stderr)
     return NONFINITE
 
 
@@ -176,12 +190,19 @@ def _write(
     found: list[dict[str, Any]],
 ) -> None:
     derivations = experiment.problem.model.derivations
-    outputs.save(
-        "train", environment, found, json=keep.json, report=keep.report, derivations=derivations
-    )
-    if keep.out is None:
-        return
-    for method, side in experiment.trainer.sides(done.state).items():
-        run.save_params(keep.out, method, side)
-    outputs.save("train", environment, found, json=keep.out / "train.json", derivations=derivations)
-    training_files.write(keep.out, found)
+    writes: list[Callable[[], object]] = [
+        lambda: outputs.save(
+            "train", environment, found, json=keep.json, report=keep.report, derivations=derivations
+        )
+    ]
+    if keep.out is not None:
+        out = keep.out
+        for method, side in experiment.trainer.sides(done.state).items():
+            writes.append(partial(run.save_params, out, method, side))
+        writes.append(
+            lambda: outputs.save(
+                "train", environment, found, json=out / "train.json", derivations=derivations
+            )
+        )
+        writes.append(lambda: training_files.write(out, found))
+    outputs.write_all(*writes)

@@ -2,12 +2,13 @@
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from compare import problems
+from compare import files, problems
 from compare.commands import outputs
 from compare.commands.options import UsageError
 from compare.experiments import Processes
@@ -60,13 +61,17 @@ class Cluster:
 
     Attributes:
         devices: how many in all; on a CPU they are simulated. One, or all of several processes.
-        coordinator: HOST:PORT of the first process, which the others can reach.
+        coordinator: HOST:PORT of the first process, which the others can reach. It knows no
+            passwords: it belongs on a private network.
+        bind: HOST:PORT where the first process listens, if that is not the coordinator's address,
+            as behind a translation of addresses; 0.0.0.0:PORT is every interface.
         processes: how many there are, on one host or on many.
         process: which of them this is, from 0.
     """
 
     devices: int | None = None
     coordinator: str | None = None
+    bind: str | None = None
     processes: int | None = None
     process: int | None = None
 
@@ -78,6 +83,8 @@ class Cluster:
         """
         three = (self.coordinator, self.processes, self.process)
         if three == (None, None, None):
+            if self.bind is not None:
+                raise UsageError("--bind needs --coordinator")
             return None
         if None in three:
             raise UsageError("--coordinator, --processes and --process belong together")
@@ -88,10 +95,12 @@ class Cluster:
             raise UsageError(
                 f"--process must be from 0 to {self.processes - 1}, got {self.process}"
             )
-        host, _, port = self.coordinator.rpartition(":")
-        if not host or not port.isdigit():
-            raise UsageError(f"--coordinator must be HOST:PORT, got {self.coordinator!r}")
-        return Processes(self.coordinator, self.processes, self.process)
+        bind = self.coordinator if self.bind is None else self.bind
+        for option, address in (("--coordinator", self.coordinator), ("--bind", bind)):
+            host, _, port = address.rpartition(":")
+            if not host or re.fullmatch(r"[0-9]{1,5}", port) is None or not 0 < int(port) < 65536:
+                raise UsageError(f"{option} must be HOST:PORT, got {address!r}")
+        return Processes(self.coordinator, bind, self.processes, self.process)
 
     def request_devices(self) -> None:
         """Makes jax simulate this process's share of the devices on a CPU.
@@ -134,6 +143,7 @@ class Keeping:
 
         Raises:
             UsageError: a folder is a file, or a library is missing.
+            WriteError: it was tried to write a file, and it cannot be.
         """
         outputs.require(json=self.json, report=self.report)
         if self.resume and self.checkpoint is None:
@@ -144,6 +154,12 @@ class Keeping:
             raise UsageError(f"--out {self.out}: is a file; name a folder")
         if importlib.util.find_spec("matplotlib") is None:
             raise UsageError(f"--out {self.out}: needs matplotlib; pip install 'handgrad[report]'")
+        files.require_writable(_nearest(self.out) / "train.json")
+
+
+def _nearest(folder: Path) -> Path:
+    """Returns the folder itself, or the innermost one above it that exists."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 
 def settings(problem: problems.Problem, recipe: problems.Recipe, **further: Any) -> dict[str, Any]:

@@ -5,16 +5,21 @@ centre of mass is in the middle (LeCun et al. 1998, §III-A). A network trained 
 others.
 """
 
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from compare.datasets.dataset import DataError
+from compare.files import open_regular
 
 __all__ = ["read"]
 
 _SIDE, _BOX = 28, 20
+_MOST_PIXELS, _MOST_JPEG_PIXELS = 12_000_000, 40_000_000
+"""The largest picture that is decoded, in some 100 MB; a JPEG's decoder keeps another 240 MB."""
+_LARGE = 1024
 _INK = 0.1
 """A pixel that is brighter than this belongs to the digit."""
 
@@ -28,18 +33,20 @@ def read(path: Path) -> np.ndarray:
         (784,) float32 from 0, the paper, to 1, the ink.
 
     Raises:
-        DataError: Pillow is not installed, the file is no picture, or all of it has one colour.
+        DataError: Pillow is not installed; the file is no picture, is animated or too large, or all
+            of it has one colour.
     """
     try:
         from PIL import Image
     except ImportError as error:
         raise DataError("reading pictures needs Pillow; pip install 'handgrad[report]'") from error
     try:
-        with Image.open(path) as image:
-            rgba = image.convert("RGBA")
-            paper = Image.new("RGBA", rgba.size, "white")
-            grey = Image.alpha_composite(paper, rgba).convert("L")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        with open_regular(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd in a file, and harmless
+            grey = _grey(Image, file)
+    except _RefusedError as error:
+        raise DataError(f"{path}: {error}; name a PNG or JPEG of one digit") from error
+    except Exception as error:  # a damaged picture has many ways to say so, SyntaxError among them
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no picture"
         raise DataError(f"{path}: {reason}; name a PNG or JPEG of one digit") from error
     pixels = np.asarray(grey, np.float32) / 255
@@ -53,6 +60,39 @@ def read(path: Path) -> np.ndarray:
         (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0) + 1
         pixels = _centred(_scaled(Image, pixels[top:bottom, left:right]))
     return pixels.reshape(-1)
+
+
+class _RefusedError(Exception):
+    """A picture that would not be read right, or would take too much memory."""
+
+
+def _grey(pillow: Any, file: BinaryIO) -> Any:
+    """Reads a picture as shades of grey on white paper; its size is looked at before its pixels."""
+    with pillow.open(file, formats=("PNG", "JPEG")) as image:
+        if image.format == "PNG" and image.is_animated:
+            raise _RefusedError("is animated")
+        _require_at_most(_MOST_JPEG_PIXELS if image.format == "JPEG" else _MOST_PIXELS, image)
+        # A JPEG is decoded at a half, a quarter or an eighth of its size: a camera's are large.
+        part = max(1, max(image.size) // _LARGE)
+        image.draft(None, (image.width // part, image.height // part))
+        _require_at_most(_MOST_PIXELS, image)
+        if image.mode.startswith("I;16") and "transparency" not in image.info:
+            return pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
+            raise _RefusedError(f"has pixels of an unknown kind ({image.mode})")
+        if "transparency" in image.info:
+            image = image.convert("RGBA")
+        shades = image.convert("L")
+        if "A" in image.getbands():
+            paper = pillow.new("L", image.size, 255)
+            paper.paste(shades, mask=image.getchannel("A"))
+            return paper
+        return shades
+
+
+def _require_at_most(most: int, image: Any) -> None:
+    if image.width * image.height > most:
+        raise _RefusedError(f"has {image.width}×{image.height} pixels, more than {most:,}")
 
 
 def _scaled(image: Any, pixels: np.ndarray) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 import gzip
 import os
-import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from compare.datasets.dataset import DataError
+from compare.files import open_regular
 
 __all__ = ["open_bytes"]
 
@@ -30,8 +30,7 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             corrupt gzip, which may show only while the body of the `with` reads.
     """
     try:
-        _require_regular_file(path)
-        with open(path, "rb") as raw:
+        with open_regular(path) as raw:
             if raw.peek(2)[:2] == _GZIP_MAGIC:
                 with gzip.GzipFile(fileobj=raw) as unpacked:
                     yield unpacked  # pyright: ignore[reportReturnType]  # a GzipFile reads bytes
@@ -43,11 +42,3 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise DataError.at(path, "a file", "none") from error
     except OSError as error:
         raise DataError.at(path, "a readable file", error.strerror or str(error)) from error
-
-
-def _require_regular_file(path: str | os.PathLike[str]) -> None:
-    # Opening a named pipe would wait for ever, and a device may never end.
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        found = "a directory" if stat.S_ISDIR(mode) else "something that is no regular file"
-        raise DataError.at(path, "a file", found)

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from compare.datasets.dataset import INSTALL_DATA
+from compare.files import open_regular
 
 __all__ = ["ARCHIVES", "MIRRORS", "MirrorError", "cache_folder", "fetch_archive", "obtain"]
 
@@ -141,7 +142,7 @@ def _within(seconds: float, work: Callable[[], object]) -> None:
 
 def _is_intact(path: Path, sha256: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except OSError:
         return False

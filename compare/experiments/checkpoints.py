@@ -5,11 +5,14 @@ run's settings, and only a run with the same settings may go on from it. Nothing
 folder that holds anything but checkpoints.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
+import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -17,7 +20,8 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 
-from compare.files import replacing
+from compare.experiments.lock import LOCK
+from compare.files import open_regular, replacing
 from compare.trees import with_keys, without_keys
 
 __all__ = ["INSTALL_TRAIN", "Checkpoint", "CheckpointError", "Checkpoints"]
@@ -100,12 +104,14 @@ class Checkpoints:
         if checkpoint.arrays:  # Orbax refuses an item without leaves
             items["arrays"] = args.StandardSave(checkpoint.arrays)
         try:
-            self._manager.save(step, args=args.Composite(**items), force=True)
+            with _quiet():
+                self._manager.save(step, args=args.Composite(**items), force=True)
             _seal(self._folder / str(step))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{self._folder}: checkpoint {step} cannot be written: {error}; the earlier ones "
-                "are as they were"
+                f"{self._folder}: checkpoint {step} cannot be written: {_reason(error)}; the "
+                "earlier ones are as they were: free some space there if it is full, and go on "
+                "from them with --resume"
             ) from error
 
     def latest(self, like: Any) -> Checkpoint | None:
@@ -138,10 +144,16 @@ class Checkpoints:
 
         Returns:
             The folder that it is in.
+
+        Raises:
+            CheckpointError: it cannot be written; the checkpoints are untouched.
         """
         path = self._folder / _LAST_GOOD
-        with self._ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path, jax.device_get(without_keys(state)), force=True)
+        try:
+            with _quiet(), self._ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(path, jax.device_get(without_keys(state)), force=True)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be written: {_reason(error)}") from error
         return path
 
     def __enter__(self) -> Self:
@@ -181,7 +193,7 @@ def _require_own(folder: Path, resume: bool) -> None:
         return
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: is a file; name a folder for the checkpoints")
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
     foreign = [name for name in names if not _is_ours(name)]
     if foreign:
         raise CheckpointError(
@@ -222,6 +234,30 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what is logged of each of several writes: one failure is told once, as an error.
+
+    Orbax also warns of what a killed run has left, which it removes.
+    """
+    loggers = [logging.getLogger(name) for name in ("asyncio", "absl")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    """Returns the system's own words: tensorstore wraps them in several lines of paths."""
+    numbers = re.findall(r"os_error_code='(\d+)'", str(error))
+    number = error.errno if isinstance(error, OSError) else int(numbers[0]) if numbers else None
+    return _first_line(error) if number is None else os.strerror(number)
+
+
 def _seal(folder: Path) -> None:
     """Writes the SHA-256 of every file of a checkpoint into a file beside them.
 
@@ -245,10 +281,13 @@ def _require_sealed(checkpoints: Path) -> None:
     steps = [int(path.name) for path in checkpoints.glob("*") if path.name.isdigit()]
     folder = checkpoints / str(max(steps, default=""))
     try:
-        sealed = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
+        with open_regular(folder / _SEAL) as file:
+            sealed = json.loads(file.read())
+        if not isinstance(sealed, dict):
+            raise ValueError("not an object")
     except FileNotFoundError:
         return
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, f"{_SEAL} is no JSON") from error
     found = _digests(folder)
     for name in sorted({*sealed, *found}):

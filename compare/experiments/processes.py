@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -40,20 +41,26 @@ class Processes(NamedTuple):
 
     Attributes:
         coordinator: HOST:PORT of the first process.
+        bind: HOST:PORT where the first process listens: on this address and no other.
         size: the number of processes.
         rank: the number of this process, from 0.
     """
 
     coordinator: str
+    bind: str
     size: int
     rank: int
 
 
-def supervise(argv: Sequence[str]) -> int | None:
+Handling = Callable[[Callable[[int], None]], AbstractContextManager[None]]
+
+
+def supervise(argv: Sequence[str], handling: Handling) -> int | None:
     """Runs this command again in a worker, and waits for the worker.
 
     Args:
         argv: the arguments of `python -m compare`.
+        handling: makes a signal call a function with its number while its context lasts.
 
     Returns:
         The worker's exit code; None in the worker itself, which then does the work.
@@ -70,13 +77,9 @@ def supervise(argv: Sequence[str]) -> int | None:
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
-    while True:
-        try:
-            code = worker.wait()
-            break
-        except KeyboardInterrupt:
-            # The worker is in a session of its own, to which the terminal sends no SIGINT.
-            worker.send_signal(signal.SIGINT)
+    # The worker is in a session of its own, to which the terminal sends no SIGINT.
+    with handling(worker.send_signal):
+        code = worker.wait()
     if code == -signal.SIGABRT:
         raise PeerLostError(_lost("ended the run"))
     return code
@@ -89,11 +92,14 @@ def join(processes: Processes) -> None:
         PeerLostError: not all of them come within JOIN_SECONDS, or the address is wrong.
     """
     _silence_runtime()
+    # It takes SIGTERM for itself, to warn of machines that are about to be taken away.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             processes.coordinator,
             processes.size,
             processes.rank,
+            coordinator_bind_address=processes.bind if processes.rank == 0 else None,
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,

@@ -1,5 +1,5 @@
-"""Renders results, and computes nothing."""
+"""Renders results as documents: JSON, a page, pictures, tables; it computes nothing."""
 
-from compare.report import html, json_file, plots, terminal, training_files
+from compare.report import checks, html, json_file, plots, training_files
 
-__all__ = ["html", "json_file", "plots", "terminal", "training_files"]
+__all__ = ["checks", "html", "json_file", "plots", "training_files"]

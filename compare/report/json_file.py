@@ -10,19 +10,14 @@ from typing import Any
 import jax
 
 from compare import files
+from compare.report.schema import validated
 
 __all__ = ["document", "environment", "read", "write"]
 
 SCHEMA_VERSION = 1
 
-_FIELDS: dict[str, set[str]] = {
-    "gradients": {"problem", "model", "dataset", "verdict", "agree", "leaves", "loss", "dtype"},
-    "train": {"problem", "model", "dataset", "method", "history", "confusion"},
-    "bench": {"model", "batch", "engine", "ratio", "ratio_low", "ratio_high", "median_ms"},
-    "articles": {"article", "claim", "method", "claimed", "measured", "holds"},
-    "mutants": {"mutant", "expected", "detected", "verdict", "named", "confirmed", "right"},
-}
-"""The commands that write results, and the fields that each of their results must have."""
+MOST_BYTES = 1 << 26
+"""The size of the largest file that is read: 64 MiB."""
 
 
 def environment(matmul_precision: str) -> dict[str, Any]:
@@ -69,31 +64,22 @@ def write(path: Path, document: dict[str, Any]) -> None:
     """Writes a document to a file, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; what it held before is untouched.
+        WriteError: the file cannot be written; what it held before is untouched.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with files.replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Reads a document that `write` wrote, in this version or an earlier one.
+    """Reads a document that `write` wrote, in this version or an earlier one; or one report.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is no regular file.
         ValueError: the file is not such a document; the message says why.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or str(found.get("command")) not in _FIELDS:
-        raise ValueError(f"no results of {', '.join(_FIELDS)}")
-    if found.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"schema version {found.get('schema_version')}, not {SCHEMA_VERSION}")
-    results, where = found.get("results"), found.get("environment")
-    if not (isinstance(results, list) and results and isinstance(where, dict)):
-        raise ValueError("no results, or no environment that they come from")
-    if not all(isinstance(row, dict) for row in results):
-        raise ValueError("a result is no object")
-    missing = [_FIELDS[found["command"]] - set(row) for row in results]
-    if any(missing):
-        raise ValueError(f"a result lacks {', '.join(sorted(set().union(*missing)))}")
-    return found
+    with files.open_regular(path) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+    return validated(content)

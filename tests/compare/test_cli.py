@@ -115,6 +115,63 @@ def test_interruption_exits_130(capsys, monkeypatch):
     assert capsys.readouterr().err == "handgrad: interrupted\n"
 
 
+@pytest.fixture
+def failing(monkeypatch):
+    """A command that raises an error, instead of `gradients`."""
+
+    def install(error):
+        def command() -> int:
+            raise error
+
+        monkeypatch.setattr(cli, "COMMANDS", {**cli.COMMANDS, "gradients": command})
+
+    return install
+
+
+def test_an_unexpected_error_is_one_line_and_exits_70(failing, capsys):
+    failing(RuntimeError("x\nAGREE: \x1b[2J"))
+    assert run("gradients") == options.UNEXPECTED
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("handgrad: unexpected RuntimeError at ")
+    assert r"x AGREE: \x1b[2J; please report it" in err
+    assert err.count("\n") == 1
+    assert run("gradients", "--traceback") == options.UNEXPECTED
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_no_name_forges_a_line(capsys, tmp_path):
+    name = "x\nAGREE: 4 of 4 comparisons\x1b[2J.json"
+    assert run("report", "--from", name, "--out", str(tmp_path / "x.html")) == options.DATA
+    err = capsys.readouterr().err
+    assert err.startswith("handgrad: --from x AGREE: 4 of 4 comparisons\\x1b[2J.json: is not")
+    assert err.count("\n") == 1
+
+
+def test_an_error_of_the_system_is_one_line_and_exits_3(failing, capsys):
+    failing(OSError(28, "No space left on device", "cache"))
+    assert run("gradients") == options.DATA
+    assert capsys.readouterr().err == "handgrad: cache: No space left on device\n"
+
+
+def test_help_into_a_full_disk_exits_3(monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert run("--help") == options.DATA
+    err = capsys.readouterr().err
+    assert err.startswith("handgrad: standard output: No space left on device")
+    assert err.count("\n") == 1
+
+
+def test_what_cannot_be_written_is_said_before_the_work(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(problems, "load", lambda *args, **settings: pytest.fail("worked"))
+    for name, message in (("a" * 10_000, "name too long"), ("/dev/full", "is no regular file")):
+        assert run("gradients", "xor", "--json", name) == options.DATA
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     from compare.report import json_file
 

@@ -19,14 +19,15 @@ import numpy as np
 
 from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import opened
+from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import widened
 from compare.jaxprs import primitives
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
-    "Arrays", "LossAndAux", "Program", "Side", "compiler_options", "differentiated", "digest",
-    "fingerprint", "has_float64", "side", "slides", "told", "traceable", "tracing",
-    "with_stand_ins",
+    "Arrays", "LossAndAux", "Program", "Side", "compiled", "compiler_options",
+    "differentiated", "digest", "fingerprint", "has_float64", "side", "slides", "told", "traceable",
+    "tracing", "with_stand_ins",
 ]  # fmt: skip
 
 Arrays = list[Any]
@@ -58,6 +59,7 @@ class Side:
         opened: what stands for it where its custom rules are to be opened; None for `fn` itself.
         wide: what stands for it in float64, where `fn` itself computes in a narrower type; None
             for `fn` itself.
+        changed: the settings of jax that `fn` has changed, which were undone.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Side:
         self.value = value
         self.opened = opened
         self.wide = wide
+        self.changed: dict[str, str] = {}
         self._programs: dict[Any, Program] = {}
         self._remembered: dict[Any, Any] = {}
 
@@ -84,7 +87,9 @@ class Side:
             ValueError: it returns something other than a pair.
         """
         params, args = layout.rebuild(arrays)
-        result = self.fn(params, *args)
+        with kept_settings() as changed:
+            result = self.fn(params, *args)
+        self.changed.update(changed)
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise ValueError(
                 "the hand-derived side must return the pair (loss, grads); it returned "
@@ -174,6 +179,24 @@ class Program:
                 _COMPILED.put(self._key, self._compiled)
                 self._lowered = None
             return self._compiled
+
+
+def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function with few optimisations, for each shapes and dtypes it is called with.
+
+    What was compiled of the same program before is found again, whichever function it was of.
+    """
+    programs: dict[Any, Any] = {}
+
+    def run(*args: Any) -> Any:
+        arrays, structure = jax.tree.flatten(args)
+        point = structure, tuple(map(jax.typeof, arrays))
+        if point not in programs:
+            flat = jax.jit(lambda arrays: fn(*jax.tree.unflatten(structure, arrays)))
+            programs[point] = Program(flat.trace(arrays), plain=True).compile()
+        return programs[point](arrays)
+
+    return run
 
 
 class _Compiled:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from compare.report.html import pictures
-from compare.report.html.values import grouped, number, results_of, shape, value
+from compare.report.html.values import grouped, number, results_of, shape, subject, value
 
 __all__ = ["view"]
 
@@ -26,38 +26,68 @@ class Bar(NamedTuple):
     text: str
 
 
-def view(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Collects a table for each problem and model: comparisons as columns, leaves as rows."""
-    rows = results_of(documents, "gradients")
-    key = ("problem", "model", "settings", "dataset", "batch")
+def view(documents: Sequence[dict[str, Any]], place: str = "") -> list[dict[str, Any]]:
+    """Collects a table for each subject: comparisons as columns, leaves as rows.
+
+    Args:
+        documents: the JSON objects of commands.
+        place: what tells the names of these pictures from others on the same page.
+    """
+    rows = results_of(documents, "gradients", "check")
+    key = ("problem", "model", "settings", "dataset", "batch", "name")
     groups = grouped(rows, key=lambda row: tuple(row.get(name) for name in key))
-    return [_comparisons(group, i) for i, group in enumerate(groups)]
+    return [_comparisons(group, f"{place}{i}") for i, group in enumerate(groups)]
 
 
-def _comparisons(rows: list[Row], place: int) -> dict[str, Any]:
-    first = rows[0]
+_MOST = 6
+"""How many columns a table has at most."""
+
+
+def _comparisons(every: list[Row], place: str) -> dict[str, Any]:
+    first, rows = every[0], every
+    if len(every) > _MOST:
+        rows = sorted(every, key=lambda row: (row["agree"], -_excess(row)))[:_MOST]
     highest = _highest(rows)
     about = f"{first['batch']} rows of " if first.get("batch") else ""
+    left = [row for row in every if row not in rows]
     return {
-        "title": f"{first['problem']} · {first['model']}",
-        "about": f"{first.get('settings', '')}, {about}{first['dataset']}".lstrip(", "),
-        "agree": all(row["agree"] for row in rows),
+        "title": subject(first).replace(" ", " · ", 1) if first.get("problem") else subject(first),
+        "about": f"{first.get('settings') or ''}, {about}{first.get('dataset') or ''}".strip(", "),
+        "left": f"and {len(left)} more, {sum(row['agree'] for row in left)} of which agree; these "
+                "are the nearest to their tolerance" if left else "",
+        "agree": all(row["agree"] for row in every),
         "columns": [_column(row) for row in rows],
         "leaves": [_leaf(path, rows, highest) for path in _paths(rows)],
         "numbers": [{**_column(row), "leaves": [_numbers(leaf, row) for leaf in row["leaves"]]}
                     for row in rows],
-        "findings": _findings(rows, place),
+        "findings": _findings(every, place),
     }  # fmt: skip
+
+
+def _excess(row: Row) -> float:
+    """Returns the largest error of a leaf over its tolerance; infinite if one is not a number."""
+    shares = [value(leaf, "max_abs") / (value(leaf, "tolerance") or 1.0) for leaf in row["leaves"]]
+    return max((math.inf if math.isnan(share) else share for share in shares), default=0.0)
 
 
 def _column(row: Row) -> dict[str, Any]:
     return {
         "dtype": row["dtype"],
-        "mode": "jit" if row["jit"] else "no jit",
+        "mode": ("jit" if row["jit"] else "no jit")
+        + (f" seed {row['seed']}" if row.get("test") else ""),
         "verdict": row["verdict"].replace("_", " "),
         "agree": row["agree"],
         "loss": number(row["loss"], "manual", ".6g"),
     }
+
+
+def _mode(row: Row) -> str:
+    return "jit" if row["jit"] else "no jit"
+
+
+def _seed(row: Row) -> str:
+    """Tells apart the checks of one function in a test session."""
+    return f" seed {row['seed']}" if row.get("test") else ""
 
 
 def _paths(rows: list[Row]) -> list[str]:
@@ -144,7 +174,7 @@ def _numbers(leaf: Row, row: Row) -> dict[str, Any]:
     }
 
 
-def _findings(rows: list[Row], place: int) -> list[dict[str, Any]]:
+def _findings(rows: list[Row], place: str) -> list[dict[str, Any]]:
     """Collects what is wrong; comparisons with the same verdict, bug and site share a finding."""
     wrong = grouped((row for row in rows if not row["agree"]), key=_finding_key)
     return [_finding(alike, f"{place}-{i}") for i, alike in enumerate(wrong)]
@@ -167,7 +197,7 @@ def _finding(rows: list[Row], name: str) -> dict[str, Any]:
     return {
         "verdict": first["verdict"].replace("_", " "),
         "meaning": first.get("meaning", ""),
-        "where": [f"{row['dtype']}, {'jit' if row['jit'] else 'no jit'}" for row in rows],
+        "where": list(dict.fromkeys(f"{row['dtype']}, {_mode(row)}" for row in rows)),
         "platform": f"{first['platform']}, matrix products {first['precision']}",
         "diagnosis": first["diagnosis"] and _complete(first["diagnosis"]),
         "details": first["details"],

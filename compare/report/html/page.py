@@ -2,22 +2,30 @@
 
 import base64
 import hashlib
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compare import files
 from compare.report.html import (
     benchmarks,
+    checks,
     claims,
     derivations,
     gradients,
     training,
     verdict,
 )
+from compare.report.html.scope import scoped
 from compare.report.html.verdict import headlines
 
-__all__ = ["headlines", "render", "write"]
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
+
+__all__ = ["fragment", "headlines", "render", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -35,7 +43,7 @@ def write(path: Path, documents: Sequence[dict[str, Any]]) -> None:
     """
     text = render(documents)
     with files.replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def render(documents: Sequence[dict[str, Any]]) -> str:
@@ -44,6 +52,43 @@ def render(documents: Sequence[dict[str, Any]]) -> str:
     Raises:
         ImportError: Jinja2 or matplotlib is not installed.
     """
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    return _template("page.html.jinja", whole=True).render(
+        policy=_policy(script),
+        script=script,
+        style=_style(),
+        headlines=headlines(documents),
+        facts=verdict.facts(documents),
+        origins=verdict.origins(documents),
+        checks=checks.view(documents),
+        gradients=gradients.view(documents),
+        trainings=training.view(documents),
+        bench=benchmarks.view(documents),
+        articles=claims.articles(documents),
+        mutants=claims.mutants(documents),
+        derivations=derivations.view(documents),
+    )
+
+
+def fragment(documents: Sequence[dict[str, Any]]) -> str:
+    """Renders gradients and derivations as an element that brings its style, for a notebook.
+
+    It runs no script and loads nothing, and its style is that of the page, for this element alone.
+
+    Raises:
+        ImportError: Jinja2 is not installed; or matplotlib, and a matrix is wrong.
+    """
+    place = hashlib.sha256(json.dumps(documents).encode()).hexdigest()[:12]
+    return _template("fragment.html.jinja", whole=False).render(
+        style=scoped(_style(), ".handgrad"),
+        headlines=headlines(documents),
+        facts=verdict.facts(documents),
+        gradients=gradients.view(documents, f"{place}-"),
+        derivations=derivations.view(documents),
+    )
+
+
+def _template(name: str, *, whole: bool) -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -53,21 +98,23 @@ def render(documents: Sequence[dict[str, Any]]) -> str:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("page.html.jinja").render(
-        policy=_policy(script),
-        script=script,
-        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
-        headlines=headlines(documents),
-        facts=verdict.facts(documents),
-        origins=verdict.origins(documents),
-        gradients=gradients.view(documents),
-        trainings=training.view(documents),
-        bench=benchmarks.view(documents),
-        articles=claims.articles(documents),
-        mutants=claims.mutants(documents),
-        derivations=derivations.view(documents),
-    )
+    environment.globals["whole"] = whole
+    environment.filters["unbroken"] = _unbroken
+    return environment.get_template(name)
+
+
+_NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?e[-+]\d+|[-−]\d+(?:\.\d+)?")
+
+
+def _unbroken(text: str) -> "Markup":
+    """Keeps each number of a sentence on one line: a browser breaks after a minus."""
+    from markupsafe import Markup, escape
+
+    return Markup(_NUMBER.sub(r'<span class="number">\g<0></span>', str(escape(text))))
+
+
+def _style() -> str:
+    return (TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
 def _policy(script: str) -> str:

@@ -5,9 +5,8 @@ from typing import Any
 
 from compare.report.html.pictures import image, inline
 from compare.report.html.values import grouped, number, percent, results_of
-from compare.report.html.verdict import PARTINGS
+from compare.report.html.verdict import PARTINGS, leap_text
 from compare.report.plots import training as training_plots
-from compare.report.terminal.training import leap_text
 
 __all__ = ["view"]
 

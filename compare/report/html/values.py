@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 __all__ = [
-    "grouped", "held", "joined", "number", "percent", "results_of", "shape", "value"
+    "grouped", "held", "joined", "number", "percent", "results_of", "shape", "subject", "value",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -21,6 +21,9 @@ def number(row: Row, name: str, form: str = ".1e") -> str:
     """Formats the number called `name`; "–" if there is none."""
     if row.get(name) is None and not row.get(f"{name}_nonfinite"):
         return "–"
+    if isinstance(row.get(name), list):  # a complex number
+        parts = [number({name: part}, name, form) for part in row[name]]
+        return f"{parts[0]} + {parts[1]} i"
     found = value(row, name)
     if found == 0:
         return "0"
@@ -41,9 +44,15 @@ def shape(sizes: Sequence[int]) -> str:
     return "×".join(map(str, sizes)) or "scalar"
 
 
-def results_of(documents: Iterable[dict[str, Any]], command: str) -> list[Row]:
-    """Collects the results of all documents that this command wrote."""
-    written = [document for document in documents if document["command"] == command]
+def subject(row: Row) -> str:
+    """Names what was compared: a problem and its model, or a function."""
+    model = " ".join(str(row[name]) for name in ("problem", "model") if row.get(name))
+    return model or row.get("name") or "a gradient"
+
+
+def results_of(documents: Iterable[dict[str, Any]], *commands: str) -> list[Row]:
+    """Collects the results of all documents that these commands wrote."""
+    written = [document for document in documents if document["command"] in commands]
     return [row for document in written for row in document["results"]]
 
 

@@ -1,11 +1,11 @@
 """The top of the page: the verdicts, the facts, and the commands that repeat the results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from compare.report.html.values import grouped, held, joined, number, percent, value
+from compare.report.html.values import grouped, held, joined, number, percent, subject, value
 
-__all__ = ["PARTINGS", "Headline", "facts", "headlines", "origins"]
+__all__ = ["PARTINGS", "Headline", "facts", "headlines", "leap_text", "origins"]
 
 Document = dict[str, Any]
 
@@ -31,22 +31,39 @@ class Headline(NamedTuple):
 def headlines(documents: Sequence[Document]) -> list[Headline]:
     """Writes a headline for each document: the bad ones first, then those on gradients."""
     found = [_HEADLINES[document["command"]](document["results"]) for document in documents]
-    return sorted(found, key=lambda line: (line.state != "bad", line.command != "gradients"))
+    return sorted(found, key=lambda line: (line.state != "bad", line.command not in _ON_GRADIENTS))
 
 
-def _gradients(results: list[dict[str, Any]]) -> Headline:
+_ON_GRADIENTS = ("gradients", "check")
+
+
+def _gradients(results: list[dict[str, Any]], command: str = "gradients") -> Headline:
     wrong = [row for row in results if not row["agree"]]
     shown = wrong or results
-    about = joined(f"{row['problem']} {row['model']}" for row in shown)
+    about = joined(_few([subject(row) for row in shown]))
     text = f"{len(shown)} of {len(results)} comparisons, on {about}"
     if wrong:
         meanings = " ".join(dict.fromkeys(row.get("meaning") or row["verdict"] for row in wrong))
-        return Headline("gradients", "bad", "DISAGREE", text, meanings)
+        return Headline(command, "bad", "DISAGREE", text, meanings)
     least = max(results, key=lambda row: value(row, "detectable"))
     note = (
         f"An error of {number(least, 'detectable', '.0e')} in any one entry would have been caught."
     )
-    return Headline("gradients", "good", "AGREE", text, note)
+    return Headline(command, "good", "AGREE", text, note)
+
+
+def _check(results: list[dict[str, Any]]) -> Headline:
+    return _gradients(results, "check")
+
+
+_MOST = 6
+
+
+def _few(names: Iterable[str]) -> list[str]:
+    """Returns each name once, and a count in place of those that are too many."""
+    each = list(dict.fromkeys(names))
+    left = len(each) - _MOST
+    return each if left < 2 else [*each[:_MOST], f"{left} others"]
 
 
 PARTINGS = {
@@ -55,6 +72,16 @@ PARTINGS = {
     "defect": "The two trajectories part by more than rounding explains.",
 }
 """The meaning of each verdict on two trainings in step."""
+
+
+def leap_text(parting: dict[str, Any]) -> str:
+    """Writes that manual leapt away by chance; "" if it did not."""
+    if parting["verdict"] != "chaos" or parting.get("onset") is None:
+        return ""
+    return (
+        f"Manual left first, at step {parting['onset']}, by chance: both gradients agree there, "
+        "and rounding can switch a ReLU."
+    )
 
 
 def _train(results: list[dict[str, Any]]) -> Headline:
@@ -98,8 +125,8 @@ def _mutants(results: list[dict[str, Any]]) -> Headline:
 
 
 _HEADLINES: dict[str, Callable[[list[dict[str, Any]]], Headline]] = {
-    "gradients": _gradients, "train": _train, "bench": _bench, "articles": _articles,
-    "mutants": _mutants,
+    "gradients": _gradients, "check": _check, "train": _train, "bench": _bench,
+    "articles": _articles, "mutants": _mutants,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compare.files import replacing
 from compare.report.plots.figures import INK, MANUAL, MUTED, WRONG, empty, styled
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def save(results: Sequence[dict[str, Any]], file: Path) -> None:
 
     Raises:
         ImportError: matplotlib is not installed.
+        OSError: the file cannot be written; what it held before is untouched.
         ValueError: matplotlib does not know the suffix.
     """
-    chart(results).savefig(file)
+    with replacing(file) as draft:
+        chart(results).savefig(draft, format=file.suffix.removeprefix("."))

@@ -380,7 +380,7 @@ def test_report_in_words_and_in_json():
     text = str(report)
     assert text.startswith("MANUAL WRONG  (float32, jit, cpu, matmul precision highest)")
     assert "1/w" in text
-    assert "WRONG  ← worst" in text
+    assert "WRONG ← worst" in text
     assert max(map(len, text.splitlines()[:10])) <= 100
     data = report.to_dict()
     assert data["verdict"] == "manual_wrong"

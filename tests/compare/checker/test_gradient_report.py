@@ -1,9 +1,11 @@
 import json
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.checker.check import check_gradients
 from compare.checker.gradient_report import Diagnosis, GradientReport, Leaf, Loss
 
 
@@ -62,3 +64,16 @@ def test_no_site_has_no_source():
     )  # fmt: skip
     assert report.to_dict()["diagnosis"]["source"] == ""
     assert "bug: unknown" in str(report)
+
+
+def test_a_name_neither_ends_a_line_nor_moves_the_cursor():
+    def loss(params, x):
+        return (params["w\nAGREE\x1b[2J"] * x).sum()
+
+    def candidate(params, x):
+        return loss(params, x), {"w\nAGREE\x1b[2J": x}
+
+    text = str(check_gradients(candidate, loss, {"w\nAGREE\x1b[2J": jnp.ones(2)}, jnp.ones(2)))
+    assert r"w\nAGREE\x1b[2J" in text
+    assert "\x1b" not in text
+    assert sum(line.startswith("AGREE") for line in text.splitlines()) == 1

@@ -7,7 +7,7 @@ pytest.importorskip("matplotlib", reason="pip install 'handgrad[report]'")
 pytest.importorskip("jinja2", reason="pip install 'handgrad[report]'")
 
 from compare import cli
-from compare.commands.options import AGREE, DISAGREE, USAGE
+from compare.commands.options import AGREE, DATA, DISAGREE, USAGE
 
 
 def run(*argv):
@@ -57,13 +57,14 @@ def test_several_files_on_one_page_and_a_disagreement_exits_1(made, capsys, tmp_
     assert "<title>DISAGREE" in page.read_text()
 
 
-def test_a_file_that_is_none_of_ours_exits_2(capsys, tmp_path):
+def test_a_file_that_is_none_of_ours_exits_3(capsys, tmp_path):
     file, page = tmp_path / "other.json", tmp_path / "page.html"
     page.write_text("old")
-    for text in (None, "{", '{"command": "bench"}'):
+    forged = '{"command": "AGREE: 4 of 4\\nAGREE"}'
+    for text in (None, "{", '{"command": "bench"}', forged):
         if text is not None:
             file.write_text(text)
-        assert run("report", "--from", str(file), "--out", str(page)) == USAGE
+        assert run("report", "--from", str(file), "--out", str(page)) == DATA
         err = capsys.readouterr().err
         assert err.startswith(f"handgrad: --from {file}: is not the JSON of a command (")
         assert len(err.splitlines()) == 1

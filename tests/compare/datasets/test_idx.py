@@ -149,13 +149,13 @@ def test_missing_file(file, refusal):
 
 
 def test_directory(tmp_path, refusal):
-    refusal(lambda: idx.read_images(tmp_path), tmp_path, "found a directory", *REMEDIES)
+    refusal(lambda: idx.read_images(tmp_path), tmp_path, "found Is a directory", *REMEDIES)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_named_pipe_is_refused_without_waiting_for_it(file, refusal):
     os.mkfifo(file)
-    refusal(lambda: idx.read_labels(file), file, "no regular file", *REMEDIES)
+    refusal(lambda: idx.read_labels(file), file, "Not a regular file", *REMEDIES)
 
 
 def test_file_that_may_not_be_read(file, idx_bytes, refusal, monkeypatch):
@@ -164,7 +164,7 @@ def test_file_that_may_not_be_read(file, idx_bytes, refusal, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)  # root may read whatever its mode is
+    monkeypatch.setattr("os.open", refuse)  # root may read whatever its mode is
     refusal(lambda: idx.read_labels(file), file, "readable", "Permission denied", *REMEDIES)
 
 

@@ -156,7 +156,7 @@ def test_only_a_folder_of_the_file_s_name(folder, refusal):
     file = folder / "t10k-labels-idx1-ubyte"
     file.unlink()
     file.mkdir()
-    refusal(lambda: mnist.load(folder), file, "found a directory", *REMEDIES)
+    refusal(lambda: mnist.load(folder), file, "found Is a directory", *REMEDIES)
 
 
 def test_images_and_labels_must_be_as_many(folder, refusal, idx_bytes):

@@ -1,5 +1,7 @@
 """The listing as text."""
 
+from dataclasses import replace
+
 from compare.diagnosis.case import Line
 from compare.diagnosis.shown_listing import listing_lines
 
@@ -26,8 +28,14 @@ def test_all_of_it_or_nothing():
     assert listing_lines([], []) == []
 
 
-def test_a_long_line_is_cut():
-    line = Line("/m.py", 1, "x" * 200, "x", "", "wrong")
-    (_, text) = listing_lines([line], ["/m.py:1"])
-    assert text.endswith("x…  WRONG")
-    assert len(text) < 90
+def test_a_long_line_has_what_it_computes_below_and_is_cut_at_the_edge():
+    lines = [Line("/m.py", 1, "x" * length, "x", "∂L/∂x", "right") for length in (5, 50, 200)]
+    lines[1] = replace(lines[1], line=2, what="off by 3.1e-07", status="wrong")
+    lines[2] = replace(lines[2], line=3, what=" ".join(["3.25"] * 30))
+    _, first, *text = listing_lines(lines, ["/m.py:2"])
+    assert first.split() == ["1", "xxxxx", "∂L/∂x"]
+    assert text[0].split() == ["▸", "2", "x" * 50]
+    assert text[1].split() == ["WRONG:", "off", "by", "3.1e-07"]
+    assert text[2].endswith("x…")
+    assert " ".join(text[3:]).split() == ["3.25"] * 30, "no number is broken"
+    assert max(map(len, text)) <= 76

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -9,25 +10,32 @@ def test_what_is_written_is_read(tmp_path, gradients):
     file = tmp_path / "gradients.json"
     document = gradients(factor=2.0)
     json_file.write(file, document)
-    assert json_file.read(file) == json.loads(json.dumps(document))
+    found = json_file.read(file)
+    assert found["environment"] == document["environment"]
+    [written], [read] = document["results"], found["results"]
+    assert [leaf["max_abs"] for leaf in read["leaves"]] == [
+        leaf["max_abs"] for leaf in written["leaves"]
+    ]
+    assert read["diagnosis"]["bug"] == "constant_factor"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"command": "fit"}, "no results of gradients, train"),
-        ({"command": ["bench"]}, "no results of gradients, train"),
-        ({"schema_version": 2}, "schema version 2, not 1"),
-        ({"results": []}, "no results"),
-        ({"environment": None}, "no environment"),
-        ({"results": [7]}, "a result is no object"),
-        ({"results": [{"model": "relu", "batch": "4"}]}, "a result lacks engine, median_ms, ratio"),
+        ({"command": "fit"}, "Invalid value 'fit' - at `\\$.command`"),
+        ({"command": ["bench"]}, "Expected `str` - at `\\$.command`"),
+        ({"schema_version": 2}, "Invalid enum value 2 - at `\\$.schema_version`"),
+        ({"schema_version": True}, "Expected `int`, got `bool` - at `\\$.schema_version`"),
+        ({"results": []}, "length >= 1"),
+        ({"environment": None}, "Expected `object`, got `null` - at `\\$.environment`"),
+        ({"results": [7]}, "Expected `object`, got `int` - at `\\$.results"),
+        ({"results": [{"model": "relu", "batch": "4"}]}, "missing required field `engine`"),
     ],
 )
 def test_what_is_not_ours_is_refused(tmp_path, document, change, message):
     file = tmp_path / "other.json"
-    row = dict.fromkeys(("model", "batch", "engine", "ratio", "ratio_low", "ratio_high"), 1)
-    own = document("bench", [row | {"median_ms": 1.0}])
+    row = dict.fromkeys(("ratio", "ratio_low", "ratio_high", "median_ms"), 1)
+    own = document("bench", [row | {"model": "relu", "batch": "4", "engine": "numpy"}])
     json_file.write(file, own)
     assert json_file.read(file)
     file.write_text(json.dumps(own | change))
@@ -35,9 +43,20 @@ def test_what_is_not_ours_is_refused(tmp_path, document, change, message):
         json_file.read(file)
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "7"])
+def test_a_pipe_is_not_waited_for_and_a_large_file_is_not_read(tmp_path, monkeypatch):
+    file = tmp_path / "other.json"
+    file.write_text("[" * 2000)
+    monkeypatch.setattr(json_file, "MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="more than 0 MiB"):
+        json_file.read(file)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="Not a regular file"):
+        json_file.read(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "7", "[" * 100_000, '{"a": 1e999}', "\x00"])
 def test_other_files_are_refused(tmp_path, text):
     file = tmp_path / "other.json"
     file.write_text(text)
-    with pytest.raises(ValueError):  # noqa: PT011 - json's own message where it is no JSON
+    with pytest.raises(ValueError):  # noqa: PT011 - the decoder's own message where it is no JSON
         json_file.read(file)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare import check_gradients
-from compare.checker.sides.side import Side, differentiated, digest, fingerprint, told
+from compare.checker.sides.side import Side, compiled, differentiated, digest, fingerprint, told
 from compare.trees import Layout
 
 W = np.asarray([1.0, 2.0, 3.0], np.float32)
@@ -65,6 +65,25 @@ def test_the_same_program_of_other_containers_returns_its_own():
         arrays = [jnp.asarray(W)]
         result = of.program(arrays, Layout((W, ())), plain=False).compile()(arrays)
         assert type(result[1]) is containers
+
+
+def test_what_is_compiled_is_found_again_by_what_it_computes():
+    def scaled(factor):
+        return compiled(lambda x, more: factor * x + more["b"] + key)
+
+    key, x, more = np.float32(0.5), np.ones(3, np.float32), {"b": np.float32(1)}
+    compilations = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compilations.append(event) if "backend_compile" in event else None
+    )
+    twice, again, thrice = scaled(2.0), scaled(2.0), scaled(3.0)
+    np.testing.assert_array_equal(twice(x, more), 3.5)
+    before = len(compilations)
+    np.testing.assert_array_equal(again(2 * x, more), 5.5)
+    assert len(compilations) == before
+    np.testing.assert_array_equal(thrice(x, more), 4.5)
+    assert len(compilations) > before
+    np.testing.assert_array_equal(twice(np.ones(2, np.float32), more), 3.5)
 
 
 def test_a_loss_that_narrows_has_a_side_that_does_not():

@@ -110,3 +110,20 @@ def test_printing_unfolds_the_derivations_in_black_on_white(opened, whole_page):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(28, 33, 38)"
+
+
+@pytest.mark.parametrize(("theme", "scheme"), [("true", "dark"), ("false", "light")])
+def test_a_cell_follows_the_notebook_and_leaves_it_alone(opened, gradients, theme, scheme):
+    """The notebook's own theme counts, whatever the browser prefers."""
+    cell = html_report.fragment([gradients(factor=2.0)])
+    page = opened(
+        f'<body data-jp-theme-light="{theme}"><table><tr><td id="theirs">1</td></tr></table>{cell}',
+        scheme=scheme,
+    )
+    colour = "element => getComputedStyle(element).backgroundColor"
+    light = page.eval_on_selector(".handgrad", colour) == "rgb(251, 251, 250)"
+    assert light == (theme == "true")
+    assert page.eval_on_selector("body", colour) == "rgba(0, 0, 0, 0)"
+    padding = "element => getComputedStyle(element).padding"
+    assert page.eval_on_selector("#theirs", padding) == "1px"
+    assert page.eval_on_selector(".leaves tbody td", padding) != "1px"

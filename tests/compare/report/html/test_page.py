@@ -44,6 +44,16 @@ def test_a_disagreement_has_its_diagnosis_and_its_picture(gradients):
     assert 'aria-label="Heat map of the error of 0/w, 100×40' in page
 
 
+def test_a_number_in_a_sentence_is_not_broken(gradients):
+    own = gradients(factor=2.0)
+    own["results"][0]["details"] = ["they <differ> by 3.9e-01 of -2.5"]
+    page = html_report.render([own])
+    assert (
+        'they &lt;differ&gt; by <span class="number">3.9e-01</span> of '
+        '<span class="number">-2.5</span>'
+    ) in page
+
+
 def test_what_disagrees_comes_before_what_agrees(gradients):
     page = html_report.render([gradients(), gradients(factor=2.0)])
     assert text_of(page).index("DISAGREE") < text_of(page).index("AGREE 1 of 1")

@@ -81,7 +81,7 @@ def main(kind, *args):
         jax.config.update("jax_num_cpu_devices", int(args[0]))
         names = args[1:]
     else:
-        processes.join(processes.Processes(args[0], int(args[1]), int(args[2])))
+        processes.join(processes.Processes(args[0], args[0], int(args[1]), int(args[2])))
         names = args[3:]
     mesh = devices.make_mesh(len(jax.devices()))
     result = {

@@ -7,10 +7,12 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from compare.report.terminal.screen import titled_table
+from compare.escapes import escaped
+from compare.report.html.verdict import leap_text
+from compare.terminal.screen import titled_table
 
 __all__ = [
-    "class_table", "history_table", "leap_text", "parting_text", "prediction", "prediction_table",
+    "class_table", "history_table", "parting_text", "prediction", "prediction_table",
     "summary",
 ]  # fmt: skip
 
@@ -94,16 +96,6 @@ def parting_text(parting: dict[str, Any]) -> Text:
     )
 
 
-def leap_text(parting: dict[str, Any]) -> str:
-    """Writes that manual leapt away by chance; "" if it did not."""
-    if parting["verdict"] != "chaos" or parting.get("onset") is None:
-        return ""
-    return (
-        f"Manual left first, at step {parting['onset']}, by chance: both gradients agree there, "
-        "and rounding can switch a ReLU."
-    )
-
-
 def summary(results: Sequence[dict[str, Any]]) -> Text:
     """Writes the last line: the epochs, the seconds and the test accuracy of each side."""
     last = [(r["method"], r["history"][-1]) for r in results]
@@ -128,14 +120,16 @@ def prediction_table(results: Sequence[dict[str, Any]]) -> RenderableType:
             Text(f"{100 * p:.1f}", style="bold" if i == result["predicted"] else "dim")
             for i, p in enumerate(result["probabilities"])
         ]
-        table.add_row(escape(result["image"]), *shares)
+        table.add_row(escape(escaped(result["image"])), *shares)
     return table
 
 
 def prediction(result: dict[str, Any]) -> Text:
     """Writes the digit that is predicted for one picture."""
     probability = result["probabilities"][result["predicted"]]
-    return Text(f"PREDICTED: {result['predicted']} ({probability:.1%}) on {result['image']}")
+    return Text(
+        f"PREDICTED: {result['predicted']} ({probability:.1%}) on {escaped(result['image'])}"
+    )
 
 
 def _share(value: float | None) -> str:

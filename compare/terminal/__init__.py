@@ -1,7 +1,7 @@
 """Renders results for a terminal, as tables and last lines."""
 
-from compare.report.terminal import articles, benchmarks, gradients, mutants, training
-from compare.report.terminal.screen import console, header, progress
+from compare.terminal import articles, benchmarks, gradients, mutants, training
+from compare.terminal.screen import console, header, progress
 
 __all__ = [
     "articles",

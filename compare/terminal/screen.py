@@ -10,6 +10,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from compare.escapes import escaped
+
 __all__ = ["console", "header", "progress", "titled_table"]
 
 
@@ -25,7 +27,7 @@ def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence
             f"{device} · jax {e['jax']} · matmul precision {e['matmul_precision']} · "
             f"data {', '.join(datasets)}"
         ),
-        *(Text(note, style="yellow") for note in notes if note),
+        *(Text(escaped(note), style="yellow") for note in notes if note),
     ]
     return Group(*lines)
 
@@ -44,5 +46,9 @@ def console(*, quiet: bool = False) -> Console:
 
 
 def progress(message: str) -> Status:
-    """Makes a spinner on standard error for while something runs; none if that is no terminal."""
-    return Console(stderr=True).status(message)
+    """Makes a spinner on standard error for while something runs; none if that is no terminal.
+
+    A notebook is none: there it would stay below the cell.
+    """
+    notebook = Console(stderr=True).is_jupyter
+    return Console(stderr=True, force_jupyter=False, quiet=notebook).status(message)

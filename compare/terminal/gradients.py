@@ -10,7 +10,8 @@ from rich.text import Text
 
 from compare.checker.gradient_report import GradientReport
 from compare.checker.leaf import Leaf
-from compare.report.terminal.screen import titled_table
+from compare.escapes import escaped
+from compare.terminal.screen import titled_table
 
 __all__ = ["LEGEND", "gradient_table", "verdict"]
 
@@ -37,7 +38,9 @@ def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
     table.add_row("loss", "", *(f"{report.loss.manual:.6g}" for report in reports))
     for i, leaf in enumerate(_longest(reports)):
         cells = [_cell(report, i) for report in reports]
-        table.add_row(escape(leaf.path), "×".join(map(str, leaf.shape)) or "scalar", *cells)
+        table.add_row(
+            escape(escaped(leaf.path)), "×".join(map(str, leaf.shape)) or "scalar", *cells
+        )
     table.add_section()
     table.add_row("verdict", "", *(_verdict_text(report) for report in reports))
     return table

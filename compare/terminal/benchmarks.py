@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from compare.report.terminal.screen import titled_table
+from compare.terminal.screen import titled_table
 
 __all__ = [
     "absolute_table", "changes_table", "check_cost_table", "detection_table", "ratio_table"

@@ -1,0 +1,1 @@
+"""What a report says in a terminal, and what is noted of every check."""

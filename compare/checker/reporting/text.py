@@ -1,0 +1,107 @@
+"""The parts of a report as text, for a terminal of 80 columns."""
+
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+
+from compare.checker.leaf import Leaf, Loss
+from compare.diagnosis.case import Diagnosis
+from compare.diagnosis.catalogue import named_mistake
+from compare.diagnosis.shown_listing import listing_lines
+from compare.sites import shown, source
+
+__all__ = ["WIDTH", "diagnosis_lines", "loss_lines", "table_lines", "wrapped"]
+
+WIDTH = 76
+"""What fits 80 columns even where a test runner sets a message in by four."""
+
+
+_STUCK = "\x00"
+_TOGETHER = re.compile(r" (?=±)|(?<=±) |(?<=\(\d,) (?=\d)|(?<=\d,) (?=\d+[,)])")
+"""The spaces at which no line is broken, and what stands for them."""
+
+
+def wrapped(sentence: str, indent: str = "  ") -> list[str]:
+    """Breaks a sentence between words, at `WIDTH`; what follows is set in by two more.
+
+    A number stays with its error bar, and an index is not broken.
+    """
+    lines = textwrap.wrap(
+        _TOGETHER.sub(_STUCK, sentence), WIDTH, initial_indent=indent,
+        subsequent_indent=f"{indent}  ", break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
+    return [line.replace(_STUCK, " ") for line in lines]
+
+
+def loss_lines(loss: Loss) -> list[str]:
+    """Writes the value of the loss on each side, broken between the sides where it is long."""
+    sides = (
+        ("manual", loss.manual), ("autodiff", loss.autodiff), ("float64 reference", loss.reference),
+    )  # fmt: skip
+    # A side and its number stay on one line.
+    text = ", ".join(f"{name} {value:.9g}".replace(" ", _STUCK) for name, value in sides)
+    return wrapped(f"loss: {text}", "")
+
+
+def table_lines(leaves: Sequence[Leaf], worst: Leaf | None) -> list[str]:
+    """Writes a table with a row for each leaf.
+
+    A dtype that all share is told once, above. A leaf whose path and shape are too long for a row
+    has a line of its own for them.
+    """
+    shared = {leaf.dtype for leaf in leaves}
+    names = ["leaf", "shape", *(["dtype"] if len(shared) > 1 else [])]
+    lefts = [names, *([leaf.path, _shape(leaf), leaf.dtype][: len(names)] for leaf in leaves)]
+    right = _aligned([_HEAD, *map(_numbers, leaves)], str.rjust)
+    ends = ["", *(_end(leaf, leaf is worst) for leaf in leaves)]
+    room = WIDTH - len(right[0]) - 2 - max(map(len, ends))
+    short = [left for left in lefts if len("  ".join(left)) <= room]
+    while len(_aligned(short, str.ljust)[0]) > room:
+        short.remove(max(short, key=lambda left: len("  ".join(left))))
+    columns = dict(zip(map(tuple, short), _aligned(short, str.ljust), strict=True))
+    blank = " " * len(_aligned(short, str.ljust)[0])
+    lines = [f"numbers in {next(iter(shared))}:"] if len(shared) == 1 else []
+    for left, numbers, end in zip(lefts, right, ends, strict=True):
+        if tuple(left) not in columns:
+            lines.append("  ".join(left))
+        lines.append(f"{columns.get(tuple(left), blank)}  {numbers}{end}")
+    return lines
+
+
+_HEAD = ("max error", "noise", "× noise", "tolerance")
+
+
+def _numbers(leaf: Leaf) -> tuple[str, ...]:
+    return (
+        f"{leaf.max_abs:.1e}", f"{leaf.noise:.1e}", f"{leaf.ratio:.2g}", f"{leaf.tolerance:.1e}",
+    )  # fmt: skip
+
+
+def _shape(leaf: Leaf) -> str:
+    return "×".join(map(str, leaf.shape)) or "scalar"
+
+
+def _end(leaf: Leaf, is_worst: bool) -> str:
+    return ("" if leaf.agrees else "  WRONG") + (" ← worst" if is_worst else "")
+
+
+def _aligned(rows: Sequence[Sequence[str]], justified: Callable[[str, int], str]) -> list[str]:
+    """Joins the cells of each row, those of a column made equally wide."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(justified, row, widths)) for row in rows]
+
+
+def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
+    """Writes like a compiler's error: the bug, the line, the evidence, what to look at."""
+    names = " or ".join((diagnosis.bug, *diagnosis.also))
+    lines = wrapped(f"bug: {names}" + (", confirmed" if diagnosis.confirmed else ""), "")
+    if diagnosis.listing:
+        lines += ["", *listing_lines(diagnosis.listing, diagnosis.suspects), ""]
+    if diagnosis.site:
+        lines.append(f"  line of the loss: {shown(diagnosis.site)}")
+    if line := source(diagnosis.site):
+        lines.append(f"    | {textwrap.shorten(line, WIDTH - 6, placeholder=' …')}")
+    lines += wrapped(diagnosis.evidence)
+    if mistake := named_mistake(diagnosis.bug):
+        lines += wrapped(f"look at: {mistake.look_at}")
+    return lines

@@ -1,0 +1,203 @@
+"""The command `check`: holds the functions in a person's own file against `jax.grad`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import tyro
+
+from compare import own, terminal
+from compare.checker import GradientReport, check_gradients, check_rule
+from compare.commands import outputs
+from compare.commands.options import AGREE, DATA, DISAGREE, USAGE, DtypeName, UsageError
+from compare.datasets import DataError
+from compare.problems import Derivation
+from compare.report import json_file
+
+__all__ = ["check"]
+
+_CANDIDATE = tyro.conf.arg(metavar="FILE.py[:CANDIDATE]")
+_LOSS = tyro.conf.arg(metavar="[FILE.py:LOSS]")
+
+
+_T = TypeVar("_T")
+
+
+class _Asked(NamedTuple):
+    """What was typed: two places, and how to check."""
+
+    file: Path
+    name: str
+    loss: tuple[Path, str] | None
+    shapes: dict[str, own.Shape]
+    seed: int
+    jit: bool
+    settings: dict[str, Any]
+
+
+def check(
+    candidate: Annotated[tyro.conf.Positional[str], _CANDIDATE],
+    loss: Annotated[tyro.conf.Positional[str | None], _LOSS] = None,
+    /,
+    *,
+    shapes: str = "",
+    dtype: DtypeName | None = None,
+    jit: bool = True,
+    accuracy: float | None = None,
+    seed: int = 0,
+    html: Path | None = None,
+    json: Path | None = None,
+    watch: bool = False,
+) -> int:
+    """Hold your own functions against jax.grad.
+
+    It looks for NAME_loss_and_grad with NAME_loss, and for NAME_bwd with NAME_fwd, and checks each
+    at the point that NAME_inputs() or inputs() returns as a tuple of arguments.
+
+    Args:
+        candidate: the file; with the name of one function to check, if not every one.
+        loss: what jax.grad is to differentiate, where the names do not tell.
+        shapes: random inputs, such as "w=3x2,x=5x3"; s=scalar, and labels=5:10 for integers below
+            10. A name that is no argument is one of the parameters.
+        dtype: of every floating array; as the inputs have it if not given.
+        jit: run the candidate under jax.jit; one that jax cannot trace, as in NumPy, runs without.
+        accuracy: how much of its largest entry a gradient may be off by, for what is approximate.
+        seed: of the random inputs and the noise measurement.
+        html: write the reports to this file as a page for a browser.
+        json: write them to this file.
+        watch: check again whenever the file is saved; Ctrl-C ends it.
+    """
+    outputs.require(json=json, report=html, option="--html")
+    asked = _asked(candidate, loss, shapes)._replace(
+        seed=seed, jit=jit, settings={"dtype": dtype, "accuracy": accuracy, "seed": seed}
+    )
+    code = DISAGREE
+    try:
+        while True:
+            try:
+                code = _run(asked, html, json)
+            except (DataError, UsageError) as error:
+                if not watch:
+                    raise
+                print(f"handgrad: {error}", file=sys.stderr)
+                code = DATA if isinstance(error, DataError) else USAGE
+            if not watch:
+                return code
+            files = [asked.file, *([asked.loss[0]] if asked.loss else [])]
+            print(f"\nwatching {files[0]}; Ctrl-C ends\n", file=sys.stderr)
+            own.changed(files)
+    except KeyboardInterrupt:
+        if watch:
+            return code
+        raise
+
+
+def _asked(candidate: str, loss: str | None, shapes: str) -> _Asked:
+    """Reads the places and the shapes.
+
+    Raises:
+        UsageError: a place names no function where it must, or the shapes are none.
+    """
+    file, name = _place(candidate)
+    of = None if loss is None else _place(loss)
+    for word, place in ((candidate, (file, name)), (loss, of)):
+        if of is not None and place is not None and not place[1]:
+            raise UsageError(f"{word}: name the function as well: {place[0]}:NAME")
+    try:
+        return _Asked(file, name, of, own.shapes(shapes) if shapes else {}, 0, True, {})
+    except ValueError as error:
+        raise UsageError(f"--shapes {shapes}: {error}") from None
+
+
+def _place(word: str) -> tuple[Path, str]:
+    file, colon, name = word.rpartition(":")
+    return (Path(file), name) if colon and name.isidentifier() and file else (Path(word), "")
+
+
+def _run(asked: _Asked, html: Path | None, json: Path | None) -> int:
+    """Loads the file, checks what it has, and shows and writes the reports."""
+    try:
+        pairs, points = _loaded(asked)
+    except own.OwnFileError as error:
+        raise DataError(str(error)) from error
+    console = terminal.console()
+    reports: list[GradientReport] = []
+    for pair, point in zip(pairs, points, strict=True):
+        with terminal.progress(f"checking {pair.title}"):
+            report = _check(asked, pair, point)
+        reports.append(report)
+        console.print(f"{pair.title}\n\n{report}\n", markup=False, soft_wrap=True)
+    console.print(terminal.gradients.verdict(reports))
+    outputs.save(
+        "check",
+        json_file.environment("highest"),
+        [report.to_dict() for report in reports],
+        json=json,
+        report=html,
+        derivations=[Derivation(**d) for report in reports for d in report.derivations],
+    )
+    return AGREE if all(report.agree for report in reports) else DISAGREE
+
+
+def _loaded(asked: _Asked) -> tuple[list[own.Pair], list[tuple[Any, ...]]]:
+    """Finds what is to be checked, and where."""
+    module, file = own.load(asked.file), str(asked.file)
+    loss = None
+    if asked.loss is not None:
+        other, name = asked.loss
+        home = module if other == asked.file else own.load(other)
+        loss = getattr(home, name, None)
+        if not callable(loss):
+            raise own.OwnFileError(f"{other}: has no function {name}")
+    pairs = [own.named(module, file, asked.name, loss)] if asked.name else own.found(module, file)
+    return pairs, [_point(asked, module, pair) for pair in pairs]
+
+
+def _point(asked: _Asked, module: Any, pair: own.Pair) -> tuple[Any, ...]:
+    try:
+        if asked.shapes:
+            return own.drawn(pair, asked.shapes, asked.seed)
+        return _theirs(asked.file, lambda: own.given(module, str(asked.file), pair))
+    except ValueError as error:
+        raise UsageError(f"--shapes: {error}") from None
+
+
+def _check(asked: _Asked, pair: own.Pair, point: tuple[Any, ...]) -> GradientReport:
+    run: Callable[..., GradientReport] = {"gradients": check_gradients, "rule": check_rule}[
+        pair.kind
+    ]
+
+    def of(*, jit: bool) -> GradientReport:
+        return run(*pair.functions, *point, jit=jit, **asked.settings)
+
+    def either() -> GradientReport:
+        try:
+            return of(jit=asked.jit)
+        except ValueError as error:
+            if not asked.jit or "pass jit=False" not in str(error):
+                raise
+            return of(jit=False)
+
+    return _theirs(asked.file, either)
+
+
+def _theirs(file: Path, call: Callable[[], _T]) -> _T:
+    """Calls what runs a person's functions; an error is told with their line.
+
+    Raises:
+        DataError: an error of their functions.
+        UsageError: the check cannot be made of these functions at this point.
+    """
+    try:
+        return call()
+    except (own.OwnFileError, UsageError):
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        where = own.place(error, file)
+        if where:
+            raise DataError(f"{where}: {type(error).__name__}: {text}") from error
+        if isinstance(error, TypeError | ValueError):
+            raise UsageError(f"{file}: {text}") from error
+        raise

@@ -1,0 +1,98 @@
+"""Standard output and standard error that never end a command, whatever they lead to.
+
+What cannot be shown any more (a full disk, a reader that has gone) is lost, and the command goes on
+to write its files. What a stream's encoding does not have is written in ASCII.
+"""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["Stream", "guarded"]
+
+_ASCII = str.maketrans(
+    {"×": "x", "·": "-", "▸": ">", "–": "-", "−": "-", "←": "<", "→": ">", "∂": "d", "±": "~",
+     "∞": "inf", "½": "1/2", "…": "..."}
+)  # fmt: skip
+
+
+class Stream(io.TextIOBase):
+    """A text stream that notes a failure instead of raising it.
+
+    Attributes:
+        error: the first failure; None if there was none.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+        self.error: OSError | None = None if stream is not None else OSError("is closed")
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The encoding of the stream itself."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether the stream leads to a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The number of its file descriptor."""
+        if self._stream is None:
+            raise OSError("is closed")
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        """Whether text can be written: always."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Writes text, or loses it."""
+        if self.error is None:
+            with self._noting():
+                self._stream.write(self._possible(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes what is still in a buffer, or loses it."""
+        if self.error is None:
+            with self._noting():
+                self._stream.flush()
+
+    def _possible(self, text: str) -> str:
+        """Returns the text in letters that the stream's encoding has."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            return text.translate(_ASCII).encode(self.encoding, "replace").decode(self.encoding)
+        return text
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ValueError: it was closed
+            self.error = error if isinstance(error, OSError) else OSError("is closed")
+            self._empty()
+
+    def _empty(self) -> None:
+        """Sends what is left in the stream's buffer nowhere: it would fail again at the end."""
+        with contextlib.suppress(OSError, ValueError):
+            number = self._stream.fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def guarded(stdout: Any, stderr: Any) -> Iterator[Stream]:
+    """Puts a `Stream` in the place of standard output and one in that of standard error.
+
+    Yields:
+        That of standard output.
+    """
+    out = Stream(stdout)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(Stream(stderr)):
+        yield out

@@ -1,0 +1,19 @@
+"""A person's own file: what in it is to be checked, and at which point; nothing is checked here."""
+
+from compare.own.conventions import Pair, found, named
+from compare.own.module import OwnFileError, changed, load, place
+from compare.own.points import Shape, drawn, given, shapes
+
+__all__ = [
+    "OwnFileError",
+    "Pair",
+    "Shape",
+    "changed",
+    "drawn",
+    "found",
+    "given",
+    "load",
+    "named",
+    "place",
+    "shapes",
+]

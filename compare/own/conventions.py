@@ -1,0 +1,134 @@
+"""Finds what a file has to be checked, by the names of its functions."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+
+from compare.own.module import OwnFileError
+
+__all__ = ["Pair", "found", "named"]
+
+_LOSS_AND_GRAD, _LOSS, _FWD, _BWD = "loss_and_grad", "loss", "_fwd", "_bwd"
+_LOOKED_FOR = "NAME_loss_and_grad with NAME_loss, and NAME_bwd with NAME_fwd"
+
+
+class Pair(NamedTuple):
+    """What is held against each other.
+
+    Attributes:
+        kind: `gradients`, of a candidate and a loss; or `rule`, a decorated function, or one with
+            two halves.
+        name: what the functions' names begin with, or the name itself; "" for `loss_and_grad`.
+        functions: (candidate, loss), (rule,) or (fwd, bwd).
+        title: what is compared, in words.
+    """
+
+    kind: str
+    name: str
+    functions: tuple[Callable[..., Any], ...]
+    title: str
+
+
+def found(module: ModuleType, file: str) -> list[Pair]:
+    """Finds every pair that the names tell, in the order of the file.
+
+    Args:
+        module: the file, loaded.
+        file: its name, for the message.
+
+    Raises:
+        OwnFileError: there is none; the message has what was looked for, and what is there.
+    """
+    pairs = [_by_name(module, name) for name in _functions(module)]
+    own = [pair for pair in pairs if pair is not None]
+    if own:
+        return own
+    names = _functions(module)
+    there = f"the functions there are {', '.join(names)}" if names else "no function is there"
+    raise OwnFileError(
+        f"{file}: nothing to check: looked for {_LOOKED_FOR}; {there}; or name two of them: "
+        f"{file}:CANDIDATE {file}:LOSS"
+    )
+
+
+def _by_name(module: ModuleType, name: str) -> Pair | None:
+    """Returns the pair that a candidate, or a backward pass, is half of."""
+    fn = getattr(module, name)
+    if name == _LOSS_AND_GRAD or name.endswith(f"_{_LOSS_AND_GRAD}"):
+        stem = name.removesuffix(_LOSS_AND_GRAD)
+        loss = _function(module, f"{stem}{_LOSS}")
+        return loss and _gradients(stem.rstrip("_"), fn, name, loss, f"{stem}{_LOSS}")
+    if name.endswith(_BWD):
+        stem = name.removesuffix(_BWD)
+        fwd = _function(module, f"{stem}{_FWD}")
+        return fwd and Pair("rule", stem, (fwd, fn), f"{name} against jax.vjp of {stem}{_FWD}")
+    return None
+
+
+def _gradients(stem: str, candidate: Any, name: str, loss: Any, of: str) -> Pair:
+    return Pair("gradients", stem, (candidate, loss), f"{name} against jax.grad of {of}")
+
+
+def named(module: ModuleType, file: str, name: str, loss: Callable[..., Any] | None = None) -> Pair:
+    """Finds the pair of a function that was named.
+
+    Args:
+        module: the file, loaded.
+        file: its name, for the message.
+        name: of a candidate, a backward or forward pass, or a function with a rule of its own.
+        loss: the loss that was named; None to find it by the candidate's name, or as `loss`.
+
+    Raises:
+        OwnFileError: the file has no such function, or nothing to hold it against.
+    """
+    fn = _function(module, name)
+    if fn is None:
+        names = _functions(module)
+        near = difflib.get_close_matches(name, names, 1)
+        there = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
+        raise OwnFileError(f"{file}: has no function {name}; {there}")
+    if loss is not None:
+        return _gradients(_stem(name), fn, name, loss, getattr(loss, "__name__", "the loss"))
+    halves = callable(getattr(fn, "fwd", None)) and callable(getattr(fn, "bwd", None))
+    if halves or isinstance(fn, jax.custom_vjp | jax.custom_jvp):
+        return Pair("rule", name, (fn,), f"{name}, by its own rule, against jax.vjp of it")
+    backward = f"{name.removesuffix(_FWD)}{_BWD}" if name.endswith(_FWD) else name
+    own = _by_name(module, backward) if _function(module, backward) else None
+    if own is not None:
+        return own
+    of = _function(module, _LOSS)
+    if of is not None and of is not fn:
+        return _gradients(_stem(name), fn, name, of, _LOSS)
+    raise OwnFileError(
+        f"{file}: has nothing to hold {name} against; define {_stem(name)}_loss, or name it: "
+        f"{file}:{name} {file}:LOSS"
+    )
+
+
+def _stem(name: str) -> str:
+    """What is left of a function's name without the convention's ending."""
+    return name.removesuffix(_LOSS_AND_GRAD).removesuffix(_BWD).removesuffix(_FWD).rstrip("_")
+
+
+def _function(module: ModuleType, name: str) -> Callable[..., Any] | None:
+    fn = getattr(module, name, None)
+    return fn if callable(fn) and not isinstance(fn, type) else None
+
+
+def _functions(module: ModuleType) -> list[str]:
+    """The functions that the file itself defines, in its order."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if _function(module, name) and not name.startswith("__") and _home(value) == module.__name__
+    ]
+
+
+def _home(value: Any) -> str:
+    """The module that a function, whatever decorates it, was defined in."""
+    inner = inspect.unwrap(getattr(value, "fun", getattr(value, "fwd", value)))
+    return getattr(inner, "__module__", "")

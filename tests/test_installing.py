@@ -1,0 +1,54 @@
+"""What is installed, and what it says of itself."""
+
+import re
+from importlib.metadata import entry_points, requires, version
+
+import pytest
+
+import autodiff
+import compare
+import manual
+from compare import cli
+
+
+@pytest.mark.parametrize("package", [manual, autodiff, compare])
+def test_every_package_tells_the_version(package):
+    assert package.__version__ == version("handgrad")
+
+
+def said(capsys, *argv):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(argv)
+    assert exit_.value.code in (0, None)
+    return capsys.readouterr().out
+
+
+def test_the_command_tells_its_version(capsys):
+    assert said(capsys, "--version") == f"handgrad {version('handgrad')}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_command_completes_itself(shell, capsys):
+    script = said(capsys, "--print-completion", shell)
+    assert "handgrad" in script
+    assert "--html" in script, "the options of the commands"
+
+
+def test_help_lists_every_command(capsys):
+    shown = said(capsys, "--help")
+    assert [name for name in cli.COMMANDS if f"• {name} " not in shown] == []
+    assert shown.startswith("usage: handgrad ")
+
+
+def test_all_is_without_pytorch():
+    everything = [r for r in requires("handgrad") or [] if re.search("extra == .all", r)]
+    assert any("jinja2" in requirement for requirement in everything)
+    assert not any("torch" in requirement for requirement in everything)
+
+
+def test_the_plugin_and_the_command_are_found():
+    assert [e.value for e in entry_points(group="pytest11", name="handgrad")] == [
+        "pytest_handgrad.plugin"
+    ]
+    (command,) = entry_points(group="console_scripts", name="handgrad")
+    assert command.value.startswith("compare.")
