@@ -1,16 +1,23 @@
 """The command `articles`: runs the published networks, and shows claimed beside measured."""
 
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from compare import terminal
 from compare.articles import ARTICLES, METHODS, Options, Row, disagreements, run, totals
 from compare.commands import outputs
-from compare.commands.options import AGREE, DISAGREE, Platform, UsageError, require_platform
+from compare.commands.options import (
+    AGREE,
+    DISAGREE,
+    OptionalDataset,
+    OptionalPath,
+    OptionalPlatform,
+    UsageError,
+    not_given,
+    require_platform,
+)
 from compare.datasets import mnist
-from compare.problems import DatasetName
 from compare.report import json_file
 
 __all__ = ["articles"]
@@ -21,13 +28,13 @@ def articles(
     /,
     *,
     quick: bool = False,
-    method: Literal["manual", "autodiff"] | None = None,
-    platform: Platform | None = None,
+    method: Annotated[Literal["manual", "autodiff"] | None, not_given("{manual,autodiff}")] = None,
+    platform: OptionalPlatform = None,
     seed: int = 0,
-    data_dir: Path | None = None,
-    dataset: DatasetName | None = None,
-    json: Path | None = None,
-    report: Path | None = None,
+    data_dir: OptionalPath = None,
+    dataset: OptionalDataset = None,
+    json: OptionalPath = None,
+    report: OptionalPath = None,
 ) -> int:
     """Run the published networks with their own settings: claimed beside measured.
 

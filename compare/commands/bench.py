@@ -12,7 +12,8 @@ from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
     DISAGREE,
-    Platform,
+    OptionalPath,
+    OptionalPlatform,
     UsageError,
     require_platform,
     require_writable,
@@ -34,12 +35,12 @@ def bench(
     only: str = "",
     *,
     quick: bool = False,
-    against: Path | None = None,
-    plot: Path | None = None,
-    platform: Platform | None = None,
+    against: OptionalPath = None,
+    plot: OptionalPath = None,
+    platform: OptionalPlatform = None,
     seed: int = 0,
-    json: Path | None = None,
-    report: Path | None = None,
+    json: OptionalPath = None,
+    report: OptionalPath = None,
 ) -> int:
     """Time every rule and model against jax.grad, and against PyTorch and NumPy where they are.
 
@@ -93,7 +94,8 @@ def bench(
     console.print(terminal.benchmarks.absolute_table(results))
     if earlier is not None:
         console.print(terminal.benchmarks.changes_table(changes(earlier, measured)))
-    console.print(f"MEASURED: {len(chosen)} subjects, each after its gradients agreed")
+    count = "1 subject" if len(chosen) == 1 else f"{len(chosen)} subjects"
+    console.print(f"MEASURED: {count}, each after its gradients agreed")
     outputs.write_all(
         lambda: outputs.save(
             "bench", environment, results, json=json, report=report,

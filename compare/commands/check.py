@@ -10,7 +10,16 @@ import tyro
 from compare import own, terminal
 from compare.checker import GradientReport, check_gradients, check_rule
 from compare.commands import outputs
-from compare.commands.options import AGREE, DATA, DISAGREE, USAGE, DtypeName, UsageError
+from compare.commands.options import (
+    AGREE,
+    DATA,
+    DISAGREE,
+    USAGE,
+    OptionalDtype,
+    OptionalPath,
+    UsageError,
+    not_given,
+)
 from compare.datasets import DataError
 from compare.problems import Derivation
 from compare.report import json_file
@@ -18,7 +27,7 @@ from compare.report import json_file
 __all__ = ["check"]
 
 _CANDIDATE = tyro.conf.arg(metavar="FILE.py[:CANDIDATE]")
-_LOSS = tyro.conf.arg(metavar="[FILE.py:LOSS]")
+_LOSS = not_given("[FILE.py:LOSS]")
 
 
 _T = TypeVar("_T")
@@ -42,12 +51,12 @@ def check(
     /,
     *,
     shapes: str = "",
-    dtype: DtypeName | None = None,
+    dtype: OptionalDtype = None,
     jit: bool = True,
-    accuracy: float | None = None,
+    accuracy: Annotated[float | None, not_given("FLOAT")] = None,
     seed: int = 0,
-    html: Path | None = None,
-    json: Path | None = None,
+    html: OptionalPath = None,
+    json: OptionalPath = None,
     watch: bool = False,
 ) -> int:
     """Hold your own functions against jax.grad.

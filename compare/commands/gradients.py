@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import jax
 import tyro
@@ -16,8 +15,11 @@ from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
     DISAGREE,
-    DtypeName,
-    Platform,
+    OptionalDataset,
+    OptionalDtype,
+    OptionalModel,
+    OptionalPath,
+    OptionalPlatform,
     Precision,
     UsageError,
     require_platform,
@@ -31,16 +33,16 @@ def gradients(
     problem: tyro.conf.Positional[tuple[problems.ProblemName, ...]] = ("xor", "mnist"),
     /,
     *,
-    model: problems.ModelName | None = None,
-    dtype: DtypeName | None = None,
+    model: OptionalModel = None,
+    dtype: OptionalDtype = None,
     precision: Precision = "highest",
-    platform: Platform | None = None,
+    platform: OptionalPlatform = None,
     batch: int = 64,
     seed: int = 0,
-    data_dir: Path | None = None,
-    dataset: problems.DatasetName | None = None,
-    json: Path | None = None,
-    report: Path | None = None,
+    data_dir: OptionalPath = None,
+    dataset: OptionalDataset = None,
+    json: OptionalPath = None,
+    report: OptionalPath = None,
 ) -> int:
     """Hold hand-derived gradients against jax.grad, with jit and without: the main job.
 

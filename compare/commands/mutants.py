@@ -1,12 +1,10 @@
 """The command `mutants`: runs the checker against wrong gradients."""
 
-from pathlib import Path
-
 import tyro
 
 from compare import terminal
 from compare.commands import outputs
-from compare.commands.options import AGREE, DISAGREE, UsageError
+from compare.commands.options import AGREE, DISAGREE, OptionalPath, UsageError
 from compare.mutants import run_all
 from compare.report import json_file
 
@@ -18,8 +16,8 @@ def mutants(
     /,
     *,
     seed: int = 0,
-    json: Path | None = None,
-    report: Path | None = None,
+    json: OptionalPath = None,
+    report: OptionalPath = None,
 ) -> int:
     """Run the checker against a gallery of classic wrong gradients: detected? named?
 

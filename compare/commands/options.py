@@ -1,16 +1,19 @@
 """Exit codes, the values of options, and checks before the work that all commands share."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
 import jax
+import tyro
 
-from compare import files
+from compare import files, problems
 from compare.commands.interruption import INTERRUPTED
 
 __all__ = [
     "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "PEER_LOST", "UNEXPECTED", "USAGE",
-    "DtypeName", "Platform", "Precision", "UsageError", "require_platform", "require_writable",
+    "DtypeName", "OptionalDataset", "OptionalDtype", "OptionalModel", "OptionalPath",
+    "OptionalPlatform", "Platform", "Precision", "UsageError", "not_given", "require_platform",
+    "require_writable",
 ]  # fmt: skip
 
 AGREE, DISAGREE, USAGE, DATA, NONFINITE, PEER_LOST, UNEXPECTED = 0, 1, 2, 3, 4, 5, 70
@@ -19,6 +22,27 @@ AGREE, DISAGREE, USAGE, DATA, NONFINITE, PEER_LOST, UNEXPECTED = 0, 1, 2, 3, 4, 
 DtypeName = Literal["float64", "float32", "bfloat16"]
 Precision = Literal["highest", "high", "default"]
 Platform = Literal["cpu", "gpu", "tpu"]
+
+
+def not_given(metavar: str, otherwise: str = "", *aliases: str) -> Any:
+    """Returns how the help shows an option that need not be given.
+
+    Args:
+        metavar: what stands for its value.
+        otherwise: what holds where it is not given, where its own text does not say so.
+        *aliases: further names of it.
+    """
+    hint = f"(default: {otherwise})" if otherwise else ""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=hint, aliases=aliases)
+
+
+OptionalPath = Annotated[Path | None, not_given("PATH")]
+OptionalPlatform = Annotated[Platform | None, not_given("{cpu,gpu,tpu}")]
+OptionalDtype = Annotated[DtypeName | None, not_given("{float64,float32,bfloat16}")]
+OptionalDataset = Annotated[problems.DatasetName | None, not_given("{mnist,mnist5k}")]
+OptionalModel = Annotated[
+    problems.ModelName | None, not_given(f"{{{','.join(get_args(problems.ModelName))}}}")
+]
 
 
 class UsageError(Exception):

@@ -11,7 +11,7 @@ import tyro
 
 from compare import problems, terminal
 from compare.commands import outputs
-from compare.commands.options import AGREE, UsageError
+from compare.commands.options import AGREE, OptionalPath, UsageError
 from compare.datasets import digit_image
 from compare.experiments import ParamsFileError, params_file
 from compare.report import json_file
@@ -25,7 +25,7 @@ def predict(
     *,
     trained: Path,
     most_parameters: int = 10_000_000,
-    json: Path | None = None,
+    json: OptionalPath = None,
 ) -> int:
     """Say which digit is on a picture, by a network that `train mnist --out DIR` has left.
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from compare import problems, terminal
+from compare import terminal
 from compare.commands import outputs
 from compare.commands.gradients import gradients
-from compare.commands.options import AGREE, DISAGREE
+from compare.commands.options import AGREE, DISAGREE, OptionalDataset, OptionalPath
 from compare.datasets import DataError
 from compare.escapes import escaped
 from compare.report import html, json_file
@@ -21,8 +21,8 @@ def report(
     out: Path = Path("report.html"),
     files: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = (),
     seed: int = 0,
-    data_dir: Path | None = None,
-    dataset: problems.DatasetName | None = None,
+    data_dir: OptionalPath = None,
+    dataset: OptionalDataset = None,
 ) -> int:
     """Write one page that shows results: those of the main job, or those in JSON files.
 

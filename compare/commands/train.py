@@ -4,7 +4,6 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
@@ -19,9 +18,12 @@ from compare.commands.options import (
     INTERRUPTED,
     NONFINITE,
     DtypeName,
-    Platform,
+    OptionalDataset,
+    OptionalPath,
+    OptionalPlatform,
     Precision,
     UsageError,
+    not_given,
     require_platform,
 )
 from compare.commands.train_options import Cluster, Keeping, Optimization, settings
@@ -41,21 +43,21 @@ def train(
     *,
     method: Literal["manual", "autodiff", "both"] = "manual",
     model: problems.ModelName = "mlp",
-    hidden: tuple[int, ...] | None = None,
+    hidden: Annotated[tuple[int, ...] | None, not_given("INT ...", "the problem's own")] = None,
     how: Annotated[Optimization, tyro.conf.arg(name="")] = Optimization(),
     dtype: DtypeName = "float32",
     precision: Precision = "default",
-    platform: Platform | None = None,
+    platform: OptionalPlatform = None,
     seed: int = 0,
-    data_dir: Path | None = None,
-    dataset: problems.DatasetName | None = None,
+    data_dir: OptionalPath = None,
+    dataset: OptionalDataset = None,
     cluster: Annotated[Cluster, tyro.conf.arg(name="")] = Cluster(),
     keep: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),
 ) -> int:
     """Train with the hand-derived gradient, with jax.grad's, or with both in step.
 
-    With both, from the same start and on the same batches, it says whether they part like chaos,
-    as rounding does, or like a defect.
+    With both, from the same start and on the same batches, it says whether they part as
+    rounding does, or by a defect.
 
     Args:
         problem: what to train on.

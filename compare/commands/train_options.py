@@ -4,17 +4,31 @@ import dataclasses
 import importlib.util
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import jax
 
 from compare import files, problems
 from compare.commands import outputs
-from compare.commands.options import UsageError
+from compare.commands.options import OptionalPath, UsageError, not_given
 from compare.experiments import Processes
 from compare.training.optimizers import OptimizerName, ScheduleName
 
 __all__ = ["Cluster", "Keeping", "Optimization", "settings"]
+
+
+def _one_of(names: Any) -> str:
+    return f"{{{','.join(get_args(names))}}}"
+
+
+def _by_problem(metavar: str, setting: str, *aliases: str) -> Any:
+    """An option that each problem has a value of its own for, which the help shows."""
+    own: dict[Any, list[str]] = {}
+    for name, problem in problems.PROBLEMS.items():
+        value = getattr(next(iter(problem.recipes.values())), setting)
+        own.setdefault("none" if value is None else value, []).append(name)
+    values = "; ".join(f"{value} for {', '.join(names)}" for value, names in own.items())
+    return not_given(metavar, values, *aliases)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +45,17 @@ class Optimization:
         weight_decay: decoupled in adamw, added to the gradient in the others.
     """
 
-    epochs: int | None = None
-    batch: int | None = None
-    optimizer: OptimizerName | None = None
-    learning_rate: float | None = None
-    schedule: ScheduleName | None = None
-    clip: float | None = None
-    weight_decay: float | None = None
+    epochs: Annotated[int | None, _by_problem("INT", "epochs")] = None
+    batch: Annotated[int | None, _by_problem("INT", "batch")] = None
+    optimizer: Annotated[OptimizerName | None, _by_problem(_one_of(OptimizerName), "optimizer")] = (
+        None
+    )
+    learning_rate: Annotated[
+        float | None, _by_problem("FLOAT", "learning_rate", "--lr", "--rate")
+    ] = None
+    schedule: Annotated[ScheduleName | None, _by_problem(_one_of(ScheduleName), "schedule")] = None
+    clip: Annotated[float | None, _by_problem("FLOAT", "clip")] = None
+    weight_decay: Annotated[float | None, _by_problem("FLOAT", "weight_decay")] = None
 
     def recipe(self, problem: str, model: str) -> problems.Recipe:
         """Returns the problem's own recipe for the model, with the options that were given.
@@ -61,19 +79,19 @@ class Cluster:
 
     Attributes:
         devices: how many in all; on a CPU they are simulated. One, or all of several processes.
-        coordinator: HOST:PORT of the first process, which the others can reach. It knows no
+        coordinator: of the first process, which the others can reach. It knows no
             passwords: it belongs on a private network.
-        bind: HOST:PORT where the first process listens, if that is not the coordinator's address,
+        bind: where the first process listens, if that is not the coordinator's address,
             as behind a translation of addresses; 0.0.0.0:PORT is every interface.
         processes: how many there are, on one host or on many.
         process: which of them this is, from 0.
     """
 
-    devices: int | None = None
-    coordinator: str | None = None
-    bind: str | None = None
-    processes: int | None = None
-    process: int | None = None
+    devices: Annotated[int | None, not_given("INT")] = None
+    coordinator: Annotated[str | None, not_given("HOST:PORT")] = None
+    bind: Annotated[str | None, not_given("HOST:PORT")] = None
+    processes: Annotated[int | None, not_given("INT")] = None
+    process: Annotated[int | None, not_given("INT")] = None
 
     def joined(self) -> Processes | None:
         """Returns the place of this process among others; None if it is the only one.
@@ -132,11 +150,11 @@ class Keeping:
         report: write them to this file as a page for a browser.
     """
 
-    checkpoint: Path | None = None
+    checkpoint: OptionalPath = None
     resume: bool = False
-    out: Path | None = None
-    json: Path | None = None
-    report: Path | None = None
+    out: OptionalPath = None
+    json: OptionalPath = None
+    report: OptionalPath = None
 
     def require_usable(self) -> None:
         """Refuses files and folders that could not be written in the end.

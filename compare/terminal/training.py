@@ -69,7 +69,7 @@ def class_table(result: dict[str, Any]) -> RenderableType:
 
 
 def parting_text(parting: dict[str, Any]) -> Text:
-    """Writes whether the two trajectories part by chaos or by a defect, and how far."""
+    """Writes whether the two trajectories part as rounding does or by a defect, and how far."""
     distance, spread = parting["distance"][-1], parting["spread"][-1]
     alike, step = parting["identical_steps"], parting["step"]
     together = f"identical to the last bit for {alike} of {parting['steps'][-1]} steps"
@@ -82,10 +82,10 @@ def parting_text(parting: dict[str, Any]) -> Text:
     )
     excess = "infinitely" if parting["excess"] is None else f"{parting['excess']:.2g} times"
     if leap := leap_text(parting):
-        return Text(f"CHAOS: {against}. {leap}", style="green")
+        return Text(f"PARTED AS ROUNDING DOES: {against}. {leap}", style="green")
     if parting["verdict"] == "chaos":
         return Text(
-            f"CHAOS: they part as rounding does: {against}. At most {excess} what that allows.",
+            f"PARTED AS ROUNDING DOES: {against}. At most {excess} what that allows.",
             style="green",
         )
     return Text(

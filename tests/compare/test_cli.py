@@ -154,6 +154,22 @@ def test_an_error_of_the_system_is_one_line_and_exits_3(failing, capsys):
     assert capsys.readouterr().err == "handgrad: cache: No space left on device\n"
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_help_of_a_command_shows_what_holds_by_itself(command, capsys):
+    assert run(command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert "None" not in shown, "a Python value where a person looks for a default"
+    assert max(map(len, shown.splitlines()[-20:])) <= 80
+
+
+def test_each_problem_has_its_own_defaults_and_the_help_of_train_shows_them(capsys):
+    assert run("train", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "--lr FLOAT, --rate FLOAT, --learning-rate FLOAT" in shown
+    recipe = next(iter(problems.PROBLEMS["mnist-patches"].recipes.values()))
+    assert f"{recipe.learning_rate} for mnist-patches" in shown
+
+
 def test_help_into_a_full_disk_exits_3(monkeypatch, capsys):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr("sys.stdout", full)

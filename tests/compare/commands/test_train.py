@@ -33,7 +33,7 @@ def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
     assert err == ""
     assert max(map(len, text.splitlines()[:-1])) <= 80
     assert text.splitlines()[-1].startswith("TRAINED: xor mlp, 200 epochs in ")
-    assert "CHAOS: they part as rounding does" in text
+    assert "PARTED AS ROUNDING DOES" in text
     assert {path.name for path in out.iterdir()} == {
         "train.json", "curves.png", "parting.png",
         *(f"{name}-{side}.{end}" for side in ("manual", "autodiff") for name, end in (
