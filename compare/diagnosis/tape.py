@@ -7,7 +7,7 @@ maps one array to one of the same shape (an activation, a softmax) is kept whole
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,8 +22,8 @@ from compare.trees import is_key
 
 __all__ = ["Equation", "Recording", "Tape", "record", "record_results"]
 
-LONGEST_UNROLLED = 64
-"""Scans with more steps than this stay one equation."""
+MOST_UNROLLED = 3000
+"""A scan that would become more equations than this stays one."""
 
 
 class Equation(NamedTuple):
@@ -199,7 +199,7 @@ class _Recorder:
         if inner is not None:
             within = inner_site(inner, site)
             return self.jaxpr(inner.jaxpr, inner.consts, inputs, within, step, origin)
-        if eqn.primitive.name == "scan" and eqn.params["length"] <= LONGEST_UNROLLED:
+        if eqn.primitive.name == "scan" and _unrolled_size([eqn]) <= MOST_UNROLLED:
             return self.scan(eqn, inputs, site, origin)
         return self.append(
             eqn.primitive.name, inputs, len(eqn.outvars), functools.partial(bind, eqn),
@@ -239,8 +239,9 @@ class _Recorder:
 
     def stack(self, slots: list[int], site: str) -> int:
         return self.append(
-            "stack", slots, 1, lambda *x: [jnp.stack(x)], signature="stack", site=site, step=None
-        )[0]
+            "stack", slots, 1, lambda *x: [jnp.stack(x)], params={"axis": 0}, signature="stack",
+            site=site, step=None,
+        )[0]  # fmt: skip
 
     def evaluate(self) -> list[np.ndarray]:
         """The value of every slot, computed in one go."""
@@ -264,6 +265,20 @@ class _Recorder:
             union = frozenset().union(*(known.get(slot, frozenset()) for slot in equation.inputs))
             known.update(dict.fromkeys(equation.outputs, union))
         return [known.get(slot, frozenset()) for slot in range(next(self.slots))]
+
+
+def _unrolled_size(eqns: Iterable[core.JaxprEqn]) -> int:
+    """How many equations these are with their scans unrolled."""
+    size = 0
+    for eqn in eqns:
+        inner = called_jaxpr(eqn)
+        if inner is not None:
+            size += _unrolled_size(inner.jaxpr.eqns)
+        elif eqn.primitive.name == "scan":
+            size += eqn.params["length"] * _unrolled_size(eqn.params["jaxpr"].jaxpr.eqns)
+        else:
+            size += 1
+    return size
 
 
 def _frames(eqn: core.JaxprEqn) -> Any:

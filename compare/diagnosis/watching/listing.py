@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from compare.diagnosis.case import Line
+from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import Match, Reference
@@ -66,14 +67,18 @@ def _said(
 
 
 def _off(graph: Graph, target: Target) -> str:
-    """How far the numbers are off, and whether some of them are right."""
+    """How far the numbers are off, and at which turns of a loop they are."""
     found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in target.group]
     pairs = [(f, e) for f, e in zip(found, target.expected, strict=True) if f.shape == e.shape]
-    if not pairs:
+    # NaN is what could not be solved for.
+    errors = [float(np.nanmax(np.abs(f - e), initial=0)) for f, e in pairs]
+    if not errors:
         return ""
-    errors = np.concatenate([np.abs(f - e).ravel() for f, e in pairs])
-    known = errors[~np.isnan(errors)]
-    return f"off by up to {known.max():.2g}" if known.size else ""
+    wrong = [turn for turn, pair in enumerate(pairs) if not same(*pair)]
+    text, turns = f"off by up to {max(errors):.2g}", len(pairs)
+    if len(wrong) == 1 < turns:
+        return f"{text}, in step {wrong[0] + 1} of {turns}"
+    return text if len(wrong) in (0, turns) else f"{text}, in {len(wrong)} of {turns} steps"
 
 
 def _results(graph: Graph, indices: list[int]) -> list[int]:

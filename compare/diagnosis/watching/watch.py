@@ -137,9 +137,21 @@ def _of(graph: Graph, location: Location) -> list[str]:
         for line in lines_of(graph.equations[i].origin)[1:]
     ]
     rest = _sites(graph, sorted(inner, reverse=True))
+    if location.target.reference is None and location.innermost is location.target:
+        # All that is known is a wrong leaf: what is computed of right values alone comes first.
+        return [*_sites(graph, _entries(graph, inner)), *shows, *rest, *callers]
     if len({*shows}) > 1:
         return [*shows, *rest, *callers]
     return [*shows, *callers[:1], *rest, *callers[1:]]
+
+
+def _entries(graph: Graph, region: list[int]) -> list[int]:
+    """The equations of a region that read nothing that the region computed, the last ones first."""
+    own = set(region)
+    entering = [
+        i for i in region if not own & {graph.maker.get(s) for s in graph.equations[i].inputs}
+    ]
+    return sorted(entering, reverse=True)
 
 
 _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor")

@@ -5,7 +5,7 @@ import pytest
 from jax import lax
 
 from compare.diagnosis.backward import Backward
-from compare.diagnosis.tape import record
+from compare.diagnosis.tape import MOST_UNROLLED, record
 from compare.mutants.gallery import originals
 from compare.trees import Layout, by_path, cast
 
@@ -47,8 +47,24 @@ def test_short_scans_are_unrolled_and_long_ones_kept():
     short, _ = tape_of(loss, np.float64(0.3), np.ones(4))
     assert [e.name for e in short.equations].count("tanh") == 4
     assert {e.step for e in short.equations if e.name == "tanh"} == {(0, t) for t in range(4)}
-    long, _ = tape_of(loss, np.float64(0.3), np.ones(100))
-    assert [e.name for e in long.equations] == ["scan"]
+    # Three equations a step: it is their number that counts.
+    longer, _ = tape_of(loss, np.float64(0.3), np.ones(MOST_UNROLLED // 3))
+    assert "scan" not in {e.name for e in longer.equations}
+    longest, _ = tape_of(loss, np.float64(0.3), np.ones(MOST_UNROLLED // 3 + 1))
+    assert [e.name for e in longest.equations] == ["scan"]
+
+
+def test_a_scan_within_a_scan_counts_as_often_as_it_runs():
+    def loss(w, xs):
+        def row(h, x):
+            return lax.scan(lambda h, x: (jnp.tanh(w * h + x), None), h, x)[0], None
+
+        return lax.scan(row, w, xs)[0]
+
+    tape, _ = tape_of(loss, np.float64(0.3), np.ones((3, 4)))
+    assert [e.name for e in tape.equations].count("tanh") == 12
+    tape, _ = tape_of(loss, np.float64(0.3), np.ones((40, 40)))
+    assert [e.name for e in tape.equations] == ["scan"]
 
 
 def test_library_functions_of_one_array_are_kept_whole():

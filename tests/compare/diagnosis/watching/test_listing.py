@@ -1,7 +1,9 @@
 """Each line of a candidate, and what it computes."""
 
+import jax.numpy as jnp
 import numpy as np
 
+from compare.checker import check_gradients
 from compare.diagnosis.watching.listing import described
 from compare.diagnosis.watching.references import Reference
 from compare.diagnosis.watching.watch import watch
@@ -47,3 +49,31 @@ def test_what_a_reference_is_called():
     assert described(gradient) == "∂L/∂z"
     assert described(gradient._replace(kind="value")) == "z of the loss (line 3)"
     assert described(gradient._replace(kind="term")) == "a term of ∂L/∂z"
+
+
+def test_the_step_of_a_loop_that_is_wrong():
+    rng = np.random.default_rng(0)
+    w, xs = rng.standard_normal(3), rng.standard_normal((4, 3))
+
+    def loss(w, xs):
+        h = jnp.zeros(3)
+        for x in xs:
+            h = jnp.tanh(w * h + x)
+        return jnp.sum(h**3)
+
+    def candidate(w, xs):
+        hs = [np.zeros(3)]
+        for x in xs:
+            hs.append(np.tanh(w * hs[-1] + x))
+        dh, dw = 3 * hs[-1] ** 2, np.zeros(3)
+        for t in (3, 2, 1, 0):
+            dz = dh * (1 - hs[t + 1] ** 2) * (2 if t == 1 else 1)
+            dw = dw + dz * hs[t]
+            dh = dz * w
+        return np.sum(hs[-1] ** 3), dw
+
+    report = check_gradients(candidate, loss, w, xs, jit=False)
+    assert report.diagnosis is not None
+    (wrong,) = [line for line in report.diagnosis.listing if line.variable == "dz"]
+    assert wrong.status == "wrong"
+    assert "in step 3 of 4" in wrong.what or "in 2 of 4 steps" in wrong.what, wrong.what
