@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -55,3 +56,36 @@ def test_a_network_that_has_seen_no_pictures(tmp_path, capsys):
     assert run("train", "xor", "--epochs", "1", "--out", tmp_path) == options.AGREE
     assert run("predict", "x.png", "--trained", tmp_path) == options.USAGE
     assert "is a network for xor, which has no pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden": [10_000_000]}, "parameters; at most 10,000,000 are read"),
+        ({"hidden": [10**11]}, "a hidden layer of 100,000,000,000; at most 10,000,000"),
+        ({"hidden": ["x"]}, "Expected `int`, got `str`"),
+        ({"hidden": [33]}, "params/0/b is (32,), and the model's is (33,)"),
+        ({"method": "../../x"}, "Invalid enum value '../../x'"),
+        ({"model": "gpt"}, "mnist has no model 'gpt'"),
+    ],
+)
+def test_a_foreign_network_is_looked_at_before_it_is_built(
+    change, message, trained, tmp_path, capsys
+):
+    content = json.loads((trained / "train.json").read_text())
+    content["results"][0].update(change)
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    shutil.copy(trained / "params-manual.npz", tmp_path)
+    assert run("predict", "x.png", "--trained", tmp_path) == options.DATA
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_parameters_that_are_not_finite_predict_nothing(trained, tmp_path, capsys):
+    shutil.copy(trained / "train.json", tmp_path)
+    with np.load(trained / "params-manual.npz") as archive:
+        arrays = {name: np.full_like(archive[name], np.nan) for name in archive.files}
+    np.savez(tmp_path / "params-manual.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    assert run("predict", "x.png", "--trained", tmp_path) == options.DATA
+    assert "has numbers that are not finite" in capsys.readouterr().err

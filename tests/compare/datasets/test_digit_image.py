@@ -66,3 +66,34 @@ def test_what_is_no_digit_is_refused(make, message, tmp_path):
     with pytest.raises(DataError, match=message) as error:
         digit_image.read(path)
     assert "\n" not in str(error.value)
+
+
+def test_sixteen_bits_are_read_right(tmp_path):
+    eight = np.asarray(bar(light_on_dark=True))
+    Image.fromarray(eight.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    Image.fromarray(eight).save(tmp_path / "8.png")
+    found = [digit_image.read(tmp_path / name) for name in ("16.png", "8.png")]
+    assert (found[0] == found[1]).all()
+
+
+def test_a_large_picture_is_refused_before_it_is_decoded_and_a_cameras_is_not(tmp_path):
+    digit = Image.new("1", (4000, 4000), 1)
+    digit.paste(0, (1500, 500, 2000, 3500))
+    digit.save(tmp_path / "large.png")
+    with pytest.raises(DataError, match="has 4000×4000 pixels, more than 12,000,000"):
+        digit_image.read(tmp_path / "large.png")
+    digit.convert("L").save(tmp_path / "large.jpg")
+    assert digit_image.read(tmp_path / "large.jpg").sum() > 20
+
+
+def test_a_broken_chunk_and_an_animation_are_one_line(tmp_path):
+    one = bar(light_on_dark=True)
+    one.save(tmp_path / "moving.png", save_all=True, append_images=[one.rotate(90)])
+    one.save(tmp_path / "x.png")
+    content = bytearray((tmp_path / "x.png").read_bytes())
+    content[40] ^= 255
+    (tmp_path / "broken.png").write_bytes(content)
+    for name, message in (("moving.png", "is animated"), ("broken.png", "no picture")):
+        with pytest.raises(DataError, match=message) as error:
+            digit_image.read(tmp_path / name)
+        assert "\n" not in str(error.value)

@@ -9,9 +9,17 @@ PAIR = {"truth": 1, "predicted": 2, "count": 3}
 PUBLISHED = Path(__file__).parents[3] / "docs" / "schema.json"
 
 
+def in_order(found):
+    """The schema with its alternatives in one order, which versions of msgspec have differently."""
+    if isinstance(found, dict):
+        return {name: in_order(entry) for name, entry in found.items()}
+    return sorted(map(in_order, found), key=json.dumps) if isinstance(found, list) else found
+
+
 def test_the_published_schema_is_this_one():
     """Where it is not, write json_schema() there with an indent of 1."""
-    assert json.loads(PUBLISHED.read_text(encoding="utf-8")) == schema.json_schema()
+    published = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    assert in_order(published) == in_order(schema.json_schema())
 
 
 def test_documents_of_every_command_hold(everything):
