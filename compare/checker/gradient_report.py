@@ -119,6 +119,15 @@ class GradientReport:
         checks.save(Path(file), [self.to_dict()], self.derivations)
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, verbose: bool = False) -> str:
+        """Writes the report for a terminal of 80 columns.
+
+        Args:
+            verbose: whether to list every line of the hand-derived side; else those near the
+                suspects.
+        """
         how = f"{self.dtype}, {'jit' if self.jit else 'no jit'}, {self.platform}"
         lines = [
             f"{self.verdict.upper().replace('_', ' ')}  ({how}, matmul precision {self.precision})",
@@ -128,7 +137,7 @@ class GradientReport:
             *table_lines(self.leaves, self.worst),
         ]
         if self.diagnosis is not None:
-            lines += ["", *diagnosis_lines(self.diagnosis)]
+            lines += ["", *diagnosis_lines(self.diagnosis, verbose=verbose)]
         if self.details:
             lines += ["", *(line for detail in self.details for line in wrapped(detail))]
         if self.not_compared:

@@ -43,6 +43,7 @@ class _Asked(NamedTuple):
     seed: int
     jit: bool
     settings: dict[str, Any]
+    verbose: bool = False
 
 
 def check(
@@ -57,6 +58,7 @@ def check(
     seed: int = 0,
     html: OptionalPath = None,
     json: OptionalPath = None,
+    verbose: bool = False,
     watch: bool = False,
 ) -> int:
     """Hold your own functions against jax.grad.
@@ -75,11 +77,15 @@ def check(
         seed: of the random inputs and the noise measurement.
         html: write the reports to this file as a page for a browser.
         json: write them to this file.
+        verbose: list every line of a wrong backward pass, not those near the mistake alone.
         watch: check again whenever the file is saved; Ctrl-C ends it.
     """
     outputs.require(json=json, report=html, option="--html")
     asked = _asked(candidate, loss, shapes)._replace(
-        seed=seed, jit=jit, settings={"dtype": dtype, "accuracy": accuracy, "seed": seed}
+        seed=seed,
+        jit=jit,
+        settings={"dtype": dtype, "accuracy": accuracy, "seed": seed},
+        verbose=verbose,
     )
     code = DISAGREE
     try:
@@ -136,7 +142,8 @@ def _run(asked: _Asked, html: Path | None, json: Path | None) -> int:
         with terminal.progress(f"checking {pair.title}"):
             report = _check(asked, pair, point)
         reports.append(report)
-        console.print(f"{pair.title}\n\n{report}\n", markup=False, soft_wrap=True)
+        text = report.text(verbose=asked.verbose)
+        console.print(f"{pair.title}\n\n{text}\n", markup=False, soft_wrap=True)
     console.print(terminal.gradients.verdict(reports))
     outputs.save(
         "check",

@@ -91,12 +91,17 @@ def _aligned(rows: Sequence[Sequence[str]], justified: Callable[[str, int], str]
     return ["  ".join(map(justified, row, widths)) for row in rows]
 
 
-def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
-    """Writes like a compiler's error: the bug, the line, the evidence, what to look at."""
+def diagnosis_lines(diagnosis: Diagnosis, *, verbose: bool = False) -> list[str]:
+    """Writes like a compiler's error: the bug, the line, the evidence, what to look at.
+
+    Args:
+        diagnosis: what was found.
+        verbose: whether to list all lines, not those near the suspects alone.
+    """
     names = " or ".join((diagnosis.bug, *diagnosis.also))
     lines = wrapped(f"bug: {names}" + (", confirmed" if diagnosis.confirmed else ""), "")
     if diagnosis.listing:
-        lines += ["", *listing_lines(diagnosis.listing, diagnosis.suspects), ""]
+        lines += ["", *listing_lines(diagnosis.listing, diagnosis.suspects, verbose=verbose), ""]
     if diagnosis.site:
         lines.append(f"  line of the loss: {shown(diagnosis.site)}")
     if line := source(diagnosis.site):

@@ -5,7 +5,7 @@ import pytest
 
 from compare.checker.leaf import Leaf, Loss
 from compare.checker.reporting.text import WIDTH, diagnosis_lines, loss_lines, table_lines, wrapped
-from compare.diagnosis.case import Diagnosis
+from compare.diagnosis.case import Diagnosis, Line
 
 
 def leaf(path, shape=(3,), error=0.0, dtype="float64"):
@@ -72,3 +72,12 @@ def test_a_diagnosis_fits():
     assert lines[2] == "    | import math"
     assert any(line.startswith("  look at: dx = dy wᵀ") for line in lines)
     assert max(len(line) for line in lines if "line of the loss" not in line) <= WIDTH
+
+
+def test_verbose_lists_every_line():
+    lines = tuple(Line("model.py", i, f"x{i} = f()", f"x{i}", "", "right") for i in range(1, 21))
+    found = Diagnosis("unknown", "w", "", "", False, suspects=("model.py:10",), listing=lines)
+    near, every = ("\n".join(diagnosis_lines(found, verbose=v)) for v in (False, True))
+    assert "x10 = f()" in near
+    assert "x1 = f()" not in near
+    assert all(line.source in every for line in lines)
