@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
     if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
-    outputs.command_line.set(shlex.join(["python", "-m", "compare", *argv]))
+    outputs.command_line.set(shlex.join(["handgrad", *argv]))
     with streams.guarded(sys.stdout, sys.stderr) as out:
         code = _run(argv, whole=whole)
         out.flush()

@@ -4,7 +4,7 @@ A fenced block says by its language what it is:
 
 - `python` runs, in a folder of its own. A `text` block right below it, with at most a paragraph in
   between, is what it prints; only the numbers may differ.
-- `sh` runs: every `python -m compare` command, once, however many pages show it. `make` targets
+- `sh` runs: every `handgrad` command, once, however many pages show it. `make` targets
   must exist.
 - `console` is shown and not run, as it takes minutes or several hosts; a comment on its line says
   so. It must be right all the same: its options are parsed.
@@ -72,16 +72,14 @@ def lines_of(language):
 
 
 SHELL, CONSOLE = lines_of("sh"), lines_of("console")
-COMMANDS = [line for line in SHELL if line.startswith("python -m compare")]
-INLINE = sorted(
-    {c for text in PAGES.values() for c in re.findall(r"`(python -m compare [^`]+)`", text)}
-)
-SHOWN = [line for line in [*CONSOLE, *INLINE] if line.startswith(("python -m compare", "handgrad"))]
+COMMANDS = [line for line in SHELL if line.startswith("handgrad ")]
+INLINE = sorted({c for text in PAGES.values() for c in re.findall(r"`(handgrad [^`]+)`", text)})
+SHOWN = [line for line in [*CONSOLE, *INLINE] if line.startswith("handgrad ")]
 
 
 def test_blocks_are_what_this_file_knows():
     assert {block.language for block in BLOCKS} <= {"python", "sh", "console", "text"}
-    assert all(line.startswith(("python -m compare", "make ")) for line in SHELL)
+    assert all(line.startswith(("handgrad ", "make ")) for line in SHELL)
     assert all(" # " in line for line in CONSOLE), "a line that is not run says why"
     assert COMMANDS
     assert SHOWN
@@ -105,13 +103,23 @@ def test_code_runs(block, tmp_path, monkeypatch, capsys):
     assert without_numbers(printed) == without_numbers(block.printed or ""), printed
 
 
-def test_the_mistake_of_the_readme_mended_agrees(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("page", "mends"),
+    [
+        ("README.md", {"(1 - z**2)": "(1 - a**2)"}),
+        (
+            "docs/articles.md",
+            {f"jnp.full(10, {d}.sum())": f"{d}.sum(axis=0)" for d in ("dz", "dlogits")},
+        ),
+    ],
+)
+def test_the_mistake_of_a_page_mended_agrees(page, mends, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    wrong = next(block.text for block in PYTHON_BLOCKS if block.page == "README.md")
+    wrong = next(block.text for block in PYTHON_BLOCKS if block.page == page)
     mended = wrong
-    for d in ("dz", "dlogits"):
-        assert f"jnp.full(10, {d}.sum())" in mended
-        mended = mended.replace(f"jnp.full(10, {d}.sum())", f"{d}.sum(axis=0)")
+    for mistake, cure in mends.items():
+        assert mistake in mended
+        mended = mended.replace(mistake, cure)
     exec(compile(mended, "mended.py", "exec"), {})
     assert capsys.readouterr().out.startswith("AGREE")
 
@@ -131,7 +139,7 @@ def test_commands_run(command, tmp_path):
     if MNIST.is_dir():
         environment["HANDGRAD_DATA"] = str(MNIST)
     done = subprocess.run(
-        [sys.executable, *shlex.split(command, comments=True)[1:]],
+        [sys.executable, "-m", "compare", *shlex.split(command, comments=True)[1:]],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -157,7 +165,7 @@ def parse(command, monkeypatch):
     monkeypatch.setattr(cli, "COMMANDS", {n: stand_in(f) for n, f in cli.COMMANDS.items()})
     words = shlex.split(command, comments=True)
     with pytest.raises(SystemExit) as exit_:
-        cli.main(words[1:] if words[0] == "handgrad" else words[3:])
+        cli.main(words[1:])
     assert exit_.value.code == 0, command
     return reached
 

@@ -18,6 +18,7 @@ from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.suspects import Suspect, pairs, suspects
 from compare.diagnosis.tape import Tape, record
 from compare.diagnosis.watching.watch import Watched, watch
+from compare.sites import shown
 
 __all__ = ["TIME_LIMIT", "diagnose"]
 
@@ -182,7 +183,7 @@ def _stretch(tape: Tape, paths: list[str], right: list[str]) -> tuple[str, str]:
 
 
 def _where(equation: Any) -> str:
-    return f"{equation.name} ({equation.site})" if equation.site else equation.name
+    return f"{equation.name} ({shown(equation.site)})" if equation.site else equation.name
 
 
 def _sites_of(tape: Tape, paths: list[str]) -> list[str]:

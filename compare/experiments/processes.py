@@ -59,7 +59,7 @@ def supervise(argv: Sequence[str], handling: Handling) -> int | None:
     """Runs this command again in a worker, and waits for the worker.
 
     Args:
-        argv: the arguments of `python -m compare`.
+        argv: the arguments of `handgrad`.
         handling: makes a signal call a function with its number while its context lasts.
 
     Returns:

@@ -91,7 +91,7 @@ def parting_text(parting: dict[str, Any]) -> Text:
     return Text(
         f"DEFECT: they part faster than rounding: {against}. Worst at step {step} in "
         f"{parting['leaf']}, {excess} what that allows; see which side is wrong with: "
-        "python -m compare gradients",
+        "handgrad gradients",
         style="bold red",
     )
 

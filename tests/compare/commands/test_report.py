@@ -38,7 +38,7 @@ def test_the_page_and_the_json_show_the_same(made, capsys, tmp_path):
 
 def test_the_document_says_how_it_came_about(made):
     content = json.loads(made[0].read_text())
-    assert content["reproduce"].startswith("python -m compare gradients xor --dtype float64 --seed")
+    assert content["reproduce"].startswith("handgrad gradients xor --dtype float64 --seed")
     assert "'" in content["reproduce"], "a path with a space is quoted"
     rules = [own["rule"] for own in content["derivations"]]
     assert rules == ["manual.mlp", "dense", "leaky_relu", "sigmoid_binary_cross_entropy"]

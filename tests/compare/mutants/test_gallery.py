@@ -21,7 +21,7 @@ def quick_compilation():
 def chosen():
     """One mutant for each name and each verdict, and three whose bug has no name.
 
-    `python -m compare mutants` runs them all, in five minutes.
+    `handgrad mutants` runs them all, in five minutes.
     """
     nameless = [m for m in MUTANTS if m.slug is None and m.verdict == "manual_wrong"]
     first = {(m.slug, m.verdict): m for m in reversed(MUTANTS)}

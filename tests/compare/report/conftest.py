@@ -26,7 +26,7 @@ DERIVATIONS = [
 
 def _document(command: str, results: Any) -> dict[str, Any]:
     return json_file.document(
-        command, ENVIRONMENT, results, reproduce=f"python -m compare {command}",
+        command, ENVIRONMENT, results, reproduce=f"handgrad {command}",
         derivations=DERIVATIONS,
     )  # fmt: skip
 

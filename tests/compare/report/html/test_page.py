@@ -26,7 +26,7 @@ def test_the_verdict_comes_first_with_all_that_it_is_about(gradients):
     top = text[: text.index("Every leaf")]
     for said in (
         "AGREE", "1 of 1 comparisons, on mnist mlp", "An error of 1e−15", "cpu", "float32", "jit",
-        "highest", "jax 0.10.2", "python -m compare gradients",
+        "highest", "jax 0.10.2", "handgrad gradients",
     ):  # fmt: skip
         assert said in top, said
     assert "DISAGREE" not in text
