@@ -73,7 +73,7 @@ def lines_of(language):
 
 SHELL, CONSOLE = lines_of("sh"), lines_of("console")
 COMMANDS = [line for line in SHELL if line.startswith("handgrad ")]
-INLINE = sorted({c for text in PAGES.values() for c in re.findall(r"`(handgrad [^`]+)`", text)})
+INLINE = sorted({c for text in PAGES.values() for c in re.findall(r"`(handgrad [a-z]+ [^`]+)`", text)})
 SHOWN = [line for line in [*CONSOLE, *INLINE] if line.startswith("handgrad ")]
 
 
