@@ -23,7 +23,7 @@ from typing import NamedTuple
 import pytest
 
 from compare import cli
-from compare.checker import gradient_report
+from compare.checker.reporting.verdicts import MEANINGS
 from compare.commands import options
 from compare.diagnosis.catalogue import CATALOGUE
 from manual import rules
@@ -73,7 +73,9 @@ def lines_of(language):
 
 SHELL, CONSOLE = lines_of("sh"), lines_of("console")
 COMMANDS = [line for line in SHELL if line.startswith("handgrad ")]
-INLINE = sorted({c for text in PAGES.values() for c in re.findall(r"`(handgrad [a-z]+ [^`]+)`", text)})
+INLINE = sorted(
+    {c for text in PAGES.values() for c in re.findall(r"`(handgrad [a-z]+ [^`]+)`", text)}
+)
 SHOWN = [line for line in [*CONSOLE, *INLINE] if line.startswith("handgrad ")]
 
 
@@ -258,7 +260,7 @@ def test_every_named_mistake_is_in_the_table():
 
 def test_every_verdict_is_in_the_table():
     shown = [row[0] for row in cells(CHECKER, "What it says")]
-    assert sorted(shown) == sorted(f"`{verdict}`" for verdict in gradient_report._MEANINGS)
+    assert sorted(shown) == sorted(f"`{verdict}`" for verdict in MEANINGS)
 
 
 def test_every_exit_code_is_in_the_table():

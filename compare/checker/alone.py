@@ -25,6 +25,7 @@ from compare.checker.referee import (
     derivative_of,
     random_direction,
 )  # fmt: skip
+from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, narrowing
@@ -44,7 +45,7 @@ _UNITS = 64
 
 def finding(
     sides: Sides, manual: Result, arrays: Arrays, reason: str
-) -> tuple[str, Loss, Rows, list[str], float]:
+) -> tuple[Verdict, Loss, Rows, list[str], float]:
     """Judges manual's gradient by the referee alone.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 from compare.checker.leaf import Leaf, Loss
 from compare.checker.reporting.text import diagnosis_lines, loss_lines, table_lines, wrapped
+from compare.checker.reporting.verdicts import MEANINGS, Verdict
 from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
@@ -41,7 +42,7 @@ class GradientReport:
             name, `about`, `fwd` and `bwd`.
     """
 
-    verdict: str
+    verdict: Verdict
     loss: Loss
     leaves: tuple[Leaf, ...]
     details: tuple[str, ...]
@@ -82,7 +83,7 @@ class GradientReport:
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         del own["derivations"]
         own |= {"agree": self.agree, "loss": self.loss._asdict()}
-        own["meaning"] = _MEANINGS[self.verdict]
+        own["meaning"] = MEANINGS[self.verdict]
         own["diagnosis"] = _diagnosis_dict(self.diagnosis) if self.diagnosis else None
         own["leaves"] = [asdict(leaf) for leaf in self.leaves]
         own["worst"] = self.worst.path if self.worst else None
@@ -131,7 +132,7 @@ class GradientReport:
         how = f"{self.dtype}, {'jit' if self.jit else 'no jit'}, {self.platform}"
         lines = [
             f"{self.verdict.upper().replace('_', ' ')}  ({how}, matmul precision {self.precision})",
-            *wrapped(_MEANINGS[self.verdict], ""),
+            *wrapped(MEANINGS[self.verdict], ""),
             "",
             *loss_lines(self.loss),
             *table_lines(self.leaves, self.worst),
@@ -154,19 +155,6 @@ class GradientReport:
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """The report for IPython's console."""
         printer.text("GradientReport(...)" if cycle else str(self))
-
-
-_MEANINGS = {
-    "agree": "Manual is jax.grad to rounding.",
-    "manual_wrong": "The hand-derived gradient is wrong.",
-    "loss_differs": "The forward passes differ; the hand-derived gradient is right for its own.",
-    "autodiff_wrong": "The hand-derived gradient is right; jax.grad of this loss is wrong.",
-    "manual_inaccurate": "The mathematics is right; the formula loses digits.",
-    "kink": "Both are right: the point sits on a kink, where each has its own convention.",
-    "nonfinite": "There are NaN or infinite entries.",
-    "structure_mismatch": "The gradient does not have the structure of the parameters.",
-    "inconclusive": "They differ by more than rounding, and it cannot be told who is wrong.",
-}
 
 
 def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from compare.checker.referee import (
     random_direction,
     rule,
 )
+from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.opened import opened
@@ -107,7 +108,7 @@ class Disagreement(NamedTuple):
 class Outcome(NamedTuple):
     """What came out: the verdict, sentences about it, and the bug if one was looked for."""
 
-    verdict: str
+    verdict: Verdict
     details: list[str]
     diagnosis: Diagnosis | None = None
 

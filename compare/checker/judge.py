@@ -31,6 +31,7 @@ from compare.checker.noise.measure import (
     two_precisions,
 )
 from compare.checker.noise.persistence import is_in_float32, is_mathematics
+from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Sides
 from compare.checker.sides.float64 import (
     float64_on_cpu,
@@ -129,7 +130,7 @@ def judge(
 class _Finding(NamedTuple):
     """The outcome of the three questions."""
 
-    verdict: str
+    verdict: Verdict
     loss: Loss
     rows: Rows
     details: list[str]
@@ -211,7 +212,7 @@ class _Judge(NamedTuple):
         return judge._numbers(own, exact, loss, narrow)
 
     def _of_the_others(
-        self, own: Point, loss: Loss, verdict: str, left: frozenset[Key], sentences: list[str]
+        self, own: Point, loss: Loss, verdict: Verdict, left: frozenset[Key], sentences: list[str]
     ) -> _Finding:
         """The verdict on leaves that cannot be compared, with the comparison of those that can."""
         rows = comparison.unjudged(own, left)

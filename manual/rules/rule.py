@@ -7,7 +7,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import jax
 from jax import lax
@@ -19,7 +19,11 @@ from manual.lookup import lookup
 __all__ = ["Rule", "chosen"]
 
 
-class Rule:
+_P = ParamSpec("_P")
+_Out = TypeVar("_Out")
+
+
+class Rule(Generic[_P, _Out]):
     """A function that `jax.grad` differentiates by a backward pass derived by hand.
 
     Its inputs are the positional parameters of the forward pass: arrays, of which the backward pass
@@ -44,7 +48,7 @@ class Rule:
         __signature__: the signature of `fwd`, but with `out` alone as its result.
     """
 
-    def __init__(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+    def __init__(self, fwd: Callable[_P, tuple[_Out, Any]], bwd: Callable[..., Any]) -> None:
         """Ties the two halves together with `jax.custom_vjp`."""
         self.fwd, self.bwd = fwd, bwd
         functools.update_wrapper(self, fwd, assigned=("__module__",))
@@ -66,7 +70,7 @@ class Rule:
         self._tied = jax.custom_vjp(lambda *args: forward(*args)[0], nondiff_argnums=(0,))
         self._tied.defvjp(forward, backward)
 
-    def __call__(self, *inputs: Any, **settings: Any) -> Any:
+    def __call__(self, *inputs: _P.args, **settings: _P.kwargs) -> _Out:
         """Computes the forward pass, and returns `out` without the residuals.
 
         Raises:
@@ -76,10 +80,10 @@ class Rule:
         bound.apply_defaults()
         _refuse_traced(self.__name__, bound.kwargs)
         _refuse_what_is_no_array(self.__name__, bound.arguments, bound.args)
-        inputs, placed = _on_one_mesh(_vary_alike(bound.args))
-        return self._tied(_Static(bound.kwargs, placed), *inputs)
+        alike, placed = _on_one_mesh(_vary_alike(bound.args))
+        return self._tied(_Static(bound.kwargs, placed), *alike)
 
-    def bind(self, **settings: Any) -> "Rule":
+    def bind(self, **settings: Any) -> "Rule[..., _Out]":
         """Returns this rule with these values as the defaults of its settings.
 
         `group_norm.bind(groups=4)` takes x, scale and bias alone; its halves have the same default.

@@ -152,4 +152,4 @@ def test_other_shapes_are_refused(x, w, b):
 
 def test_what_is_no_array_is_named():
     with pytest.raises(TypeError, match=r"w of dense must be an array, got list; make one with"):
-        dense(jnp.ones((1, 2)), [[1.0], [2.0]], jnp.ones(1))
+        dense(jnp.ones((1, 2)), [[1.0], [2.0]], jnp.ones(1))  # pyright: ignore[reportArgumentType]

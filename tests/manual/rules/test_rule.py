@@ -78,18 +78,18 @@ def test_the_signature_has_out_alone_as_its_result():
 
 def test_inputs_that_do_not_fit_raise_as_fwd_would():
     with pytest.raises(TypeError, match="missing a required argument: 'w'"):
-        dense(jnp.ones((1, 2)))
+        dense(jnp.ones((1, 2)))  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="unexpected keyword argument 'slope'"):
-        leaky_relu(jnp.ones(2), slope=1.0)
+        leaky_relu(jnp.ones(2), slope=1.0)  # pyright: ignore[reportCallIssue]
 
 
 @pytest.mark.parametrize(
     "transformed",
     [
-        jax.jit(lambda a: leaky_relu(1.0, negative_slope=a)),
-        jax.grad(lambda a: leaky_relu(1.0, negative_slope=a)),
+        jax.jit(lambda a: leaky_relu(1.0, negative_slope=a)),  # pyright: ignore[reportArgumentType]
+        jax.grad(lambda a: leaky_relu(1.0, negative_slope=a)),  # pyright: ignore[reportArgumentType]
         jax.jit(lambda a: leaky_relu.bind(negative_slope=a)(1.0)),
-        lambda a: jax.vmap(lambda a: leaky_relu(1.0, negative_slope=a))(jnp.full(2, a)),
+        lambda a: jax.vmap(lambda a: leaky_relu(1.0, negative_slope=a))(jnp.full(2, a)),  # pyright: ignore[reportArgumentType]
     ],
     ids=["jit", "grad", "bind", "vmap"],
 )

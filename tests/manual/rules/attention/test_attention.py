@@ -25,7 +25,7 @@ def judge(inputs, *, bias=None, mask=None, dtype=None, **settings):
     inputs = inputs if bias is None else (*inputs, bias)
     n = len(inputs)
     return check_rule(
-        lambda *xs: bound.fwd(*xs, *[None] * (4 - n), mask),
+        lambda *xs: bound.fwd(*xs, *[None] * (4 - n), mask),  # pyright: ignore[reportCallIssue]
         lambda residuals, do: bound.bwd(residuals, do)[:n],
         *inputs,
         reference=functools.partial(sequences.attention, mask=mask, **settings),
@@ -84,7 +84,7 @@ def test_a_row_that_is_masked_out_is_zero_and_has_no_gradient():
     mask = MASK.at[1].set(False)
     o = attention(q, k, v, None, mask)
     np.testing.assert_array_equal(o[1], jnp.zeros_like(o[1]))
-    grads = jax.grad(lambda *xs: (attention(*xs, None, mask) ** 2).sum(), argnums=(0, 1, 2))(
+    grads = jax.grad(lambda *xs: (attention(*xs, None, mask) ** 2).sum(), argnums=(0, 1, 2))(  # pyright: ignore[reportCallIssue]
         q, k, v
     )
     for grad in grads:

@@ -15,7 +15,7 @@ LENGTHS = jnp.array([3, 0, 1, 2])
 def judge(inputs, settings, lengths=None, dtype=None):
     """The rule against `jax.grad` of a cell in a scan."""
     bound = rnn.bind(**settings) if settings else rnn
-    fwd = lambda *xs: bound.fwd(*xs, lengths)  # noqa: E731
+    fwd = lambda *xs: bound.fwd(*xs, lengths)  # noqa: E731  # pyright: ignore[reportCallIssue]
     bwd = lambda residuals, d_out: bound.bwd(residuals, d_out)[:-1]  # noqa: E731
     reference = functools.partial(sequences.rnn, lengths=lengths, **settings)
     return check_rule(fwd, bwd, *inputs, reference=reference, dtype=dtype)
@@ -41,14 +41,14 @@ def test_padding_changes_nothing_and_has_no_gradient(draw):
     padded = (jnp.arange(3) >= LENGTHS[:, None])[..., None]
 
     def loss(x, *others):
-        every, *last = rnn(x, *others, LENGTHS)
+        every, *last = rnn(x, *others, LENGTHS)  # pyright: ignore[reportCallIssue]
         return jnp.sum(every**2) + sum(jnp.sum(jnp.cos(a)) for a in last)
 
     value, dx = jax.value_and_grad(loss)(x, *others)
     np.testing.assert_array_equal(jnp.where(padded, dx, 0), jnp.zeros_like(dx))
     assert jax.grad(loss)(x, *others).any()
     np.testing.assert_array_equal(loss(jnp.where(padded, 1e6, x), *others), value)
-    every, last = rnn(x, *others, LENGTHS)[:2]
+    every, last = rnn(x, *others, LENGTHS)[:2]  # pyright: ignore[reportCallIssue]
     np.testing.assert_array_equal(every[:, -1], last)
     # The second example has no step at all.
     np.testing.assert_array_equal(last[1], others[0][1])
@@ -79,7 +79,7 @@ def test_other_shapes_are_refused(draw):
         with pytest.raises(AssertionError):
             rnn(*wrong)
     with pytest.raises(AssertionError):
-        rnn(*inputs, LENGTHS.astype(jnp.float32))
+        rnn(*inputs, LENGTHS.astype(jnp.float32))  # pyright: ignore[reportCallIssue]
 
 
 def test_the_derivative_of_relu_at_zero_is_zero():

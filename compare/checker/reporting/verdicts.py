@@ -1,0 +1,29 @@
+"""The verdicts, and what each of them means."""
+
+from typing import Literal
+
+__all__ = ["MEANINGS", "Verdict"]
+
+Verdict = Literal[
+    "agree",
+    "manual_wrong",
+    "loss_differs",
+    "autodiff_wrong",
+    "manual_inaccurate",
+    "kink",
+    "nonfinite",
+    "structure_mismatch",
+    "inconclusive",
+]
+
+MEANINGS: dict[Verdict, str] = {
+    "agree": "Manual is jax.grad to rounding.",
+    "manual_wrong": "The hand-derived gradient is wrong.",
+    "loss_differs": "The forward passes differ; the hand-derived gradient is right for its own.",
+    "autodiff_wrong": "The hand-derived gradient is right; jax.grad of this loss is wrong.",
+    "manual_inaccurate": "The mathematics is right; the formula loses digits.",
+    "kink": "Both are right: the point sits on a kink, where each has its own convention.",
+    "nonfinite": "There are NaN or infinite entries.",
+    "structure_mismatch": "The gradient does not have the structure of the parameters.",
+    "inconclusive": "They differ by more than rounding, and it cannot be told who is wrong.",
+}
