@@ -5,10 +5,13 @@ in the reference each `jax.custom_vjp` and `jax.custom_jvp` is replaced by its p
 JAX's own rules stay (relu at 0, logaddexp at infinity): they are what `jax.grad` is.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend import core
 
@@ -84,10 +87,15 @@ def scan(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> list[Any]
     body, n, m = p["jaxpr"], p["num_consts"], p["num_consts"] + p["num_carry"]
     consts, carry, xs = values[:n], values[n:m], values[m:]
 
-    def step(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-        outs = evaluate(body.jaxpr, body.consts, [*consts, *carry, *x], equation)
-        return outs[: len(carry)], outs[len(carry) :]
+    def results(carry: list[Any], x: list[Any]) -> list[Any]:
+        return evaluate(body.jaxpr, body.consts, [*consts, *carry, *x], equation)
 
+    def step(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
+        outs = results(carry, x)
+        return _as(carry, outs[: len(carry)]), outs[len(carry) :]
+
+    one = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs]
+    carry = _widest(carry, jax.eval_shape(results, carry, one)[: len(carry)])
     carry, ys = lax.scan(step, carry, xs, p["length"], reverse=p["reverse"], unroll=p["unroll"])
     return [*carry, *ys]
 
@@ -101,10 +109,11 @@ def while_loop(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> lis
     def is_on(state: list[Any]) -> Any:
         return evaluate(test.jaxpr, test.consts, [*values[:n], *state], equation)[0]
 
-    def step(state: list[Any]) -> list[Any]:
+    def results(state: list[Any]) -> list[Any]:
         return evaluate(body.jaxpr, body.consts, [*values[n:m], *state], equation)
 
-    return lax.while_loop(is_on, step, values[m:])
+    state = _widest(values[m:], jax.eval_shape(results, values[m:]))
+    return lax.while_loop(is_on, lambda state: _as(state, results(state)), state)
 
 
 def cond(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> list[Any]:
@@ -113,7 +122,38 @@ def cond(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> list[Any]
     def taken(branch: core.ClosedJaxpr) -> Callable[..., list[Any]]:
         return lambda *inputs: evaluate(branch.jaxpr, branch.consts, inputs, equation)
 
-    return lax.switch(values[0], [taken(b) for b in eqn.params["branches"]], *values[1:])
+    branches = [taken(b) for b in eqn.params["branches"]]
+    first, *others = (jax.eval_shape(branch, *values[1:]) for branch in branches)
+    wide = functools.reduce(_wider, others, first)
+
+    def alike(branch: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        return lambda *inputs: _as(wide, branch(*inputs))
+
+    return lax.switch(values[0], [alike(b) for b in branches], *values[1:])
+
+
+# Where an equation is computed in a wider type, what it is chosen or carried with becomes so too.
+
+
+def _wider(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
+    """Of two lists of shapes with dtypes, the one that holds both."""
+    return [
+        a if a.dtype == b.dtype
+        else jax.ShapeDtypeStruct(a.shape, jnp.promote_types(a.dtype, b.dtype))
+        for a, b in zip(one, other, strict=True)
+    ]  # fmt: skip
+
+
+def _as(like: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    return [
+        x if x.dtype == to.dtype else lax.convert_element_type(x, to.dtype)
+        for x, to in zip(values, like, strict=True)
+    ]
+
+
+def _widest(values: Sequence[Any], results: Sequence[Any]) -> list[Any]:
+    values = [jnp.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in values]
+    return _as(_wider(values, results), values)
 
 
 LOOPS = {"scan": scan, "while": while_loop, "cond": cond}

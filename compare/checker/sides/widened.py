@@ -8,6 +8,7 @@ input is kept in float64 here, and its custom rules are opened (`opened`).
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.extend import core
 
@@ -44,8 +45,18 @@ def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
     for setting in ("new_dtype", "preferred_element_type", "dtype"):
         if params.get(setting) is not None and jnp.issubdtype(params[setting], jnp.floating):
             params[setting] = jnp.dtype(jnp.float64)
+    if params.get("update_jaxpr") is not None:  # What a scatter does with two numbers.
+        params["update_jaxpr"], params["update_consts"] = _of_two_wide(params)
     out = eqn.primitive.bind(*wide, **params)
     return list(out) if eqn.primitive.multiple_results else [out]
+
+
+def _of_two_wide(params: dict[str, Any]) -> tuple[core.Jaxpr, Any]:
+    jaxpr, consts = params["update_jaxpr"], params["update_consts"]
+    closed = jax.make_jaxpr(lambda *two: evaluate(jaxpr, consts, two, _equation))(
+        *(jnp.zeros((), jnp.float64) if _is_real(v.aval) else v.aval for v in jaxpr.invars)
+    )
+    return closed.jaxpr, tuple(closed.consts)
 
 
 def _is_real(x: Any) -> bool:

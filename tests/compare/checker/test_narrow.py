@@ -18,7 +18,9 @@ from compare.trees import largest_difference
 RULES = int(os.environ.get("HANDGRAD_NARROW", "6"))
 """How many right rules; half as many are then made wrong."""
 FIRST = int(os.environ.get("HANDGRAD_NARROW_FIRST", "0"))
-POINTS = 16
+POINTS = 256
+"""Over so many the noise of a narrow type is known: a single decision that falls otherwise is rare
+and large."""
 TIMES_THE_NOISE = 10
 
 
@@ -317,8 +319,12 @@ def own_noise(rule: Rule) -> list[float]:
     exact = jax.jit(jax.grad(loss_of(rule)))
     apart = []
     for _ in range(POINTS):
-        moved = tuple(x * (1 + rule.unit * rng.uniform(-1, 1, x.shape)) for x in rule.inputs)
-        pairs = zip(of(moved, rule.cotangent)[1], exact(moved, rule.cotangent), strict=True)
+        # The cotangent rounds as well: a bias's gradient is a sum of its entries alone.
+        *moved, d = (
+            x * (1 + rule.unit * rng.uniform(-1, 1, np.shape(x)))
+            for x in (*rule.inputs, rule.cotangent)
+        )
+        pairs = zip(of(tuple(moved), d)[1], exact(tuple(moved), d), strict=True)
         apart.append([largest_difference(np.asarray(a), np.asarray(b)) for a, b in pairs])
     return list(np.sqrt(np.mean(np.square(apart), axis=0)))
 

@@ -45,7 +45,20 @@ def by_branch(x):
     return lax.cond(x[0, 0] > 0, jnp.exp, jnp.sin, y)
 
 
+def by_branch_on_a_constant(x):
+    """A branch with a number of its own, which stays narrow when the other becomes wide."""
+    y = x.astype(jnp.float32)
+    return lax.cond(x[0, 0] > 0, lambda y: jnp.exp(y), lambda y: jnp.ones(y.shape, y.dtype), y)
+
+
+def by_scatter(x):
+    y = x.astype(jnp.float32)
+    return jnp.zeros(4, jnp.float32).at[jnp.array([0, 2, 2])].add(y[0])
+
+
 WIDE = {
+    by_branch_on_a_constant: jnp.exp,
+    by_scatter: lambda x: jnp.stack([x[0, 0], 0 * x[0, 0], x[0, 1] + x[0, 2], 0 * x[0, 0]]),
     by_casts: lambda x: jax.nn.softmax(x).sum(axis=0),
     by_product: lambda x: x @ x.T,
     by_precision: jnp.sin,
