@@ -13,6 +13,7 @@ from compare.commands import outputs, streams
 from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.check import check
+from compare.commands.exercises import exercises
 from compare.commands.gradients import gradients
 from compare.commands.mutants import mutants
 from compare.commands.options import (
@@ -48,6 +49,7 @@ COMMANDS = {
     "articles": articles,
     "mutants": mutants,
     "report": report,
+    "exercises": exercises,
 }
 """Every command by its name."""
 
