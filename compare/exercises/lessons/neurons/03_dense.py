@@ -28,19 +28,22 @@ def forward(params):
 def backward(dy, saved):
     """Returns {"x": dx, "w": dw, "b": db}, given dy = ∂L/∂y (m, n_out)."""
     x, w = saved
-    return {"x": dy @ w.T, "w": x.T @ dy, "b": dy.sum(axis=0)}
+    dx = dy @ w.T
+    dw = x.T @ dy
+    db = dy.sum(axis=0)
+    return {"x": dx, "w": dw, "b": db}
 
 
 def inputs():
     """Draws the numbers to check with: (params, dy)."""
     rng = np.random.default_rng(3)
-    shapes = {"x": (5, 3), "w": (3, 4), "b": (4,)}
+    shapes = {"x": (5, 4), "w": (4, 4), "b": (4,)}
     return {name: rng.normal(size=n) for name, n in shapes.items()}, rng.normal(size=(5, 4))
 
 
 HINTS = (
     "A sum over the second index of one and the first index of the other is a matrix product: "
     "(A B)_ij = Σ_k A_ik B_kj. In dw the summed index i is the first of both: transpose one.",
-    "x is (m, n_in) and dy (m, n_out). Only one product of them, with one transposed, gives the "
-    "shape of w. Which sum over dy has the shape of b?",
+    "x is (m, n_in) and dy (m, n_out). Only one product of them, with one transposed, sums over "
+    "the examples. Which sum over dy has the shape of b?",
 )
