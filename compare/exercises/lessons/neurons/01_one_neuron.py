@@ -37,7 +37,9 @@ def backward(saved):
     """Returns {"w": ∂L/∂w, "b": ∂L/∂b}, each with the shape of its parameter."""
     x, y, p = saved
     dz = (p - y) / len(y)
-    return {"w": x.T @ dz, "b": dz.sum()}
+    dw = x.T @ dz
+    db = dz.sum()
+    return {"w": dw, "b": db}
 
 
 def inputs():
