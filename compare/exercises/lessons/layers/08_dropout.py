@@ -4,7 +4,7 @@ While a network learns, each entry is dropped with probability 1 − keep, and w
 by keep, so that the mean stays. Here a dense layer follows:
 
     kept = u < keep                     u: a random number from 0 to 1 for each entry
-    h    = x / keep  where kept, else 0
+    h    = x · kept / keep              kept counts as 1 or 0
     y    = h w
 
     dw          a dense layer           exercise 3
@@ -23,7 +23,7 @@ def forward(params, u, keep):
     """Computes y. x, u (m, n), w (n, k) -> y (m, k); keep is a number."""
     x, w = params["x"], params["w"]
     kept = u < keep
-    h = np.where(kept, x / keep, 0)
+    h = x * kept / keep
     return h @ w, (kept, keep, h, w)
 
 

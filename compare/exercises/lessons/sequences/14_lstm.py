@@ -23,9 +23,9 @@ Your turn: write `backward`.
 import numpy as np
 
 
-def forward(params):
+def forward(params, x):
     """Computes y. x (m, T, n), wx (n, 4k), wh (k, 4k), b (4k,) -> y (m, T, k)."""
-    x, wx, wh, b = (params[name] for name in ("x", "wx", "wh", "b"))
+    wx, wh, b = params["wx"], params["wh"], params["b"]
     h = c = np.zeros((len(x), len(wh)))
     hs, steps = [h], []
     for t in range(x.shape[1]):
@@ -36,14 +36,14 @@ def forward(params):
         h = o * np.tanh(c)
         hs.append(h)
         steps.append((i, f, g, o, before, c))
-    return np.stack(hs[1:], axis=1), (x, wx, wh, hs, steps)
+    return np.stack(hs[1:], axis=1), (x, wh, hs, steps)
 
 
 def backward(dy, saved):
-    """Returns {"x": dx, "wx": dwx, "wh": dwh, "b": db}; hs[t] is the state before step t."""
-    x, wx, wh, hs, steps = saved
-    dx, dwx, dwh = np.zeros_like(x), np.zeros_like(wx), np.zeros_like(wh)
-    db = np.zeros(wx.shape[1])
+    """Returns {"wx": dwx, "wh": dwh, "b": db}; hs[t] is the state before step t."""
+    x, wh, hs, steps = saved
+    dwx, dwh = np.zeros((x.shape[2], wh.shape[1])), np.zeros_like(wh)
+    db = np.zeros(wh.shape[1])
     dh_carried = dc_carried = np.zeros_like(hs[0])
     for t in reversed(range(x.shape[1])):
         i, f, g, o, before, c = steps[t]
@@ -59,17 +59,17 @@ def backward(dy, saved):
         dwx += x[:, t].T @ dz
         dwh += hs[t].T @ dz
         db += dz.sum(axis=0)
-        dx[:, t] = dz @ wx.T
         dh_carried = dz @ wh.T
         dc_carried = dc * f
-    return {"x": dx, "wx": dwx, "wh": dwh, "b": db}
+    return {"wx": dwx, "wh": dwh, "b": db}
 
 
 def inputs():
-    """Draws the numbers to check with: (params, dy)."""
+    """Draws the numbers to check with: (params, x, dy)."""
     rng = np.random.default_rng(14)
-    shapes = {"x": (2, 3, 2), "wx": (2, 12), "wh": (3, 12), "b": (12,)}
-    return {name: rng.normal(size=n) for name, n in shapes.items()}, rng.normal(size=(2, 3, 3))
+    shapes = {"wx": (3, 8), "wh": (2, 8), "b": (8,)}
+    params = {name: rng.normal(size=n) for name, n in shapes.items()}
+    return params, rng.normal(size=(4, 3, 3)), rng.normal(size=(4, 3, 2))
 
 
 HINTS = (
