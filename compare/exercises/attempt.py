@@ -1,7 +1,8 @@
 """A learner's attempt at an exercise: their backward pass against `jax.grad` of the forward pass.
 
 The forward pass is plain NumPy that jax.numpy has as well. So the learner's file is loaded twice:
-as it is, and with jax.numpy for `np`, which `jax.grad` can differentiate.
+as it is, and with jax.numpy for `np`, which `jax.grad` can differentiate; its sigmoid and softmax
+are those of jax.nn then.
 """
 
 import ast
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -102,7 +104,7 @@ def _candidate(module: ModuleType) -> Callable[..., tuple[Any, Any]]:
 def _loss(path: Path) -> Callable[..., Any]:
     """What `jax.grad` differentiates: the forward pass with jax.numpy for `np`."""
     module = own.load(path)
-    module.__dict__["np"] = jnp
+    module.__dict__.update({k: v for k, v in _OF_JAX.items() if hasattr(module, k)})
 
     def network(params: Any, *args: Any) -> Any:
         return module.forward(params, *args)[0]
@@ -112,6 +114,10 @@ def _loss(path: Path) -> Callable[..., Any]:
         return jnp.sum(dy * module.forward(params, *args)[0])
 
     return layer if _is_layer(module) else network
+
+
+_OF_JAX = {"np": jnp, "sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax}
+"""What takes the place of NumPy, and of a lesson's own functions that the diagnosis knows."""
 
 
 def _is_layer(module: ModuleType) -> bool:

@@ -36,12 +36,17 @@ def norm_backward(du, u, s):
     return (du - du.mean(axis=2, keepdims=True) - u * along) / s
 
 
+def softmax(z):
+    """Makes probabilities of the scores along the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))  # the same result, and no overflow
+    return e / e.sum(axis=-1, keepdims=True)
+
+
 def attend(q, k, v):
     """Computes attention to the earlier positions, and its weights p."""
     earlier = np.tri(q.shape[1], dtype=bool)
     s = np.where(earlier, q @ k.swapaxes(1, 2) / np.sqrt(q.shape[2]), -np.inf)
-    e = np.exp(s - s.max(axis=2, keepdims=True))
-    p = e / e.sum(axis=2, keepdims=True)
+    p = softmax(s)
     return p @ v, p
 
 
