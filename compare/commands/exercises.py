@@ -136,7 +136,7 @@ def _check(folder: Path, only: lessons.Exercise | None = None) -> int:
     if only is None:
         console.print(terminal.exercises.bar(solved, len(lessons.EXERCISES)))
     if last.state == "solved":
-        console.print("\nAGREE: every one is right" if only is None else "")
+        console.print(f"\nAGREE: {'every one' if only is None else 'it'} is right")
         return AGREE
     console.print(f"\n{lessons.message(last)}", markup=False, soft_wrap=True)
     return DISAGREE

@@ -21,7 +21,7 @@ from compare.checker import GradientReport, check_gradients
 from compare.exercises.exercise import Exercise
 from compare.exercises.recurrent import LOSSES
 
-__all__ = ["Attempt", "attempt"]
+__all__ = ["Attempt", "attempt", "given_lines"]
 
 
 class Attempt(NamedTuple):
@@ -69,16 +69,23 @@ def attempt(exercise: Exercise, path: Path) -> Attempt:
     return Attempt(exercise, path, "solved", "", report, learned)
 
 
+def given_lines(exercise: Exercise, path: Path) -> set[int]:
+    """Finds the lines of the functions that the learner was given: all but `backward`."""
+    given, found = _functions(exercise.template), _functions(path.read_text("utf-8"))
+    nodes = [node for name, node in found.items() if name in given and name != "backward"]
+    return {n for node in nodes for n in range(node.lineno, (node.end_lineno or 0) + 1)}
+
+
 def _require_the_question(exercise: Exercise, path: Path) -> None:
     """Refuses a file in which a function is missing, or other than the learner was given it."""
-    given, found = (_functions(text) for text in (exercise.template, path.read_text("utf-8")))
+    given, found = _functions(exercise.template), _functions(path.read_text("utf-8"))
     for name, node in given.items():
         if name not in found:
             raise own.OwnFileError(f"{path}: has no function {name}")
         if name != "backward" and ast.dump(found[name]) != ast.dump(node):
             raise own.OwnFileError(
                 f"{path}:{found[name].lineno}: {name} is part of the question and was changed; "
-                "`handgrad exercises start` writes it anew into another folder"
+                f"move the file away, and `handgrad exercises start {path.parent}` writes it anew"
             )
 
 
@@ -94,8 +101,8 @@ def _candidate(module: ModuleType) -> Callable[..., tuple[Any, Any]]:
         return loss, module.backward(saved)
 
     def layer(params: Any, *args: Any) -> tuple[Any, Any]:
-        *args, dy = args
-        y, saved = module.forward(params, *args)
+        *others, dy = args
+        y, saved = module.forward(params, *others)
         return np.sum(dy * y), module.backward(dy, saved)
 
     return layer if _is_layer(module) else network
@@ -110,8 +117,8 @@ def _loss(path: Path) -> Callable[..., Any]:
         return module.forward(params, *args)[0]
 
     def layer(params: Any, *args: Any) -> Any:
-        *args, dy = args
-        return jnp.sum(dy * module.forward(params, *args)[0])
+        *others, dy = args
+        return jnp.sum(dy * module.forward(params, *others)[0])
 
     return layer if _is_layer(module) else network
 
@@ -150,7 +157,7 @@ def _theirs(path: Path, call: Callable[[], Any]) -> Any:
         return call()
     except NotImplementedError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = own.place(error, path) or path
         text = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise own.OwnFileError(f"{where}: {type(error).__name__}: {text}") from error

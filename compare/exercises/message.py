@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from compare.checker import GradientReport
 from compare.checker.reporting.text import wrapped
-from compare.diagnosis.case import Diagnosis
+from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
 from compare.escapes import escaped
-from compare.exercises.attempt import Attempt
+from compare.exercises.attempt import Attempt, given_lines
 from compare.exercises.questions import question
 from compare.sites import shown
 
@@ -27,19 +28,21 @@ def message(came: Attempt) -> str:
     elif came.report is None:
         lines = wrapped(f"{name}: {came.why}", "")
     else:
-        lines = [f"{name}: not right yet", "", *_of(came.report)]
+        lines = [f"{name}: not right yet", "", *_of(came, came.report)]
     folder = shown(str(came.path.parent))
     typed = f"handgrad exercises hint {number}" + (f" {folder}" if folder != "." else "")
     lines += ["", f"For a hint: {typed}"]
     return "\n".join(escaped(line.expandtabs(4)) for line in lines)
 
 
-def _of(report: GradientReport) -> Iterator[str]:
+def _of(came: Attempt, report: GradientReport) -> Iterator[str]:
     diagnosis = report.diagnosis
-    if diagnosis is not None and diagnosis.listing:
-        for line in listing_lines(diagnosis.listing, diagnosis.suspects):
-            yield _plainly(line).replace("the hand-derived side", "your lines")
-        yield ""
+    if diagnosis is not None:
+        given = given_lines(came.exercise, came.path)
+        lines = [line for line in diagnosis.listing if line.line not in given]
+        theirs = {f"{line.file}:{line.line}" for line in lines}
+        suspects = [site for site in diagnosis.suspects if site in theirs]
+        yield from _listed(lines, suspects)
     yield from _numbers(report)
     yield ""
     if diagnosis is None:
@@ -47,6 +50,18 @@ def _of(report: GradientReport) -> Iterator[str]:
             yield from wrapped(detail)
         return
     yield from _named(diagnosis)
+
+
+def _listed(lines: list[Line], suspects: list[str]) -> Iterator[str]:
+    """The learner's lines near the suspects, with what each computes."""
+    text = listing_lines(lines, suspects)
+    if not text:
+        return
+    shown_ = takewhile(lambda line: not line.startswith("  suspected as well"), text[1:])
+    yield from ("  your backward pass, line by line:", *map(_plainly, shown_))
+    if others := ", ".join(site.rpartition(":")[2] for site in suspects[1:]):
+        yield from wrapped(f"suspected as well: line{'s' * (len(suspects) > 2)} {others}")
+    yield ""
 
 
 def _numbers(report: GradientReport) -> Iterator[str]:
@@ -57,8 +72,11 @@ def _numbers(report: GradientReport) -> Iterator[str]:
         if leaf.agrees or leaf.index is None:
             yield f"{name}  {'right' if leaf.agrees else 'wrong'}"
             continue
-        at = f" at [{', '.join(map(str, leaf.index))}]" if leaf.index else ""
-        yield f"{name}  wrong: yours is {leaf.manual:.6g}{at}; it should be {leaf.reference:.6g}"
+        at = f"[{', '.join(map(str, leaf.index))}]" if leaf.index else ""
+        yield (
+            f"{name}  WRONG: d{leaf.path}{at} is {leaf.manual:.6g} and should be "
+            f"{leaf.reference:.6g}"
+        )
 
 
 def _named(diagnosis: Diagnosis) -> Iterator[str]:
@@ -77,8 +95,11 @@ _WORDS = {
     "dot_general": "(matrix product)", "broadcast_in_dim": "(broadcast)", "reduce_sum": "(sum)",
     "mul": "(product)", "add": "(sum of two)", "sub": "(difference)", "div": "(quotient)",
     "neg": "(minus)", "reduce_max": "(maximum)", "integer_pow": "(power)", "max": "(maximum)",
-    "select_n": "(choice)", "transpose": "(transpose)", "reshape": "(reshape)", "gather": "(look-up)",
-    "exp": "(exp)", "log": "(log)", "tanh": "(tanh)", "sqrt": "(sqrt)", "square": "(square)",
+    "select_n": "(choice)", "transpose": "(transpose)", "reshape": "(reshape)",
+    "gather": "(look-up)", "exp": "(exp)", "log": "(log)", "tanh": "(tanh)", "sqrt": "(sqrt)",
+    "square": "(square)",
+    "split": "(split)", "slice": "(slice)", "concatenate": "(concatenation)", "stack": "(stack)",
+    "logistic": "(sigmoid)", "dynamic_slice": "(slice)", "squeeze": "(slice)",
 }  # fmt: skip
 """What JAX calls its operations, in words."""
 

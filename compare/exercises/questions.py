@@ -14,7 +14,7 @@ QUESTIONS = {
     "missing_batch_mean": "L is a mean, so what does one single example's loss count for in it?",
     "extra_batch_mean": "how often does the forward pass divide by the number of examples?",
     "sign_flipped": "if this value grows a little, does the loss go up or down?",
-    "constant_factor": "which constants are in the forward pass, and which does a power bring down?",
+    "constant_factor": "which constants are in the forward pass, and what does a power bring down?",
     "missing_factor": "what is this value multiplied by in the forward pass?",
     "transposed": "which index does the matrix product sum over, and which has to remain?",
     "bias_summed_over_features": "which entries of the output does one single bias reach?",

@@ -40,7 +40,8 @@ def backward(dy, saved):
     drows = dy_rows @ k.reshape(-1, f).T
     dwindows = drows.reshape(m, height, width, a, b, c)
     dx = np.zeros_like(x)
-    np.add.at(dx, (slice(None), row, column), dwindows)
+    here = (slice(None), row, column)
+    np.add.at(dx, here, dwindows)
     return {"x": dx, "k": dk, "bias": dbias}
 
 
@@ -54,6 +55,6 @@ def inputs():
 HINTS = (
     "Lay dy out as rows of f numbers: then the three derivatives are those of a dense layer.",
     "Give drows the six axes of the windows: (m, height, width, a, b, c).",
-    "np.add.at(dx, (slice(None), row, column), ...) adds at every index, also where one repeats; "
+    "np.add.at(dx, np.s_[:, row, column], ...) adds at every index, also where one repeats; "
     "what does dx[:, row, column] += ... do there?",
 )

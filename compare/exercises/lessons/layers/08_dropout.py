@@ -45,5 +45,5 @@ def inputs():
 
 HINTS = (
     "What the dense layer multiplies w by is h, not x.",
-    "Where an entry was kept h = x / keep, so the slope is a constant; elsewhere h is 0 whatever x.",
+    "Where an entry was kept h = x / keep, so the slope is a constant; else h is 0 whatever x.",
 )

@@ -40,5 +40,5 @@ def inputs():
 
 HINTS = (
     "dtable begins as zeros; each place adds its dy to the row of its token.",
-    "Where an index repeats, `dtable[tokens] += dy` keeps one of the sums. np.add.at adds them all.",
+    "Where an index repeats, `dtable[tokens] += dy` keeps one of them. np.add.at adds all.",
 )

@@ -1,8 +1,8 @@
 """Linear and cross-entropy in chunks: never hold all scores at once.
 
 A language model has a score for each of v words at each of m places: the largest array of all. The
-loss needs it only row by row, so the forward pass takes a few rows at a time and forgets the scores.
-It keeps one number a row, the logarithm of the sum:
+loss needs it only row by row, so the forward pass takes a few rows at a time, forgets the scores,
+and keeps one number a row, the logarithm of the sum:
 
     z = h w                         h (m, d), w (d, v): z would be (m, v)
     lse = log Σ_k exp(z_k)          one number a row, kept
