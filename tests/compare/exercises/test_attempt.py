@@ -64,7 +64,7 @@ def places(text, wrong):
     A line such as `dz = dh` computes nothing, so nothing of it can be seen to be wrong.
     """
     lines = text.splitlines()
-    (changed,) = (n for n, line in enumerate(lines, 1) if line.strip() == wrong)
+    changed = max(n for n, line in enumerate(lines, 1) if line.strip() == wrong)
     renamed = re.fullmatch(r"(\w+) = (\w+)", wrong)
     if not renamed:
         return {changed}

@@ -11,7 +11,7 @@ back to the image: each pixel was copied into several windows,
 
     dx[:, r, s, c] = Σ of dwindows[:, i, j, a, b, c] over all i + a = r, j + b = s
 
-Your turn: write `backward`. `row` and `column` are the indices i + a and j + b.
+Your turn: write `backward`. `where` is the index that took the windows out: x[where].
 """
 
 import numpy as np
@@ -24,14 +24,15 @@ def forward(params):
     m, height, width = len(x), x.shape[1] - a + 1, x.shape[2] - b + 1
     row = (np.arange(height)[:, None] + np.arange(a))[:, None, :, None]
     column = (np.arange(width)[:, None] + np.arange(b))[None, :, None, :]
-    rows = x[:, row, column].reshape(m * height * width, a * b * c)
+    where = (slice(None), row, column)
+    rows = x[where].reshape(m * height * width, a * b * c)
     y = (rows @ k.reshape(a * b * c, f) + bias).reshape(m, height, width, f)
-    return y, (rows, row, column, x, k)
+    return y, (rows, where, x, k)
 
 
 def backward(dy, saved):
     """Returns {"x": dx, "k": dk, "bias": dbias}, given dy (m, height, width, f)."""
-    rows, row, column, x, k = saved
+    rows, where, x, k = saved
     a, b, c, f = k.shape
     m, height, width, _ = dy.shape
     dy_rows = dy.reshape(-1, f)
@@ -40,8 +41,7 @@ def backward(dy, saved):
     drows = dy_rows @ k.reshape(-1, f).T
     dwindows = drows.reshape(m, height, width, a, b, c)
     dx = np.zeros_like(x)
-    here = (slice(None), row, column)
-    np.add.at(dx, here, dwindows)
+    np.add.at(dx, where, dwindows)
     return {"x": dx, "k": dk, "bias": dbias}
 
 
@@ -55,6 +55,6 @@ def inputs():
 HINTS = (
     "Lay dy out as rows of f numbers: then the three derivatives are those of a dense layer.",
     "Give drows the six axes of the windows: (m, height, width, a, b, c).",
-    "np.add.at(dx, np.s_[:, row, column], ...) adds at every index, also where one repeats; "
-    "what does dx[:, row, column] += ... do there?",
+    "np.add.at(dx, where, ...) adds at every index, also where one repeats; "
+    "what does dx[where] += ... do there?",
 )
