@@ -13,8 +13,8 @@ from compare.commands import outputs, streams
 from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.check import check
-from compare.commands.exercises import exercises
 from compare.commands.gradients import gradients
+from compare.commands.learning.exercises import exercises
 from compare.commands.mutants import mutants
 from compare.commands.options import (
     DATA,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import takewhile
 
 from compare.checker import GradientReport
@@ -39,7 +40,7 @@ def _of(came: Attempt, report: GradientReport) -> Iterator[str]:
     diagnosis = report.diagnosis
     if diagnosis is not None:
         given = given_lines(came.exercise, came.path)
-        lines = [line for line in diagnosis.listing if line.line not in given]
+        lines = [_in_words(line) for line in diagnosis.listing if line.line not in given]
         theirs = {f"{line.file}:{line.line}" for line in lines}
         suspects = [site for site in diagnosis.suspects if site in theirs]
         yield from _listed(lines, suspects)
@@ -58,7 +59,7 @@ def _listed(lines: list[Line], suspects: list[str]) -> Iterator[str]:
     if not text:
         return
     shown_ = takewhile(lambda line: not line.startswith("  suspected as well"), text[1:])
-    yield from ("  your backward pass, line by line:", *map(_plainly, shown_))
+    yield from ("  your backward pass, line by line:", *shown_)
     if others := ", ".join(site.rpartition(":")[2] for site in suspects[1:]):
         yield from wrapped(f"suspected as well: line{'s' * (len(suspects) > 2)} {others}")
     yield ""
@@ -104,5 +105,6 @@ _WORDS = {
 """What JAX calls its operations, in words."""
 
 
-def _plainly(line: str) -> str:
-    return re.sub(r"∂L/∂(\w+)", lambda m: f"∂L/∂{_WORDS.get(m[1], m[1])}", line)
+def _in_words(line: Line) -> Line:
+    what = re.sub(r"∂L/∂(\w+)", lambda m: f"∂L/∂{_WORDS.get(m[1], m[1])}", line.what)
+    return replace(line, what=what)

@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,8 @@ from compare import own
 from compare.diagnosis.catalogue import CATALOGUE
 from compare.exercises import EXERCISES, attempt, message, start
 from compare.exercises.questions import QUESTIONS
+
+ONE_IN = 1 if os.environ.get("HANDGRAD_THOROUGH") else 6
 
 
 class Wrong(NamedTuple):
@@ -74,8 +77,11 @@ def places(text, wrong):
     return {changed, first, *made[:1]}
 
 
+# Each costs seconds: the gate has one row in three of every second one.
 @pytest.mark.table
-@pytest.mark.parametrize("row", WRONG, ids=lambda row: f"{row.number}: {row.wrong}")
+@pytest.mark.parametrize(
+    "row", WRONG if ONE_IN == 1 else WRONG[::2], ids=lambda row: f"{row.number}: {row.wrong}"
+)
 def test_a_wrong_answer_is_found_its_line_told_and_its_mistake_named(row, folder):
     exercise = EXERCISES[row.number - 1]
     answer = exercise.solution.replace(f"    {row.right}\n", f"    {row.wrong}\n")
@@ -96,7 +102,7 @@ def test_a_wrong_answer_is_found_its_line_told_and_its_mistake_named(row, folder
     assert max(map(len, text.splitlines())) <= 80
     assert "WRONG" in text
     assert "Ask yourself: " in text
-    assert row.right not in text, "the solution"
+    assert row.right in row.wrong or row.right not in text, "the solution"
 
 
 def test_most_wrong_answers_are_told_by_line_and_by_name():

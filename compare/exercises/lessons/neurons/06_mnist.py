@@ -67,9 +67,9 @@ def digits():
 
 
 def train():
-    """Takes 300 steps on all digits at once, and tells how many of the others it reads."""
+    """Takes 200 steps on all digits at once, and tells how many of the others it reads."""
     params, (x, y, x_test, y_test) = inputs()[0], digits()
-    for _ in range(300):
+    for _ in range(200):
         grads = backward(forward(params, x, y)[1])
         params = {k: params[k] - 0.5 * grads[k] for k in params}
     p = forward(params, x_test, y_test)[1][3]
