@@ -42,7 +42,7 @@ def test_a_learner_goes_from_one_exercise_to_the_next(folder, capsys):
     solve(folder, FIRST, " / len(y)\n", "\n")
     assert run("check", "mine") == options.DISAGREE
     out = capsys.readouterr().out
-    assert re.search(r"▸ +\d+  dz = p - y +WRONG", out)
+    assert re.search(r"▸ +\d+  dz = \(p - y\)\n +WRONG", out)
     assert "should be -0.288031" in out
     assert "(missing_batch_mean)" in out
     assert "Ask yourself: L is a mean" in out
