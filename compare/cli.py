@@ -14,6 +14,7 @@ from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.check import check
 from compare.commands.gradients import gradients
+from compare.commands.learning.exercises import exercises
 from compare.commands.mutants import mutants
 from compare.commands.options import (
     DATA,
@@ -48,6 +49,7 @@ COMMANDS = {
     "articles": articles,
     "mutants": mutants,
     "report": report,
+    "exercises": exercises,
 }
 """Every command by its name."""
 

@@ -102,9 +102,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "articles": {"ground", "datasets", "problems", "training", "checker"},
     "benchmark": {"ground", "problems", "training", "checker"},
     "experiments": {"ground", "problems", "training", "checker"},
+    "exercises": {"ground", "own", "checker", "diagnosis"},
     "commands": {
         "ground", "datasets", "diagnosis", "training", "checker", "problems", "report", "terminal",
-        "mutants", "articles", "benchmark", "experiments", "own",
+        "mutants", "articles", "benchmark", "experiments", "own", "exercises",
     },
     "cli": {"ground", "commands", "datasets", "experiments"},
     "__main__": {"cli", "commands"},

@@ -1,12 +1,13 @@
 """Renders results for a terminal, as tables and last lines."""
 
-from compare.terminal import articles, benchmarks, gradients, mutants, training
+from compare.terminal import articles, benchmarks, exercises, gradients, mutants, training
 from compare.terminal.screen import console, header, progress
 
 __all__ = [
     "articles",
     "benchmarks",
     "console",
+    "exercises",
     "gradients",
     "header",
     "mutants",
