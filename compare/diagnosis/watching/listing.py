@@ -70,12 +70,12 @@ def _off(graph: Graph, target: Target) -> str:
     """How far the numbers are off, and at which turns of a loop they are."""
     found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in target.group]
     pairs = [(f, e) for f, e in zip(found, target.expected, strict=True) if f.shape == e.shape]
-    # NaN is what could not be solved for.
-    errors = [float(np.nanmax(np.abs(f - e), initial=0)) for f, e in pairs]
-    if not errors:
+    errors = np.concatenate([np.abs(f - e).ravel() for f, e in pairs]) if pairs else np.zeros(0)
+    known = errors[~np.isnan(errors)]  # NaN is what could not be solved for.
+    if not known.size:
         return ""
     wrong = [turn for turn, pair in enumerate(pairs) if not same(*pair)]
-    text, turns = f"off by up to {max(errors):.2g}", len(pairs)
+    text, turns = f"off by up to {known.max():.2g}", len(pairs)
     if len(wrong) == 1 < turns:
         return f"{text}, in step {wrong[0] + 1} of {turns}"
     return text if len(wrong) in (0, turns) else f"{text}, in {len(wrong)} of {turns} steps"

@@ -203,11 +203,17 @@ def _core(ratio: np.ndarray) -> np.ndarray | None:
     if ratio.size == 0:
         return None
     for axis in range(ratio.ndim):
-        first = np.nanmax(ratio, axis=axis, keepdims=True)
-        spread = np.nanmax(np.abs(ratio - first), axis=axis, keepdims=True)
+        first = _largest(ratio, axis)
+        spread = _largest(np.abs(ratio - first), axis)
         if ratio.shape[axis] > 1 and np.all(spread <= 1e-9 * np.abs(first)):
             ratio = first
     return None if np.isnan(ratio).any() else ratio
+
+
+def _largest(array: np.ndarray, axis: int) -> np.ndarray:
+    """The largest entry along an axis, NaN being none; NaN where there is no other."""
+    found = np.where(np.isnan(array), -np.inf, array).max(axis=axis, keepdims=True)
+    return np.where(np.isneginf(found), np.nan, found)
 
 
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
