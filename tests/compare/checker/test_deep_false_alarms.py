@@ -17,7 +17,7 @@ from autodiff import transformer as autodiff_transformer
 from compare import check_gradients, check_rule
 from manual import recurrent, rules, transformer
 
-POINTS = int(os.environ.get("HANDGRAD_NETWORKS", "2"))
+POINTS = int(os.environ.get("HANDGRAD_NETWORKS", "1"))
 DTYPES = tuple(os.environ.get("HANDGRAD_DTYPES", "float64 float32").split())
 
 

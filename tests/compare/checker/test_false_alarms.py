@@ -18,7 +18,7 @@ from compare.mutants import convolution, normalisation, rnn
 from manual import mlp as manual_mlp
 from manual.rules import activations, losses
 
-NETWORKS = int(os.environ.get("HANDGRAD_NETWORKS", "10"))
+NETWORKS = int(os.environ.get("HANDGRAD_NETWORKS", "7"))
 """How many architectures in each dtype; each is compared at POINTS points."""
 POINTS = 10
 DTYPES = tuple(os.environ.get("HANDGRAD_DTYPES", "float64 float32").split())

@@ -15,7 +15,7 @@ import pytest
 from compare import check_gradients, check_rule
 from compare.trees import largest_difference
 
-RULES = int(os.environ.get("HANDGRAD_NARROW", "6"))
+RULES = int(os.environ.get("HANDGRAD_NARROW", "4"))
 """How many right rules; half as many are then made wrong."""
 FIRST = int(os.environ.get("HANDGRAD_NARROW_FIRST", "0"))
 POINTS = 256
