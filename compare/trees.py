@@ -1,6 +1,7 @@
 """Pytrees: their arrays by path, faults in their structure, their random keys as numbers."""
 
 import dataclasses
+import sys
 from collections import OrderedDict
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "is_float",
     "is_inexact",
     "is_key",
+    "is_tensor",
     "largest_difference",
     "nonfinite_faults",
     "on_host",
@@ -71,6 +73,12 @@ def is_inexact(leaf: Any) -> bool:
 def is_array(leaf: Any) -> bool:
     """Tells whether `leaf` is an array, a NumPy scalar, or stands for one while jax traces."""
     return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+
+
+def is_tensor(leaf: Any) -> bool:
+    """Tells whether `leaf` is a tensor of PyTorch, which is not imported for that."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(leaf, torch.Tensor)
 
 
 def expanded(tree: Any) -> Any:

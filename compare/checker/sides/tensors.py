@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from compare.trees import contracted, expanded, to_numpy
+from compare.trees import contracted, expanded, is_tensor, to_numpy
 
 __all__ = ["as_given", "in_numpy"]
 
@@ -15,7 +15,7 @@ def in_numpy(tree: Any) -> Any:
     """Replaces every tensor of a tree by a NumPy array."""
     if not _has_tensors(tree):
         return tree
-    arrays = jax.tree.map(lambda leaf: to_numpy(leaf) if _is_tensor(leaf) else leaf, expanded(tree))
+    arrays = jax.tree.map(lambda leaf: to_numpy(leaf) if is_tensor(leaf) else leaf, expanded(tree))
     return contracted(arrays, tree)
 
 
@@ -30,7 +30,7 @@ def as_given(tree: Any, given: Any) -> Any:
         return tree
 
     def of(leaf: Any, there: Any) -> Any:
-        if not (_is_tensor(there) and isinstance(leaf, np.ndarray)):
+        if not (is_tensor(there) and isinstance(leaf, np.ndarray)):
             return leaf
         if leaf.dtype.name == "bfloat16":  # PyTorch does not know NumPy's.
             torch = sys.modules["torch"]
@@ -41,9 +41,4 @@ def as_given(tree: Any, given: Any) -> Any:
 
 
 def _has_tensors(tree: Any) -> bool:
-    return any(map(_is_tensor, jax.tree.leaves(expanded(tree))))
-
-
-def _is_tensor(leaf: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(leaf, torch.Tensor)
+    return any(map(is_tensor, jax.tree.leaves(expanded(tree))))

@@ -21,7 +21,7 @@ from compare.diagnosis.watching.instrumented import (
     is_instrumentable,
 )
 from compare.sites import is_users
-from compare.trees import to_numpy
+from compare.trees import is_tensor, to_numpy
 
 __all__ = ["passed_through", "record_python"]
 
@@ -246,13 +246,8 @@ def _params(name: str, leaves: list[Any]) -> dict[str, Any]:
     return {}
 
 
-def _is_torch(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic | jax.Array) or _is_torch(value)
+    return isinstance(value, np.ndarray | np.generic | jax.Array) or is_tensor(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -274,7 +269,7 @@ def _on_host(value: Any) -> Any:
 
 def _kind(value: Any) -> Callable[[Any], Any]:
     """What turns a NumPy array into such a value."""
-    if _is_torch(value):
+    if is_tensor(value):
         torch = sys.modules["torch"]
         return lambda x: torch.from_numpy(np.array(x)).to(value.dtype)
     if isinstance(value, jax.Array):
