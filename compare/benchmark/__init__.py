@@ -1,5 +1,6 @@
 """Times hand-derived gradients against `jax.grad` and other engines, in turns."""
 
+from compare.benchmark.limits import measured_limits
 from compare.benchmark.timing import (
     Measurement,
     Prepared,
@@ -10,9 +11,9 @@ from compare.benchmark.timing import (
     interleaved,
     measure,
 )
-from compare.benchmark.workloads import subjects
+from compare.benchmark.workloads import ELSEWHERE, ON_CPU, subjects
 
 __all__ = [
-    "Measurement", "Prepared", "Subject", "changes", "compiled", "eager", "interleaved", "measure",
-    "subjects",
+    "ELSEWHERE", "ON_CPU", "Measurement", "Prepared", "Subject", "changes", "compiled", "eager",
+    "interleaved", "measure", "measured_limits", "subjects",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from compare.benchmark.limits import Limits, Work, least_work
 from compare.checker.gradient_report import GradientReport
 from compare.problems.derivations import Derivation
 
@@ -36,12 +37,14 @@ class Prepared(NamedTuple):
         temp_bytes: the memory for intermediate results that the compiler planned; None if nothing
             is compiled, or the compiler does not tell.
         spin_seconds: how long the engine's threads may keep a core busy after its last run.
+        work: what the program has to do at least; None if nothing is compiled.
     """
 
     run: Callable[[], Any]
     compile_ms: float | None = None
     temp_bytes: int | None = None
     spin_seconds: float = 0.0
+    work: Work | None = None
 
 
 class Subject(NamedTuple):
@@ -79,6 +82,9 @@ class Measurement(NamedTuple):
         ratio_low: the first quartile of the rounds' ratios.
         ratio_high: the third quartile of the rounds' ratios.
         rounds: the number of rounds, each with one turn of the engine.
+        limit_ms: the time in which the device can do the subject's work at best; None if its limits
+            were not measured.
+        proof_ms: the time that the proof of agreement took.
     """
 
     model: str
@@ -94,18 +100,22 @@ class Measurement(NamedTuple):
     ratio_low: float
     ratio_high: float
     rounds: int
+    limit_ms: float | None
+    proof_ms: float
 
 
 def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
     """Prepares `fn(*args)` under `jax.jit`, compiled ahead of time."""
     start = time.perf_counter()
-    executable = jax.jit(fn).lower(*args).compile()
+    traced = jax.jit(fn).trace(*args)
+    executable = traced.lower().compile()
     elapsed = time.perf_counter() - start
     planned = executable.memory_analysis()
     return Prepared(
         run=lambda: jax.block_until_ready(executable(*args)),
         compile_ms=1e3 * elapsed,
         temp_bytes=None if planned is None else planned.temp_size_in_bytes,
+        work=least_work(traced.jaxpr),
     )
 
 
@@ -114,13 +124,16 @@ def eager(run: Callable[[], Any], *, spin_seconds: float = 0.0) -> Prepared:
     return Prepared(run, spin_seconds=spin_seconds)
 
 
-def measure(subject: Subject, *, seconds: float, seed: int = 0) -> list[Measurement]:
+def measure(
+    subject: Subject, *, seconds: float, seed: int = 0, limits: Limits | None = None
+) -> list[Measurement]:
     """Proves that manual agrees with `jax.grad` on this input, then times every engine.
 
     Args:
         subject: the work and the engines.
         seconds: the time for all engines together, without warm-up and compilation.
         seed: of the order of turns.
+        limits: of the device, in the subject's dtype; None to leave `limit_ms` out.
 
     Returns:
         One measurement for each engine.
@@ -128,19 +141,35 @@ def measure(subject: Subject, *, seconds: float, seed: int = 0) -> list[Measurem
     Raises:
         ValueError: the gradients do not agree; the message is the report.
     """
+    start = time.perf_counter()
     report = subject.prove()
+    proof_ms = 1e3 * (time.perf_counter() - start)
     if not report.agree:
         raise ValueError(
             f"{subject.name} {subject.batch}: nothing is timed that is wrong\n{report}"
         )
     prepared = {name: prepare() for name, prepare in subject.engines.items()}
     times = interleaved(prepared, seconds=seconds, seed=seed)
-    return [_measurement(subject, report.dtype, name, prepared, times) for name in times]
+    works = [engine.work for engine in prepared.values() if engine.work is not None]
+    limit_ms = None
+    if limits is not None and works:
+        least = Work(*(min(amounts) for amounts in zip(*works, strict=True)))
+        limit_ms = limits.least_ms(least, report.dtype)
+    proved = _Proved(report.dtype, proof_ms, limit_ms)
+    return [_measurement(subject, proved, name, prepared, times) for name in times]
+
+
+class _Proved(NamedTuple):
+    """What is known of a subject before it is timed."""
+
+    dtype: str
+    proof_ms: float
+    limit_ms: float | None
 
 
 def _measurement(
     subject: Subject,
-    dtype: str,
+    proved: _Proved,
     engine: str,
     prepared: Mapping[str, Prepared],
     times: Mapping[str, Sequence[float]],
@@ -151,7 +180,7 @@ def _measurement(
     return Measurement(
         model=subject.name,
         batch=subject.batch,
-        dtype=dtype,
+        dtype=proved.dtype,
         engine=engine,
         median_ms=1e3 * float(np.median(taken)),
         min_ms=1e3 * float(taken.min()),
@@ -162,6 +191,8 @@ def _measurement(
         ratio_low=float(low),
         ratio_high=float(high),
         rounds=len(taken),
+        limit_ms=proved.limit_ms,
+        proof_ms=proved.proof_ms,
     )
 
 
@@ -216,7 +247,7 @@ def _repeats(run: Callable[[], Any]) -> int:
     return max(1, round(TURN_SECONDS / min(took)))
 
 
-def changes(then: Sequence[dict[str, Any]], now: Sequence[Measurement]) -> list[dict[str, Any]]:
+def changes(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Compares manual's ratio to each engine with that of an earlier run.
 
     Only ratios are compared, since times depend on the machine. A ratio has changed if the ranges
@@ -224,7 +255,7 @@ def changes(then: Sequence[dict[str, Any]], now: Sequence[Measurement]) -> list[
 
     Args:
         then: the results of the earlier run, as in its JSON.
-        now: the measurements of this run.
+        now: those of this run.
 
     Returns:
         One `{"model", "batch", "engine", "then", "now", "change"}` for each ratio that both runs
@@ -233,17 +264,17 @@ def changes(then: Sequence[dict[str, Any]], now: Sequence[Measurement]) -> list[
     before = {(row["model"], row["batch"], row["engine"]): row for row in then}
     found = []
     for row in now:
-        old = before.get((row.model, row.batch, row.engine))
-        if old is None or row.engine == "manual":
+        old = before.get((row["model"], row["batch"], row["engine"]))
+        if old is None or row["engine"] == "manual":
             continue
-        slower, faster = row.ratio_low > old["ratio_high"], row.ratio_high < old["ratio_low"]
+        slower, faster = row["ratio_low"] > old["ratio_high"], row["ratio_high"] < old["ratio_low"]
         found.append(
             {
-                "model": row.model,
-                "batch": row.batch,
-                "engine": row.engine,
+                "model": row["model"],
+                "batch": row["batch"],
+                "engine": row["engine"],
                 "then": old["ratio"],
-                "now": row.ratio,
+                "now": row["ratio"],
                 "change": "slower" if slower else "faster" if faster else "",
             }
         )

@@ -1,11 +1,10 @@
-"""Lists what the benchmark times: every rule and every model, at several sizes."""
+"""Lists what the benchmark times: every rule and every model, at sizes that suit the platform."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -15,7 +14,7 @@ from compare.benchmark.timing import Prepared, Subject, compiled, eager
 from compare.checker.check import check_gradients
 from compare.checker.rules import check_rule
 from compare.problems.derivations import of_rule
-from compare.problems.rules import RULES, RuleProblem, user_cnn_losses
+from compare.problems.rules import LARGE, RULES, RuleProblem, user_cnn_losses
 from compare.training.steps import init_state, make_epoch
 
 __all__ = ["subjects"]
@@ -27,21 +26,67 @@ _CLASSES = "softmax_cross_entropy_with_integer_labels"
 _BINARY = "sigmoid_binary_cross_entropy"
 
 
-def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[Subject]:
+class Sizes(NamedTuple):
+    """How large the subjects are on a platform.
+
+    Attributes:
+        cnn: batches of the convolutional network.
+        mlp: batches of the perceptron.
+        regularised: batches of the perceptron with batch-norm and dropout.
+        sequences: batches of the recurrent networks and of the transformer of images.
+        language: vocabulary, width, depth, heads and (batch, time) of each transformer of tokens.
+        batch: examples of a step of training.
+        few_rows: of an epoch of ten steps.
+        epochs: rows of the longer epochs.
+        borrowed: batches of a user's network with our max_pool.
+        rules: at their sizes.
+    """
+
+    cnn: Sequence[int]
+    mlp: Sequence[int]
+    regularised: Sequence[int]
+    sequences: Sequence[int]
+    language: Sequence[tuple[int, int, int, int, tuple[int, int]]]
+    batch: int
+    few_rows: int
+    epochs: Sequence[int]
+    borrowed: int
+    rules: Sequence[RuleProblem]
+
+
+ON_CPU = Sizes(
+    cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
+    language=((64, 32, 1, 2, (2, 8)), (8192, 256, 4, 8, (8, 256))),
+    batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES,
+)  # fmt: skip
+ELSEWHERE = Sizes(
+    cnn=(4096,), mlp=(4096,), regularised=(8192,), sequences=(4096,),
+    language=((32_768, 1024, 4, 16, (8, 1024)),),
+    batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE,
+)  # fmt: skip
+
+_PROVED_ON = 64
+"""Agreement of a model is proved on so many examples at most."""
+
+
+def subjects(
+    only: str = "", *, smallest: bool = False, seed: int = 0, sizes: Sizes = ON_CPU
+) -> list[Subject]:
     """Lists the subjects to time, the models first.
 
     Args:
         only: take subjects whose name contains this; all if not given.
         smallest: take only the smallest size of each.
         seed: of the numbers.
+        sizes: how large they are.
     """
     found: dict[str, list[Subject]] = {}
     for subject in (
-        *_models(seed),
-        *_sequence_models(seed),
-        *_trainings(seed),
-        *_user_models(seed),
-        *(_rule(rule, seed) for rule in RULES),
+        *_models(seed, sizes),
+        *_sequence_models(seed, sizes),
+        *_trainings(seed, sizes),
+        *_user_models(seed, sizes),
+        *(_rule(rule, seed) for rule in sizes.rules),
     ):
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
@@ -50,7 +95,8 @@ def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[S
 
 def _rule(problem: RuleProblem, seed: int) -> Subject:
     """Returns a rule forward and backward, with a cotangent of normal numbers."""
-    rule = problem.rule
+    rule, key = problem.rule, jax.random.key(seed)
+    sample = problem.draw if problem.sample is None else problem.sample
 
     def manual(inputs: Any, d_out: Any) -> Any:
         out, residuals = rule.fwd(*inputs)
@@ -65,16 +111,15 @@ def _rule(problem: RuleProblem, seed: int) -> Subject:
 
     def prepare(work: Callable[..., Any]) -> Prepared:
         inputs = problem.draw(seed)
-        rng = np.random.default_rng(seed)
         outputs = jax.eval_shape(problem.reference, *inputs)
-        d_out = jax.tree.map(lambda y: jnp.asarray(rng.standard_normal(y.shape), y.dtype), outputs)
+        d_out = jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), outputs)
         return compiled(work, inputs, d_out)
 
     return Subject(
         name=problem.name,
         batch=problem.size,
         prove=lambda: check_rule(
-            rule.fwd, rule.bwd, *problem.draw(seed), reference=problem.reference, seed=seed
+            rule.fwd, rule.bwd, *sample(seed), reference=problem.reference, seed=seed
         ),
         engines={
             "manual": partial(prepare, manual),
@@ -85,39 +130,41 @@ def _rule(problem: RuleProblem, seed: int) -> Subject:
     )
 
 
-def _models(seed: int) -> list[Subject]:
+def _models(seed: int, sizes: Sizes) -> list[Subject]:
     mlp = problems.mlp((784, 512, 512, 10), "relu", _CLASSES)
     regularised = problems.regularised_mlp((128, 256, 128, 64, 1), _BINARY)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
-    mlp_others: dict[str, Foreign] = {"numpy": _numpy_mlp}
-    cnn_others: dict[str, Foreign] = {}
-    if torch_engine.installed():
-        mlp_others["torch"] = partial(_torch, torch_engine.mlp_loss_and_grad)
-        cnn_others["torch"] = partial(_torch, torch_engine.cnn_loss_and_grad)
+    mlp_others = _torch_engines(torch_engine.mlp_loss_and_grad)
+    cnn_others = _torch_engines(torch_engine.cnn_loss_and_grad)
+    if jax.default_backend() == "cpu":  # engines are compared on one device
+        mlp_others["numpy"] = _numpy_mlp
     return [
-        *(_model(cnn, batch, seed, cnn_others) for batch in (32, 128)),
-        *(_model(mlp, batch, seed, mlp_others) for batch in (32, 128)),
-        *(_model(regularised, batch, seed, {}) for batch in (64, 256, 1024)),
+        *(_model(cnn, batch, seed, cnn_others) for batch in sizes.cnn),
+        *(_model(mlp, batch, seed, mlp_others) for batch in sizes.mlp),
+        *(_model(regularised, batch, seed, {}) for batch in sizes.regularised),
     ]
 
 
-def _sequence_models(seed: int) -> list[Subject]:
+def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
     recurrent = [problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru")]
     images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
     return [
-        *(_model(model, 128, seed, {}) for model in (*recurrent, images)),
-        _language_model("2×8 of 64", problems.language_model(64, 32, 1, 2, (2, 8)), seed),
-        _language_model("8×256 of 8192", problems.language_model(8192, 256, 4, 8, (8, 256)), seed),
+        *(_model(m, batch, seed, {}) for m in (*recurrent, images) for batch in sizes.sequences),
+        *(_language_model(*size, seed) for size in sizes.language),
     ]
 
 
-def _language_model(size: str, model: problems.LanguageModel, seed: int) -> Subject:
-    """Returns one step of a causal transformer of tokens."""
+def _language_model(
+    vocabulary: int, width: int, depth: int, heads: int, tokens: tuple[int, int], seed: int
+) -> Subject:
+    """Returns one step of a causal transformer of tokens, proved on a narrow one as deep."""
+    model = problems.language_model(vocabulary, width, depth, heads, tokens)
+    narrow = problems.language_model(64, 32, depth, 2, (2, 8))
     return Subject(
         name="transformer of tokens",
-        batch=size,
-        prove=lambda: check_gradients(model.manual, model.loss, *model.draw(seed), seed=seed),
+        batch=f"{tokens[0]}×{tokens[1]} of {vocabulary}",
+        prove=lambda: check_gradients(narrow.manual, narrow.loss, *narrow.draw(seed), seed=seed),
         engines={
             "manual": lambda: compiled(model.manual, *model.draw(seed)),
             "autodiff": lambda: compiled(jax.value_and_grad(model.loss), *model.draw(seed)),
@@ -125,23 +172,24 @@ def _language_model(size: str, model: problems.LanguageModel, seed: int) -> Subj
     )
 
 
-_BATCH, _LEARNING_RATE = 128, 1e-3
-_FEW_ROWS, _EPOCHS = 1_280, (12_800, 60_000)
-"""Rows of an epoch: of ten steps, of a hundred, and of all of MNIST."""
+_LEARNING_RATE = 1e-3
 
 
-def _trainings(seed: int) -> list[Subject]:
+def _trainings(seed: int, sizes: Sizes) -> list[Subject]:
     mlp = problems.mlp((784, 512, 10), "relu", _CLASSES)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
-    mlp_others: dict[str, Foreign] = {"torch": _torch_training} if torch_engine.installed() else {}
+    mlp_others: dict[str, Foreign] = {}
+    if torch_engine.installed():
+        mlp_others["torch"] = partial(_torch_training, sizes.batch)
     return [
-        *(_training(mlp, rows, seed, mlp_others) for rows in _EPOCHS),
-        _training(cnn, _FEW_ROWS, seed, {}),
+        *(_training(mlp, sizes.batch, rows, seed, mlp_others) for rows in sizes.epochs),
+        _training(cnn, sizes.batch, sizes.few_rows, seed, {}),
     ]
 
 
 def _training(
     model: problems.Model,
+    batch: int,
     rows: int,
     seed: int,
     others: dict[str, Foreign],
@@ -154,16 +202,16 @@ def _training(
     def prepare(loss_and_grad: Callable[..., Any]) -> Prepared:
         params, state, data, key = point()
         optimizer = optax.adam(_LEARNING_RATE)
-        epoch = make_epoch(loss_and_grad, optimizer, _BATCH)
+        epoch = make_epoch(loss_and_grad, optimizer, batch)
         return compiled(epoch, init_state(params, state, optimizer, key), *data)
 
-    def batch() -> Any:
-        return model.draw_point(seed, _BATCH)
+    def few() -> Any:
+        return model.draw_point(seed, min(batch, _PROVED_ON))
 
     return Subject(
         name=f"training {model.name} {model.settings}",
-        batch=f"{_BATCH} of {rows}",
-        prove=lambda: check_gradients(model.manual, model.loss, *batch(), has_aux=True, seed=seed),
+        batch=f"{batch} of {rows}",
+        prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
         engines={
             "manual": lambda: prepare(model.manual),
             "autodiff": lambda: prepare(jax.value_and_grad(model.loss, has_aux=True)),
@@ -172,12 +220,12 @@ def _training(
     )
 
 
-def _torch_training(model: problems.Model, point: Any, seed: int) -> Prepared:
+def _torch_training(batch: int, model: problems.Model, point: Any, seed: int) -> Prepared:
     """Prepares PyTorch's training, once the gradient of its first step agrees with `jax.grad`."""
     params, state, data, key = point
-    first = jax.tree.map(lambda rows: rows[:_BATCH], data)
+    first = jax.tree.map(lambda rows: rows[:batch], data)
     _prove(_torch_training_gradient, model, (params, state, first, key), seed)
-    epoch, _ = torch_engine.mlp_training(params, data, _BATCH, _LEARNING_RATE)
+    epoch, _ = torch_engine.mlp_training(params, data, batch, _LEARNING_RATE)
     return eager(epoch, spin_seconds=torch_engine.SPIN_SECONDS)
 
 
@@ -190,14 +238,17 @@ def _torch_training_gradient(params: Any, state: Any, batch: Any, key: Any) -> A
     return (value, state), grads
 
 
-def _user_models(seed: int) -> list[Subject]:
+def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns `jax.grad` of a user's CNN with our max_pool: of a batch, and of each example."""
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
     ours, theirs = (jax.value_and_grad(loss) for loss in user_cnn_losses())
 
-    def point() -> Any:
-        params, _, batch, _ = cnn.draw_point(seed, 64)
+    def point(examples: int = sizes.borrowed) -> Any:
+        params, _, batch, _ = cnn.draw_point(seed, examples)
         return params, batch
+
+    def few() -> Any:
+        return point(min(sizes.borrowed, _PROVED_ON))
 
     def of_each(gradient: Callable[..., Any], params: Any, batch: Any) -> Any:
         x, labels = batch
@@ -208,14 +259,18 @@ def _user_models(seed: int) -> list[Subject]:
         return Subject(
             name="jax.grad of a CNN with our max_pool",
             batch=size,
-            prove=lambda: check_gradients(ours, user_cnn_losses()[1], *point(), seed=seed),
+            prove=lambda: check_gradients(ours, user_cnn_losses()[1], *few(), seed=seed),
             engines={
                 "manual": lambda: compiled(work(ours), *point()),
                 "autodiff": lambda: compiled(work(theirs), *point()),
             },
         )
 
-    return [subject("64", lambda f: f), subject("64 by vmap", lambda f: partial(of_each, f))]
+    size = str(sizes.borrowed)
+    return [
+        subject(size, lambda f: f),
+        subject(f"{size} by vmap", lambda f: partial(of_each, f)),
+    ]
 
 
 def _model(
@@ -231,10 +286,13 @@ def _model(
     def point() -> Any:
         return model.draw_point(seed, batch)
 
+    def few() -> Any:
+        return model.draw_point(seed, min(batch, _PROVED_ON))
+
     return Subject(
         name=f"{model.name} {model.settings}",
         batch=str(batch),
-        prove=lambda: check_gradients(model.manual, model.loss, *point(), has_aux=True, seed=seed),
+        prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
         engines={
             "manual": lambda: compiled(model.manual, *point()),
             "autodiff": lambda: compiled(by_jax, *point()),
@@ -252,6 +310,16 @@ def _foreign(
     return {name: lambda other=other: other(model, point(), seed) for name, other in others.items()}
 
 
+def _torch_engines(steps: Callable[..., Any]) -> dict[str, Foreign]:
+    """Returns PyTorch, eager, and on a GPU compiled as well; nothing where it is not installed."""
+    if not torch_engine.installed():
+        return {}
+    engines: dict[str, Foreign] = {"torch": partial(_torch, steps)}
+    if torch_engine.device() != "cpu":
+        engines["torch_compiled"] = partial(_torch, partial(steps, compiled=True))
+    return engines
+
+
 def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: int) -> Prepared:
     """Prepares PyTorch's step, once its gradient agrees with `jax.grad`."""
 
@@ -261,8 +329,9 @@ def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: i
         value, grads = result()
         return (value, state), grads
 
-    _prove(candidate, model, point, seed)
-    params, _, batch, _ = point
+    params, state, batch, key = point
+    few = jax.tree.map(lambda rows: rows[:_PROVED_ON], batch)
+    _prove(candidate, model, (params, state, few, key), seed)
     step, _ = steps(params, batch)
     return eager(step, spin_seconds=torch_engine.SPIN_SECONDS)
 

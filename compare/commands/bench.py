@@ -1,11 +1,26 @@
 """The command `bench`: measures what the hand-derived rules cost and save."""
 
 import importlib.util
+import time
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import jax
+from rich.console import Console
+
 from compare import terminal
-from compare.benchmark import Measurement, changes, check_cost, measure, subjects
+from compare.benchmark import (
+    ELSEWHERE,
+    ON_CPU,
+    Subject,
+    changes,
+    check_cost,
+    measure,
+    measured_limits,
+    subjects,
+)
 from compare.benchmark.check_subjects import subjects as check_subjects
 from compare.benchmark.checkers import YARDSTICK, Case, installed
 from compare.commands import outputs
@@ -14,6 +29,7 @@ from compare.commands.options import (
     DISAGREE,
     OptionalPath,
     OptionalPlatform,
+    OptionalSeconds,
     UsageError,
     require_platform,
     require_writable,
@@ -36,6 +52,8 @@ def bench(
     *,
     quick: bool = False,
     against: OptionalPath = None,
+    resume: OptionalPath = None,
+    seconds: OptionalSeconds = None,
     plot: OptionalPath = None,
     platform: OptionalPlatform = None,
     seed: int = 0,
@@ -44,7 +62,9 @@ def bench(
 ) -> int:
     """Time every rule and model against jax.grad, and against PyTorch and NumPy where they are.
 
-    Agreement is proved on the same numbers before anything is timed.
+    Agreement is proved before anything is timed, of what is large on fewer examples. On a GPU or
+    TPU the sizes are such that fill it. Each subject's line is printed, and --json written, as soon
+    as it is measured; a run that is stopped keeps what it has.
 
     --only check measures something else, which is not in the whole: what checking a gradient costs,
     and what it finds, by our checker and by those of jax, chex and PyTorch, on the CPU.
@@ -53,6 +73,8 @@ def bench(
         only: those whose name contains this; all if not given; or check.
         quick: the smallest size of each, and fewer rounds.
         against: results of an earlier run, to show which ratios have changed.
+        resume: results of a run that was stopped, to go on with; what it has is not measured again.
+        seconds: begin with no further subject after this time; measure all if not given.
         plot: write a bar chart to this file: .svg, .png or .pdf.
         platform: which device must run it; whatever jax finds if not given.
         seed: of the numbers and of the order of turns.
@@ -60,9 +82,10 @@ def bench(
         report: write them to this file as a page for a browser.
     """
     if only == _CHECK:
-        if (plot, against, report) != (None, None, None) or platform not in (None, "cpu"):
+        if {plot, against, report, resume, seconds} != {None} or platform not in (None, "cpu"):
             raise UsageError(
-                "--only check: runs on the CPU, without --plot, --against and --report"
+                "--only check: runs on the CPU, without --plot, --against, --report, --resume and "
+                "--seconds"
             )
         return _checks(quick=quick, seed=seed, json=json)
     require_platform(platform)
@@ -70,40 +93,112 @@ def bench(
     require_writable("--plot", plot)
     if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
         raise UsageError(f"--plot {plot}: must end in .svg, .png or .pdf")
-    earlier = None if against is None else _earlier(against)
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"--seconds {seconds}: must be positive")
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise UsageError(f"--plot {plot}: needs matplotlib; {plots.INSTALL_REPORT}")
-    chosen = subjects(only, smallest=quick, seed=seed)
+    environment = json_file.environment("default")
+    earlier = None if against is None else _earlier("--against", against)["results"]
+    measured = [] if resume is None else _begun(resume, environment)
+    on_cpu = jax.default_backend() == "cpu"
+    sizes = ON_CPU if on_cpu else ELSEWHERE
+    chosen = subjects(only, smallest=quick, seed=seed, sizes=sizes)
     if not chosen:
         raise UsageError(f"no subject's name contains {only!r}; leave --only out to time them all")
-    environment = json_file.environment("default")
+    run = _Run(environment, json if json is not None else resume, chosen, measured)
     console = terminal.console()
-    console.print(terminal.header(environment, ["random numbers"], []))
-    measured: list[Measurement] = []
-    with terminal.progress("measuring") as status:
-        for i, subject in enumerate(chosen):
-            status.update(f"{i + 1} of {len(chosen)}: {subject.name} {subject.batch}")
-            try:
-                seconds = _QUICK_SECONDS if quick else _SECONDS
-                measured += measure(subject, seconds=seconds, seed=seed)
-            except ValueError as error:
-                console.print(str(error), markup=False)
-                return DISAGREE
-    results = [row._asdict() for row in measured]
-    console.print(terminal.benchmarks.ratio_table(results))
+    notes = [] if on_cpu else ["NumPy, which runs on the CPU, is not timed beside this device"]
+    console.print(terminal.header(environment, ["random numbers"], notes))
+    try:
+        finished = run.measure(console, quick=quick, seconds=seconds, seed=seed)
+    except ValueError as error:
+        console.print(str(error), markup=False)
+        return DISAGREE
+    results = run.results
+    console.print(terminal.benchmarks.ratio_note())
+    console.print(terminal.benchmarks.others_table(results))
     console.print(terminal.benchmarks.absolute_table(results))
     if earlier is not None:
-        console.print(terminal.benchmarks.changes_table(changes(earlier, measured)))
-    count = "1 subject" if len(chosen) == 1 else f"{len(chosen)} subjects"
-    console.print(f"MEASURED: {count}, each after its gradients agreed")
+        console.print(terminal.benchmarks.changes_table(changes(earlier, results)))
+    console.print(run.last_line(finished=finished))
     outputs.write_all(
-        lambda: outputs.save(
-            "bench", environment, results, json=json, report=report,
-            derivations=[d for subject in chosen for d in subject.derivations],
-        ),
+        lambda: run.save(report=report),
         lambda: plot is None or plots.benchmarks.save(results, plot),
-    )  # fmt: skip
+    )
     return AGREE
+
+
+class _Run:
+    """A benchmark that keeps what it has, whenever it is stopped.
+
+    Attributes:
+        results: those of the subjects that are measured, in JSON's types.
+    """
+
+    def __init__(
+        self,
+        environment: dict[str, Any],
+        json: Path | None,
+        chosen: Sequence[Subject],
+        results: list[dict[str, Any]],
+    ):
+        self._environment, self._json, self._chosen = environment, json, chosen
+        self.results = results
+
+    def measure(self, console: Console, *, quick: bool, seconds: float | None, seed: int) -> bool:
+        """Measures what is not measured yet, a line each; tells whether that is all.
+
+        Raises:
+            ValueError: gradients do not agree; the message is the report.
+            WriteError: the results cannot be written.
+        """
+        have = {_key(row) for row in self.results}
+        console.print(terminal.benchmarks.ratio_head())
+        for _, rows in groupby(self.results, key=_key):
+            console.print(terminal.benchmarks.ratio_row(list(rows)))
+        start, limits = time.monotonic(), measured_limits(("float32", "bfloat16"))
+        of_each = _QUICK_SECONDS if quick else _SECONDS
+        with terminal.progress("measuring") as status:
+            for i, subject in enumerate(self._chosen):
+                if (subject.name, subject.batch) in have:
+                    continue
+                late = seconds is not None and time.monotonic() - start > seconds
+                if late and self.results:
+                    return False
+                place = f"{i + 1} of {len(self._chosen)}"
+                status.update(f"{place}: {subject.name} {subject.batch}")
+                found = measure(subject, seconds=of_each, seed=seed, limits=limits)
+                rows = [row._asdict() for row in found]
+                self.results += rows
+                console.print(terminal.benchmarks.ratio_row(rows))
+                self.save()
+        return True
+
+    def save(self, *, report: Path | None = None) -> None:
+        """Writes the results that are there.
+
+        Raises:
+            WriteError: they cannot be written.
+        """
+        outputs.save(
+            "bench", self._environment, self.results, json=self._json, report=report,
+            derivations=[d for subject in self._chosen for d in subject.derivations],
+        )  # fmt: skip
+
+    def last_line(self, *, finished: bool) -> str:
+        """Says how much was measured, and how to go on."""
+        done = len({_key(row) for row in self.results})
+        count = "1 subject" if done == 1 else f"{done} subjects"
+        if finished:
+            proofs = {_key(row): row.get("proof_ms", 0.0) for row in self.results}
+            seconds = sum(proofs.values()) / 1e3
+            return f"MEASURED: {count}, each after its gradients agreed, which took {seconds:.0f} s"
+        further = "--json FILE keeps it" if self._json is None else f"--resume {self._json} goes on"
+        return f"MEASURED: {count} of {len(self._chosen)} in the time given; {further}"
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["model"], row["batch"]
 
 
 def _checks(*, quick: bool, seed: int, json: Path | None) -> int:
@@ -158,8 +253,8 @@ def _case(name: str, loss: Any, candidate: Any, point: Any, *, right: bool = Tru
     return Case(name, loss, candidate, params, tuple(args), right)
 
 
-def _earlier(file: Path) -> list[dict[str, Any]]:
-    """Reads the results in the JSON of an earlier run.
+def _earlier(option: str, file: Path) -> dict[str, Any]:
+    """Reads the JSON of an earlier run.
 
     Raises:
         DataError: the file cannot be read, or another command wrote it.
@@ -171,7 +266,24 @@ def _earlier(file: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"--against {file}: is not the JSON of an earlier bench ({reason}); make one with "
+            f"{option} {file}: is not the JSON of an earlier bench ({reason}); make one with "
             "--json FILE"
         ) from None
+    return content
+
+
+def _begun(file: Path, environment: dict[str, Any]) -> list[dict[str, Any]]:
+    """Reads what a run that was stopped has measured on this device, with these versions.
+
+    Raises:
+        DataError: the file is no such run, or was made elsewhere.
+    """
+    content = _earlier("--resume", file)
+    other = [name for name, value in environment.items() if content["environment"][name] != value]
+    if other:
+        name = other[0]
+        raise DataError(
+            f"--resume {file}: was measured with {name} {content['environment'][name]}, this is "
+            f"{environment[name]}; ratios of two machines are not put together"
+        )
     return content["results"]

@@ -12,8 +12,8 @@ from compare.commands.interruption import INTERRUPTED
 __all__ = [
     "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "PEER_LOST", "UNEXPECTED", "USAGE",
     "DtypeName", "OptionalDataset", "OptionalDtype", "OptionalModel", "OptionalPath",
-    "OptionalPlatform", "Platform", "Precision", "UsageError", "not_given", "require_platform",
-    "require_writable",
+    "OptionalPlatform", "OptionalSeconds", "Platform", "Precision", "UsageError", "not_given",
+    "require_platform", "require_writable",
 ]  # fmt: skip
 
 AGREE, DISAGREE, USAGE, DATA, NONFINITE, PEER_LOST, UNEXPECTED = 0, 1, 2, 3, 4, 5, 70
@@ -38,6 +38,7 @@ def not_given(metavar: str, otherwise: str = "", *aliases: str) -> Any:
 
 OptionalPath = Annotated[Path | None, not_given("PATH")]
 OptionalPlatform = Annotated[Platform | None, not_given("{cpu,gpu,tpu}")]
+OptionalSeconds = Annotated[float | None, not_given("SECONDS")]
 OptionalDtype = Annotated[DtypeName | None, not_given("{float64,float32,bfloat16}")]
 OptionalDataset = Annotated[problems.DatasetName | None, not_given("{mnist,mnist5k}")]
 OptionalModel = Annotated[

@@ -289,11 +289,14 @@ class Benchmark(msgspec.Struct):
     ratio: Drawn | None
     ratio_low: Drawn | None
     ratio_high: Drawn | None
+    dtype: Text = ""
     min_ms: Number | None = None
     compile_ms: Number | None = None
     temp_bytes: Count | None = None
     temp_ratio: Drawn | None = None
     rounds: Count | None = None
+    limit_ms: Number | None = None
+    proof_ms: Number | None = None
 
     def __post_init__(self) -> None:
         """Requires the ratios of the engines, which are shown beside each other."""
@@ -301,7 +304,7 @@ class Benchmark(msgspec.Struct):
         _require(self.engine not in ENGINES or None not in ratios, "an engine without a ratio")
 
 
-ENGINES = ("manual", "autodiff", "autodiff_same_forward", "torch", "numpy")
+ENGINES = ("manual", "autodiff", "autodiff_same_forward", "torch", "torch_compiled", "numpy")
 """The engines that subjects are timed at; other rows are methods of checking."""
 
 

@@ -46,13 +46,35 @@ def _fused_product(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(a * b, axis=1) if a.ndim == 2 else jnp.sum(a[:, None] * b, axis=0)
 
 
-def _by_platform(of_rows: Callable[..., Any], *rows: jax.Array) -> Any:
-    """`of_rows(dot, *rows)`: block by block on a CPU, fused elsewhere; decided when lowered."""
+def _by_platform(
+    of_rows: Callable[..., Any], *rows: jax.Array, fused: Callable[..., Any] | None = None
+) -> Any:
+    """`of_rows(dot, *rows)`: block by block on a CPU, fused elsewhere; decided when lowered.
+
+    `fused` takes the place of `of_rows` elsewhere, if given.
+    """
     return lax.platform_dependent(
         *rows,
         cpu=functools.partial(in_blocks, functools.partial(of_rows, _product)),
-        default=functools.partial(of_rows, _fused_product),
+        default=functools.partial(of_rows if fused is None else fused, _fused_product),
     )
+
+
+def _apart(of_rows: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes dx and the sums over rows, which `of_rows` returns, each from inputs of its own.
+
+    XLA would make what they share once, in float32, and keep it for the second kernel to read. From
+    the inputs themselves both are cheaper (measured on an H200, forward and backward, 65,536×2,048,
+    over `jax.grad`: in float32 0.86 of the time in place of 1.33; in bfloat16 1.03 in place of
+    1.40, and 0.5 MB of temporary memory in place of 512).
+    """
+
+    def split(dot: Product, *rows: jax.Array) -> Any:
+        dx, _ = of_rows(dot, *lax.optimization_barrier(rows))
+        _, sums = of_rows(dot, *lax.optimization_barrier(rows))
+        return dx, sums
+
+    return split
 
 
 def layer_norm_fwd(
@@ -114,7 +136,7 @@ def _layer_norm_rows(
         dx = r * (dy * gamma - mean_g - centred * (r * r * mean_g_centred))
         return dx.astype(x.dtype), (dot(r[:, 0], product), dy.sum(axis=0))
 
-    return _by_platform(of_rows, dy, x, mean, r)
+    return _by_platform(of_rows, dy, x, mean, r, fused=_apart(of_rows))
 
 
 def rms_norm_fwd(

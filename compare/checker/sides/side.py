@@ -396,9 +396,18 @@ _SLIDES = frozenset({"conv_general_dilated", "reduce_window_max", "select_and_sc
 
 
 def compiler_options(level: int) -> dict[str, Any]:
-    """Returns the options of XLA for this level of optimisation; none but on a CPU."""
-    on_cpu = jax.default_backend() == "cpu"
-    return {"xla_backend_optimization_level": level} if on_cpu else {}
+    """Returns the options of XLA for what runs a few times: this level of optimisation on a CPU.
+
+    On a GPU no algorithms of matrix products are tried out against each other (measured on an H200:
+    a product in float64 compiles in 0.07 s in place of 1.1).
+    """
+    match jax.default_backend():
+        case "cpu":
+            return {"xla_backend_optimization_level": level}
+        case "gpu":
+            return {"xla_gpu_autotune_level": 0}
+        case _:
+            return {}
 
 
 def digest(arrays: Arrays) -> bytes:

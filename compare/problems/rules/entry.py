@@ -28,6 +28,8 @@ class RuleProblem(NamedTuple):
         reference: `reference(*inputs) -> out`, in the idiom of jax.nn and optax.
         draw: `draw(seed) -> inputs`; floating inputs are float32.
         examples: which inputs have examples on their first axis.
+        sample: draws a smaller input, on which agreement is proved where `draw`'s is too large for
+            that; None where it is not.
     """
 
     rule: Rule
@@ -36,6 +38,7 @@ class RuleProblem(NamedTuple):
     reference: Callable[..., Any]
     draw: Draw
     examples: tuple[int, ...] = (0,)
+    sample: Draw | None = None
 
 
 def entry(

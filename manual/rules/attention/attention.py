@@ -25,7 +25,7 @@ __all__ = ["attention", "attention_bwd", "attention_fwd"]
 Kept = tuple[
     jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array | None, jax.Array, jax.Array
 ]
-"""q, k, v, bias, mask, the output, and the log-sum-exp of each row, block by block."""
+"""q, k, v, bias, mask, the output, and the log-sum-exp of each row, (batch, T, H)."""
 
 
 def attention_fwd(
@@ -78,31 +78,9 @@ def attention_fwd(
     if mask is not None:
         chex.assert_shape(mask, (batch, keys))
         chex.assert_type(mask, bool)
-    plan = blocks.plan(q, k, causal)
     factor = q.shape[3] ** -0.5 if scale is None else scale
-    every_key, every_value = blocks.heads_first(k), blocks.heads_first(v)
-    rows = blocks.split(q, plan), blocks.split_bias(bias, plan)
-
-    def block(part: blocks.Part, at: Any) -> tuple[jax.Array, jax.Array]:
-        start, (queries, bias) = at
-        seen = every_key[:, :, : part.keys], bias, mask
-        z, _ = blocks.scores(queries, *seen, start if causal else None, factor, soft_cap)
-        # A row of −∞ alone has no largest score; its exponentials are 0, and so is its output.
-        largest = jnp.max(z, axis=-1, keepdims=True)
-        largest = jnp.where(largest == -jnp.inf, 0, largest)
-        p = jnp.exp(z - largest)
-        total = p.sum(axis=-1, keepdims=True)
-        out = blocks.product(p.astype(v.dtype), every_value[:, :, : part.keys], (4,), (2,))
-        out = out / jnp.where(total == 0, 1, total)
-        log_total = jnp.where(total == 0, jnp.inf, largest + jnp.log(total))
-        return out.astype(q.dtype), log_total[..., 0]
-
-    pieces = [
-        lax.scan(lambda _, at, part=part: (None, block(part, at)), None, part.of(plan, rows))[1]
-        for part in plan.parts
-    ]
-    out, log_total = (jnp.concatenate(piece) for piece in zip(*pieces, strict=True))
-    out = blocks.join(out, plan)
+    forward = functools.partial(_forward, causal=causal, scale=factor, soft_cap=soft_cap)
+    out, log_total = blocks.by_platform(forward, q, k, v, bias, mask, causal=causal)
     return out, (q, k, v, bias, mask, out, log_total)
 
 
@@ -130,23 +108,86 @@ def attention_bwd(
     or examples has the sum over these.
     """
     q, k, v, bias, mask, out, log_total = residuals
-    plan = blocks.plan(q, k, causal)
     factor = q.shape[3] ** -0.5 if scale is None else scale
+    backward = functools.partial(_backward, causal=causal, scale=factor, soft_cap=soft_cap)
+    others = v, bias, mask, out, log_total, do
+    return (*blocks.by_platform(backward, q, k, *others, causal=causal), None)
+
+
+attention = Rule(attention_fwd, attention_bwd)
+
+
+def _forward(
+    plan: blocks.Plan,
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    *,
+    causal: bool,
+    scale: float,
+    soft_cap: float | None,
+) -> tuple[jax.Array, jax.Array]:
+    """The output and the log-sum-exp of each row."""
+    every_key, every_value = blocks.heads_first(k), blocks.heads_first(v)
+    rows = blocks.split(q, plan), blocks.split_bias(bias, plan)
+
+    def block(part: blocks.Part, at: Any) -> tuple[jax.Array, jax.Array]:
+        start, (queries, bias) = at
+        seen = every_key[:, :, : part.keys], bias, mask
+        z, _ = blocks.scores(queries, *seen, start if causal else None, scale, soft_cap)
+        # A row of −∞ alone has no largest score; its exponentials are 0, and so is its output.
+        largest = jnp.max(z, axis=-1, keepdims=True)
+        largest = jnp.where(largest == -jnp.inf, 0, largest)
+        p = jnp.exp(z - largest)
+        total = p.sum(axis=-1, keepdims=True)
+        out = blocks.product(p.astype(v.dtype), every_value[:, :, : part.keys], (4,), (2,))
+        out = out / jnp.where(total == 0, 1, total)
+        log_total = jnp.where(total == 0, jnp.inf, largest + jnp.log(total))
+        return out.astype(q.dtype), log_total
+
+    pieces = [
+        lax.scan(lambda _, at, part=part: (None, block(part, at)), None, part.of(plan, rows))[1]
+        for part in plan.parts
+    ]
+    out, log_total = (
+        blocks.join(jnp.concatenate(piece), plan) for piece in zip(*pieces, strict=True)
+    )
+    return out, log_total[..., 0]
+
+
+def _backward(
+    plan: blocks.Plan,
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    out: jax.Array,
+    log_total: jax.Array,
+    do: jax.Array,
+    *,
+    causal: bool,
+    scale: float,
+    soft_cap: float | None,
+) -> tuple[jax.Array, jax.Array, jax.Array, Any]:
+    """dq, dk, dv and dbias."""
     wide = jnp.promote_types(q.dtype, jnp.float32)
     every_key, every_value = blocks.heads_first(k), blocks.heads_first(v)
-    rows = (blocks.split(q, plan), blocks.split_bias(bias, plan), log_total)
-    rows = (*rows, blocks.split(out, plan), blocks.split(do, plan))
+    rows = (blocks.split(q, plan), blocks.split_bias(bias, plan))
+    rows = (*rows, *(blocks.split(x, plan) for x in (log_total[..., None], out, do)))
 
     def block(part: blocks.Part, sums: tuple[jax.Array, jax.Array], at: Any) -> Any:
         start, (queries, bias, log_total, out, do) = at
         keys, values = every_key[:, :, : part.keys], every_value[:, :, : part.keys]
-        at = keys, bias, mask, start if causal else None, factor, soft_cap
+        at = keys, bias, mask, start if causal else None, scale, soft_cap
         z, slope = blocks.scores(queries, *at)
-        p = jnp.exp(z - log_total[..., None])
+        p = jnp.exp(z - log_total)
         dp = blocks.product(do, values, (4,), (3,))
         along = jnp.sum(do.astype(wide) * out.astype(wide), axis=-1, keepdims=True)
         dz = p * (dp - along)
-        da = (factor * (dz if slope is None else dz * slope)).astype(q.dtype)
+        da = (scale * (dz if slope is None else dz * slope)).astype(q.dtype)
         dk = blocks.product(da, queries, (2, 3), (2, 3))
         dv = blocks.product(p.astype(q.dtype), do, (2, 3), (2, 3))
         dq = blocks.product(da, keys, (4,), (2,)).astype(q.dtype)
@@ -167,8 +208,4 @@ def attention_bwd(
         blocks.heads_last(dk).astype(k.dtype),
         blocks.heads_last(dv).astype(v.dtype),
         None if bias is None else blocks.join_bias(jnp.concatenate(dbias), bias),
-        None,
     )
-
-
-attention = Rule(attention_fwd, attention_bwd)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.benchmark.limits import Limits
 from compare.benchmark.timing import (
-    Measurement,
     Subject,
     changes,
     compiled,
@@ -53,6 +53,19 @@ def test_the_ratio_is_manual_over_the_other():
     assert manual.compile_ms is None
     assert manual.temp_bytes is manual.temp_ratio is None
     assert manual.rounds == slow.rounds >= 5
+    assert manual.limit_ms is None
+    assert manual.proof_ms == slow.proof_ms > 0
+
+
+def test_the_limit_is_that_of_the_engine_that_has_least_to_do():
+    x, w = jnp.ones((8, 64)), jnp.ones((64, 64))
+    engines = {
+        "manual": lambda: compiled(lambda x, w: (x @ w) @ w, x, w),
+        "once": lambda: compiled(jnp.matmul, x, w),
+    }
+    limits = Limits(bytes=1e12, operations={"float32": 1e9})
+    rows = measure(subject(square_bwd, **engines), seconds=0.0, limits=limits)
+    assert [row.limit_ms for row in rows] == pytest.approx([1e3 * 2 * 8 * 64 * 64 / 1e9] * 2)
 
 
 def test_nothing_wrong_is_timed():
@@ -111,28 +124,15 @@ def test_compiled_reports_what_the_compiler_planned():
 
 
 def measurement(engine, ratio, half):
-    return Measurement(
-        "m",
-        "8",
-        "float32",
-        engine,
-        1.0,
-        1.0,
-        None,
-        None,
-        None,
-        ratio,
-        ratio - half,
-        ratio + half,
-        9,
-    )
+    limits = {"ratio": ratio, "ratio_low": ratio - half, "ratio_high": ratio + half}
+    return {"model": "m", "batch": "8", "engine": engine, **limits}
 
 
 @pytest.mark.parametrize(
     ("now", "change"), [(0.5, ""), (0.59, ""), (0.8, "slower"), (0.3, "faster")]
 )
 def test_a_change_is_more_than_the_spread_of_both(now, change):
-    then = [measurement("autodiff", 0.5, 0.05)._asdict()]
+    then = [measurement("autodiff", 0.5, 0.05)]
     (row,) = changes(then, [measurement("manual", 1, 0), measurement("autodiff", now, 0.05)])
     assert (row["then"], row["now"], row["change"]) == (0.5, now, change)
 

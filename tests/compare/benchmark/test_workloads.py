@@ -2,7 +2,7 @@ import pytest
 
 from compare.benchmark.engines import torch_engine
 from compare.benchmark.timing import measure
-from compare.benchmark.workloads import subjects
+from compare.benchmark.workloads import ELSEWHERE, ON_CPU, subjects
 
 
 def test_the_smallest_of_each_is_there_once():
@@ -11,6 +11,13 @@ def test_the_smallest_of_each_is_there_once():
     assert len(names) == len(set(names))
     assert set(names) == {subject.name for subject in every}
     assert [names[0][:3], names[1][:3]] == ["cnn", "mlp"]
+
+
+def test_an_accelerator_has_subjects_that_fill_it():
+    small, large = subjects(), subjects(sizes=ELSEWHERE)
+    assert {s.name for s in large} < {s.name for s in small}
+    assert not {(s.name, s.batch) for s in large} & {(s.name, s.batch) for s in small}
+    assert all("manual" in s.engines and "autodiff" in s.engines for s in large)
 
 
 def test_only_chooses_by_name():
@@ -29,10 +36,9 @@ def test_a_rule_is_measured_on_three_engines(name):
     assert {row.dtype for row in rows} == {"float32"}
 
 
-def test_an_epoch_of_training_is_measured(monkeypatch):
-    monkeypatch.setattr("compare.benchmark.workloads._EPOCHS", (300, 500))
-    monkeypatch.setattr("compare.benchmark.workloads._FEW_ROWS", 20)
-    small, large, cnn = subjects("training")
+def test_an_epoch_of_training_is_measured():
+    sizes = ON_CPU._replace(epochs=(300, 500), few_rows=20)
+    small, large, cnn = subjects("training", sizes=sizes)
     assert (small.batch, large.batch, cnn.batch) == ("128 of 300", "128 of 500", "128 of 20")
     by_torch = ["torch"] if torch_engine.installed() else []
     for subject, others in ((small, by_torch), (cnn, [])):

@@ -8,11 +8,11 @@ from compare.benchmark.check_process import Outcome
 from compare.benchmark.check_process import run as run_method
 from compare.benchmark.checkers import METHODS, OURS, YARDSTICK
 from compare.commands import bench as bench_command
-from compare.commands.options import AGREE, DATA, DISAGREE, USAGE
+from compare.commands.options import AGREE, DATA, DISAGREE, INTERRUPTED, USAGE
 
 FIELDS = {
     "model", "batch", "dtype", "engine", "median_ms", "min_ms", "compile_ms", "temp_bytes",
-    "temp_ratio", "ratio", "ratio_low", "ratio_high", "rounds",
+    "temp_ratio", "ratio", "ratio_low", "ratio_high", "rounds", "limit_ms", "proof_ms",
 }  # fmt: skip
 
 
@@ -47,6 +47,64 @@ def test_ratios_then_numbers_then_changes(capsys, tmp_path):
     out = capsys.readouterr().out
     assert "slower" in out
     assert "2 of 2 ratios have changed by more than their spread" in " ".join(out.split())
+
+
+def two_subjects(monkeypatch):
+    first, second, *_ = bench_command.subjects("leaky", smallest=False)
+    monkeypatch.setattr(bench_command, "subjects", lambda only, **settings: [first, second])
+    return first, second
+
+
+def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on(monkeypatch, capsys, tmp_path):
+    file, first = tmp_path / "bench.json", two_subjects(monkeypatch)[0]
+    assert run("bench", "--quick", "--seconds", "1e-9", "--json", str(file)) == AGREE
+    out = " ".join(capsys.readouterr().out.split())
+    assert "MEASURED: 1 subject of 2 in the time given; --resume" in out
+    begun = json.loads(file.read_text())["results"]
+    assert {row["batch"] for row in begun} == {first.batch}
+
+    real, timed = bench_command.measure, []
+
+    def measured(subject, **how):
+        timed.append(subject.batch)
+        return real(subject, **how)
+
+    monkeypatch.setattr(bench_command, "measure", measured)
+    assert run("bench", "--quick", "--resume", str(file)) == AGREE
+    assert "MEASURED: 2 subjects" in capsys.readouterr().out.splitlines()[-1]
+    assert first.batch not in timed
+    assert json.loads(file.read_text())["results"][: len(begun)] == begun
+
+
+def test_what_is_measured_is_written_before_the_next_is(monkeypatch, capsys, tmp_path):
+    file, (first, second) = tmp_path / "bench.json", two_subjects(monkeypatch)
+    real = bench_command.measure
+
+    def stopped(subject, **how):
+        if subject is second:
+            assert {r["batch"] for r in json.loads(file.read_text())["results"]} == {first.batch}
+            raise KeyboardInterrupt
+        return real(subject, **how)
+
+    monkeypatch.setattr(bench_command, "measure", stopped)
+    assert run("bench", "--quick", "--json", str(file)) == INTERRUPTED
+    assert first.batch in capsys.readouterr().out
+
+
+def test_two_machines_are_not_put_together(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "bench.json"
+    two_subjects(monkeypatch)
+    assert run("bench", "--quick", "--seconds", "1e-9", "--json", str(file)) == AGREE
+    content = json.loads(file.read_text())
+    content["environment"]["device_kind"] = "NVIDIA H200"
+    file.write_text(json.dumps(content))
+    assert run("bench", "--quick", "--resume", str(file)) == DATA
+    assert "measured with device_kind NVIDIA H200, this is cpu" in capsys.readouterr().err
+
+
+def test_a_time_that_is_none(capsys):
+    assert run("bench", "--quick", "--seconds", "0") == USAGE
+    assert "--seconds 0.0: must be positive" in capsys.readouterr().err
 
 
 def test_a_chart(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare import check_rule
-from compare.problems.rules import RULES
+from compare.problems.rules import LARGE, RULES
 from manual import rules
 
 SMALLEST = list({rule.name: rule for rule in reversed(RULES)}.values())
@@ -37,3 +37,20 @@ def test_every_rule_is_there():
 def test_one_of_them_before_the_judge():
     rule = next(rule for rule in RULES if rule.name == "rms_norm")
     assert check_rule(rule.rule.fwd, rule.rule.bwd, *rule.draw(0), reference=rule.reference).agree
+
+
+@pytest.mark.parametrize("rule", LARGE, ids=lambda rule: f"{rule.name} {rule.size}")
+def test_the_large_ones_have_a_smaller_one_of_their_kind(rule):
+    assert rule.sample is not None
+    large, small = (jax.eval_shape(lambda draw=draw: draw(0)) for draw in (rule.draw, rule.sample))
+    assert [(x.ndim, x.dtype) for x in large] == [(x.ndim, x.dtype) for x in small]
+    assert sum(x.size for x in small) < sum(x.size for x in large) / 2
+    for inputs in (large, small):
+        assert jax.eval_shape(rule.rule.fwd, *inputs)[0] == jax.eval_shape(rule.reference, *inputs)
+
+
+@pytest.mark.parametrize("name", ["rms_norm", "rnn", "linear_cross_entropy"])
+def test_the_smaller_ones_are_right(name):
+    rule = next(rule for rule in LARGE if rule.name == name)
+    assert rule.sample is not None
+    assert check_rule(rule.rule.fwd, rule.rule.bwd, *rule.sample(0), reference=rule.reference).agree

@@ -44,8 +44,7 @@ def in_blocks(request, monkeypatch):
     """Once with all at once, and once four rows and three classes at a time, neither fits."""
     if request.param == "in blocks":
         module = importlib.import_module("manual.rules.linear_cross_entropy")
-        for name, value in {"_LOGITS": 1, "_FEWEST_ROWS": 4, "_CLASSES": 3}.items():
-            monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(module, "ON_CPU", module.Cut(1, 4, 512, 3))
 
 
 # check_rule asks about float64 first, whatever dtype it is given.

@@ -37,7 +37,8 @@ def judge(inputs, *, bias=None, mask=None, dtype=None, **settings):
 def in_blocks(request, monkeypatch):
     """Once with all rows in one block, and once with two rows in each, the last one not full."""
     if request.param == "blocks":
-        monkeypatch.setattr(_blocks, "_ENTRIES", 1)
+        monkeypatch.setattr(_blocks, "ON_CPU", 1)
+        monkeypatch.setattr(_blocks, "ELSEWHERE", 1)
         monkeypatch.setattr(_blocks, "_FEWEST_ROWS", 2)
 
 
