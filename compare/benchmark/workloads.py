@@ -72,7 +72,9 @@ _PROVED_ON = 64
 def subjects(
     only: str = "", *, smallest: bool = False, seed: int = 0, sizes: Sizes = ON_CPU
 ) -> list[Subject]:
-    """Lists the subjects to time, the models first.
+    """Lists the subjects to time: on a CPU the models first, elsewhere the rules.
+
+    An accelerator's models take long to compile, and a run may be stopped before them.
 
     Args:
         only: take subjects whose name contains this; all if not given.
@@ -81,13 +83,14 @@ def subjects(
         sizes: how large they are.
     """
     found: dict[str, list[Subject]] = {}
-    for subject in (
+    models = [
         *_models(seed, sizes),
-        *_sequence_models(seed, sizes),
         *_trainings(seed, sizes),
+        *_sequence_models(seed, sizes),
         *_user_models(seed, sizes),
-        *(_rule(rule, seed) for rule in sizes.rules),
-    ):
+    ]
+    of_rules = [_rule(rule, seed) for rule in sizes.rules]
+    for subject in models + of_rules if sizes is ON_CPU else of_rules + models:
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
     return [s for sizes in found.values() for s in (sizes[:1] if smallest else sizes)]

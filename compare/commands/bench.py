@@ -109,10 +109,8 @@ def bench(
     console = terminal.console()
     notes = [] if on_cpu else ["NumPy, which runs on the CPU, is not timed beside this device"]
     console.print(terminal.header(environment, ["random numbers"], notes))
-    try:
-        finished = run.measure(console, quick=quick, seconds=seconds, seed=seed)
-    except ValueError as error:
-        console.print(str(error), markup=False)
+    finished = run.measure(console, quick=quick, seconds=seconds, seed=seed)
+    if not run.results:
         return DISAGREE
     results = run.results
     console.print(terminal.benchmarks.ratio_note())
@@ -120,12 +118,12 @@ def bench(
     console.print(terminal.benchmarks.absolute_table(results))
     if earlier is not None:
         console.print(terminal.benchmarks.changes_table(changes(earlier, results)))
-    console.print(run.last_line(finished=finished))
+    console.print(run.last_line(finished=finished), markup=False)
     outputs.write_all(
         lambda: run.save(report=report),
         lambda: plot is None or plots.benchmarks.save(results, plot),
     )
-    return AGREE
+    return DISAGREE if run.wrong else AGREE
 
 
 class _Run:
@@ -133,6 +131,7 @@ class _Run:
 
     Attributes:
         results: those of the subjects that are measured, in JSON's types.
+        wrong: the names of those whose gradients do not agree, and which are not timed.
     """
 
     def __init__(
@@ -144,12 +143,12 @@ class _Run:
     ):
         self._environment, self._json, self._chosen = environment, json, chosen
         self.results = results
+        self.wrong: list[str] = []
 
     def measure(self, console: Console, *, quick: bool, seconds: float | None, seed: int) -> bool:
         """Measures what is not measured yet, a line each; tells whether that is all.
 
         Raises:
-            ValueError: gradients do not agree; the message is the report.
             WriteError: the results cannot be written.
         """
         have = {_key(row) for row in self.results}
@@ -167,7 +166,12 @@ class _Run:
                     return False
                 place = f"{i + 1} of {len(self._chosen)}"
                 status.update(f"{place}: {subject.name} {subject.batch}")
-                found = measure(subject, seconds=of_each, seed=seed, limits=limits)
+                try:
+                    found = measure(subject, seconds=of_each, seed=seed, limits=limits)
+                except ValueError as error:
+                    self.wrong.append(subject.name)
+                    console.print(str(error), markup=False)
+                    continue
                 rows = [row._asdict() for row in found]
                 self.results += rows
                 console.print(terminal.benchmarks.ratio_row(rows))
@@ -189,6 +193,8 @@ class _Run:
         """Says how much was measured, and how to go on."""
         done = len({_key(row) for row in self.results})
         count = "1 subject" if done == 1 else f"{done} subjects"
+        if self.wrong:
+            return f"MEASURED: {count}; gradients disagree of {', '.join(self.wrong)}"
         if finished:
             proofs = {_key(row): row.get("proof_ms", 0.0) for row in self.results}
             seconds = sum(proofs.values()) / 1e3

@@ -200,7 +200,7 @@ def _steps(
 ) -> tuple[Step, Callable[[], Any]]:
     """Makes `step`, which computes new gradients, and `result`, which reads them in our layout."""
     latest: dict[str, Any] = {}
-    run = torch.compile(forward) if compiled else forward
+    run = torch.compile(forward, dynamic=False) if compiled else forward
 
     def step() -> None:
         for pair in leaves:

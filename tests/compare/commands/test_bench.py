@@ -124,6 +124,12 @@ def test_what_is_wrong_is_not_timed(monkeypatch, capsys):
     monkeypatch.setattr(bench_command, "subjects", lambda only, **settings: [broken])
     assert run("bench", "--quick") == DISAGREE
     assert "nothing is timed that is wrong" in capsys.readouterr().out
+    both = [broken, subject._replace(name="right")]
+    monkeypatch.setattr(bench_command, "subjects", lambda only, **settings: both)
+    assert run("bench", "--quick") == DISAGREE
+    out = capsys.readouterr().out
+    assert "nothing is timed that is wrong" in out
+    assert "MEASURED: 1 subject; gradients disagree of residual" in out
 
 
 @pytest.mark.parametrize(
