@@ -73,13 +73,13 @@ def train_on(
     interrupted: Callable[[], bool] = lambda: False,
     told: Callable[[loop.Row], None] = lambda row: None,
 ) -> Run:
-    """Trains to the end, or to the first look after an interruption.
+    """Trains to the end, or to the end of the epoch in which it is interrupted.
 
     Args:
         experiment: what is trained, compiled.
         run: the run so far.
         checkpoints: where a checkpoint is written at each look; None to write none.
-        interrupted: tells whether to stop at the next look.
+        interrupted: tells whether to stop.
         told: is called with the first row of each look, to show progress.
 
     Raises:
@@ -97,13 +97,16 @@ def train_on(
         batch_size=recipe.batch,
         every=max(1, recipe.epochs // LOOKS),
         history=history,
+        interrupted=interrupted,
     ):
         state = look.state
         history += look.rows
         gaps += [each for each in look.gaps if each]
-        told(look.rows[0])
+        if look.rows:
+            told(look.rows[0])
         if checkpoints is not None:
-            checkpoints.save(look.rows[0].step, _checkpoint(state, history, gaps))
+            first = next(iter(experiment.trainer.sides(state).values()))
+            checkpoints.save(int(first.step), _checkpoint(state, history, gaps))
         if interrupted():
             break
     return Run(state, history, gaps)

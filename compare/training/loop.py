@@ -69,12 +69,16 @@ class Row(NamedTuple):
     samples_per_second: float
 
 
+_AHEAD = 16
+"""Epochs that are started before an earlier one is done; after an interruption all are awaited."""
+
+
 class Look(NamedTuple):
     """The training after a few more epochs.
 
     Attributes:
         state: the state to go on from.
-        rows: the new rows of the history, one for each method.
+        rows: the new rows of the history, one for each method; () after an interruption.
         gaps: the gaps of each epoch since the last look, on the host; () where one side trains.
     """
 
@@ -115,8 +119,12 @@ def train_epochs(
     batch_size: int,
     every: int = 1,
     history: Sequence[Row] = (),
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Look]:
     """Trains until `epochs` epochs are done, and takes a look after every few of them.
+
+    After an interruption it ends with the epoch that is being computed, and with a look that has no
+    rows unless that is an epoch with a look: what is resumed has the same history.
 
     Args:
         trainer: the functions, `epoch` compiled.
@@ -127,6 +135,7 @@ def train_epochs(
         batch_size: rows of a step.
         every: the number of epochs between two looks.
         history: the rows of the looks before `state`.
+        interrupted: tells whether to stop.
 
     Yields:
         The looks.
@@ -141,10 +150,15 @@ def train_epochs(
     while done < epochs:
         count = min(every - done % every, epochs - done)
         began = state
-        state, losses, gaps, took = _timed_epochs(trainer, state, train_data, count)
-        seconds, done = seconds + took, done + count
+        state, losses, gaps, took = _timed_epochs(trainer, state, train_data, count, interrupted)
+        if not losses:
+            return
+        seconds, done = seconds + took, done + len(losses)
         if not all_finite((losses, dict(trainer.sides(state)))):
             raise _diverged(trainer, began, train_data, count)
+        if len(losses) < count:
+            yield Look(state, (), tuple(jax.tree.map(np.asarray, gaps)))
+            return
         progress = {"epoch": done, "seconds": seconds, "samples_per_second": rows * count / took}
         new_rows = tuple(
             _row(trainer, method, side, train_data, test_data, **progress)
@@ -154,15 +168,23 @@ def train_epochs(
 
 
 def _timed_epochs(
-    trainer: Trainer, state: Any, data: Data, count: int
+    trainer: Trainer, state: Any, data: Data, count: int, interrupted: Callable[[], bool]
 ) -> tuple[Any, list[Any], list[Any], float]:
-    """Trains `count` epochs; returns the state, losses and gaps by epoch, and the seconds."""
+    """Trains `count` epochs, or fewer if it is interrupted.
+
+    Returns:
+        The state, losses and gaps by epoch, and the seconds.
+    """
     start = time.perf_counter()
     losses, gaps = [], []
     for _ in range(count):
+        if interrupted():
+            break
         state, epoch_losses, epoch_gaps = trainer.epoch(state, *data)
         losses.append(epoch_losses)
         gaps.append(epoch_gaps)
+        if len(losses) > _AHEAD:
+            jax.block_until_ready(losses[-_AHEAD])
     jax.block_until_ready(state)
     return state, losses, gaps, time.perf_counter() - start
 

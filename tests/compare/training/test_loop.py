@@ -65,6 +65,24 @@ def test_going_on_is_as_if_it_had_never_stopped():
     assert looks(trainer, whole[-1].state, epochs=6) == []
 
 
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 5])
+def test_an_interruption_is_obeyed_within_the_epoch_and_leaves_no_trace(stop_after):
+    trainer, state = prepared({"manual": gradient, "autodiff": gradient})
+    whole = looks(trainer, state, epochs=6, every=3)
+    begun = iter(range(stop_after))
+    part = looks(trainer, state, epochs=6, every=3, interrupted=lambda: next(begun, None) is None)
+    last = part[-1].state if part else state
+    assert [int(side.step) for side in trainer.sides(last).values()] == [3 * stop_after] * 2
+    rows = [row for look in part for row in look.rows]
+    rest = looks(trainer, last, epochs=6, every=3, history=rows)
+    again, expected = (
+        [row._replace(seconds=0.0, samples_per_second=0.0) for look in found for row in look.rows]
+        for found in ([*part, *rest], whole)
+    )
+    assert again == expected
+    assert sum(len(look.gaps) for look in [*part, *rest]) == sum(len(look.gaps) for look in whole)
+
+
 def test_both_sides_have_rows_and_gaps():
     trainer, state = prepared({"manual": gradient, "autodiff": gradient})
     [look] = looks(trainer, state, epochs=2, every=2)
