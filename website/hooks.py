@@ -28,6 +28,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
                 {subject.capitalize(): [{name: f"rules/{name}.md"} for name in names]}
                 for subject, names in rule_pages.subjects().items()
             ),
+            {"Models": [{name: f"rules/models/{name}.md"} for name in rule_pages.models()]},
         ],
         "notebooks": [{title: path} for path, title in notebook_pages.titles()],
         "reference": _named(path for path, _ in reference_pages.pages()),

@@ -37,10 +37,13 @@ class _Token(NamedTuple):
     start: int
 
 
-def formula(text: str, *, display: bool = False) -> str:
-    """Renders a formula as a <math> element, whose plain text is kept as its label."""
-    kind = ' display="block"' if display else ""
-    return f'<math{kind} aria-label="{escape(text)}">{_Parser(text).row()}</math>'
+def formula(text: str) -> str:
+    """Renders a formula within a line as a <math> element; its plain text is kept as its label.
+
+    A long one, which a narrow screen cannot hold, is put where it can be moved sideways.
+    """
+    element = f'<math aria-label="{escape(text)}">{_Parser(text).row()}</math>'
+    return f'<span class="long">{element}</span>' if len(text) > 40 else element
 
 
 def lines(block: Sequence[str]) -> str:
@@ -48,13 +51,16 @@ def lines(block: Sequence[str]) -> str:
     halves = [re.split(r"\s+(?==)", line, maxsplit=1) for line in block]
     aligned = all(len(half) == 2 and "  " not in half[0].strip() for half in halves)
     rows = halves if aligned else [[line] for line in block]
-    cells = "".join(
-        "<mtr>" + "".join(f"<mtd>{_Parser(cell.rstrip()).row()}</mtd>" for cell in row) + "</mtr>"
-        for row in rows
-    )
+    cells = "".join(f"<mtr>{''.join(map(_cell, row))}</mtr>" for row in rows)
     style = "meet" if aligned else "stand"
     label = escape("\n".join(block))
-    return f'<math display="block" aria-label="{label}"><mtable class="{style}">{cells}</mtable></math>'
+    return f'<math display="block" aria-label="{label}"><mtable displaystyle="true" class="{style}">{cells}</mtable></math>'
+
+
+def _cell(text: str) -> str:
+    """A cell of a table; a line that continues another is indented."""
+    indent = '<mspace width="2.4em"/>' if text.startswith(" ") else ""
+    return f"<mtd>{indent}{_Parser(text.strip()).row()}</mtd>"
 
 
 class _Parser:
@@ -142,6 +148,8 @@ class _Parser:
             return self.word(token), True
         if token.kind == "number" or token.text in "½¼":
             return f"<mn>{token.text}</mn>", token.text == "1"
+        if token.text == "∂":
+            return "<mo>∂</mo>", True
         return f"<mi>{escape(token.text)}</mi>", False
 
     def word(self, token: _Token) -> str:
@@ -154,6 +162,8 @@ class _Parser:
         plain = text.replace("\u0302", "")
         if len(plain) > 2:
             return f"<mtext>{escape(text)}</mtext>"
+        if len(plain) == 2 and plain[0] == "d":
+            return f'<mrow><mi mathvariant="normal">d</mi>{_letters(text[1:])}</mrow>'
         return _letters(text)
 
     def bracket(self) -> str:

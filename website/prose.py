@@ -1,4 +1,4 @@
-"""Finds the formulas in a docstring, and renders it as Markdown with MathML in it.
+"""Finds the formulas in a docstring, and renders it as HTML with MathML in it.
 
 Docstrings write sentences and formulas in the same line. A formula starts at a word that only
 mathematics has (an index, a Greek letter, an equals sign) and takes in the single letters, numbers
@@ -11,7 +11,7 @@ from html import escape
 
 from website import mathml
 
-__all__ = ["inline", "markdown", "without_sections"]
+__all__ = ["html", "inline", "without_sections"]
 
 _SECTIONS = re.compile(r"^(Args|Raises|Returns|Yields|Attributes):\n(?:[ \n].*\n?)*", re.MULTILINE)
 _STRONG = re.compile(
@@ -34,21 +34,25 @@ def without_sections(docstring: str) -> str:
     return _SECTIONS.sub("", docstring).strip()
 
 
-def markdown(docstring: str, *, lead: bool = False) -> str:
+def html(docstring: str, *, lead: bool = False) -> str:
     """Renders a docstring; with `lead`, each equation of its first line stands on a line of its own.
 
-    Equations that are indented, and the lead, become blocks; the rest are paragraphs.
+    Equations that are indented, and the lead, become blocks; the rest are paragraphs and lists.
     """
     parts: list[str] = []
     for number, paragraph in enumerate(_paragraphs(without_sections(docstring))):
+        plain = " ".join(line.strip() for line in paragraph.splitlines())
         if paragraph.startswith("    "):
             parts.append(mathml.lines(textwrap.dedent(paragraph).splitlines()))
-        elif paragraph.startswith("Shapes: "):
-            parts.append(f'<p class="shapes">{escape(" ".join(paragraph.split()), quote=False)}</p>')
+        elif plain.startswith("Shapes: "):
+            parts.append(f'<p class="shapes">{_CODE.sub(_code, escape(plain, quote=False))}</p>')
+        elif plain.startswith("- "):
+            items = re.split(r"(?:^| )- (?=\S)", plain)[1:]
+            parts.append(f"<ul>{''.join(f'<li>{inline(item)}</li>' for item in items)}</ul>")
         elif number == 0 and lead:
             parts.append(_lead(" ".join(paragraph.splitlines())))
         else:
-            parts.append(inline(" ".join(line.strip() for line in paragraph.splitlines())))
+            parts.append(f"<p>{inline(plain)}</p>")
     return "\n\n".join(parts)
 
 
@@ -71,16 +75,20 @@ def _lead(line: str) -> str:
     line, _, cited = line.partition("   ")
     parts = re.split(r"(?<=[,;])\s{2,}", line)
     shown = "".join(f'<span class="equation">{inline(part)}</span>' for part in parts)
-    return f'<p class="lead">{shown}</p>' + (f"\n\n{inline(cited.strip())}" if cited else "")
+    return f'<p class="lead">{shown}</p>' + (f"<p>{inline(cited.strip())}</p>" if cited else "")
 
 
 def inline(text: str) -> str:
     """Renders a sentence: code stays code, formulas become MathML."""
-    pieces = _CODE.split(text)
+    pieces = _CODE.split(text)  # Every second piece is code.
     return "".join(
-        piece if piece.startswith("`") and piece.endswith("`") and len(piece) > 1 else _sentence(piece)
-        for piece in pieces
+        f"<code>{escape(piece.strip('`'), quote=False)}</code>" if number % 2 else _sentence(piece)
+        for number, piece in enumerate(pieces)
     )
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"<code>{found[0].strip('`')}</code>"
 
 
 def _sentence(text: str) -> str:

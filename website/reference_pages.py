@@ -19,11 +19,16 @@ def public_names() -> dict[str, list[str]]:
     rules = {name for names in rule_pages.subjects().values() for name in names}
     halves = {f"{rule}{half}" for rule in rules for half in ("", "_fwd", "_bwd")}
     found = {}
-    for file in _files():
+    left = list(_files())
+    while left:
+        file = left.pop(0)
         names = [name for name in _all_of(file) if name not in halves]
-        if names:
+        modules = {name: module for name in names if (module := _submodule(file, name))}
+        left = [*modules.values(), *left]
+        own = [name for name in names if name not in modules]
+        if own:
             parts = file.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = names
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = own
     return found
 
 
@@ -46,6 +51,14 @@ def _files() -> Iterator[Path]:
                 yield file
     yield ROOT / "compare" / "__init__.py"
     yield from sorted((ROOT / "compare").glob("*/__init__.py"))
+
+
+def _submodule(face: Path, name: str) -> Path | None:
+    """The module that a face lists by this name, if it is one."""
+    if face.name != "__init__.py" or f"import {name}\n" in face.read_text(encoding="utf-8"):
+        return None
+    files = (face.parent / f"{name}.py", face.parent / name / "__init__.py")
+    return next((file for file in files if file.exists()), None)
 
 
 def _all_of(file: Path) -> list[str]:

@@ -1,15 +1,17 @@
 """A page for each rule: its derivation, from the docstrings, and the code that it comes to."""
 
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from manual import rules
 from manual.rules import Rule
 from website import prose
 
-__all__ = ["pages", "subjects"]
+__all__ = ["models", "pages", "subjects"]
 
 ROOT = Path(__file__).parents[1]
 _RAISES = re.compile(r"^Raises:\n((?:[ \n].*\n?)*)", re.MULTILINE)
@@ -22,11 +24,19 @@ def subjects() -> dict[str, list[str]]:
     return {subject: re.findall(r"`(\w+)`", names) for subject, names in rows}
 
 
+def models() -> list[str]:
+    """Lists the models that are made of the rules: the modules with a `loss_and_grad`."""
+    files = sorted((ROOT / "manual").glob("*.py"))
+    return [f.stem for f in files if "\ndef loss_and_grad" in f.read_text(encoding="utf-8")]
+
+
 def pages() -> Iterator[tuple[str, str]]:
-    """Makes the page of each rule: (path, Markdown)."""
+    """Makes the page of each rule and of each model: (path, Markdown)."""
     for names in subjects().values():
         for name in names:
             yield f"rules/{name}.md", _page(getattr(rules, name))
+    for name in models():
+        yield f"rules/models/{name}.md", _model_page(importlib.import_module(f"manual.{name}"))
 
 
 def _page(rule: Rule) -> str:
@@ -36,7 +46,7 @@ def _page(rule: Rule) -> str:
     return "\n\n".join(
         [
             f"# {name} {{ #manual.rules.{name} }}",
-            prose.markdown(inspect.getdoc(module) or ""),
+            prose.html(inspect.getdoc(module) or ""),
             f"```python\nfrom manual.rules import {name}\n\n{_call(rule)}\n```",
             *_half(rule, "fwd", "Forward"),
             *_half(rule, "bwd", "Backward"),
@@ -47,11 +57,25 @@ def _page(rule: Rule) -> str:
     )
 
 
+def _model_page(module: ModuleType) -> str:
+    name = module.__name__
+    return "\n\n".join(
+        [
+            f"# {name}",
+            prose.html(inspect.getdoc(module) or ""),
+            "## Backward",
+            prose.html(inspect.getdoc(module.loss_and_grad) or "", lead=True),
+            f"Its functions are in the [reference](../../reference/{name}.md).",
+            _source(module.loss_and_grad, "In code"),
+        ]
+    )
+
+
 def _half(rule: Rule, half: str, title: str) -> Iterator[str]:
     function = getattr(rule, half)
     docstring = inspect.getdoc(function) or ""
     yield f"## {title} {{ #{function.__module__}.{function.__name__} }}"
-    yield prose.markdown(docstring, lead=True)
+    yield prose.html(docstring, lead=True)
     raised = _RAISES.search(docstring)
     if raised:
         lines = " ".join(raised[1].split())
