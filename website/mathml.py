@@ -1,9 +1,9 @@
 """Turns a formula as the docstrings write it, in Unicode on one line, into MathML.
 
-The notation: `x_ij` and `h_(t−1)` are subscripts, `e^(−x)` and `eˣ` powers, `x̂` has a hat, `√(…)` is
-a root, and `a/b` without a space a fraction; Σ is a sum. A name of several letters is a function or
-a word, but `dx` is the differential of x and `jd` a product. Nothing is refused: a character that is
-no part of this is shown as it is.
+The notation: `x_ij` and `h_(t−1)` are subscripts, `e^(−x)` and `eˣ` powers, `x̂` has a hat, `√(…)`
+is a root, and `a/b` without a space a fraction; Σ is a sum. A name of several letters is a function
+or a word, but `dx` is the differential of x and `jd` a product. Nothing is refused: a character
+that is no part of this is shown as it is.
 """
 
 import re
@@ -14,8 +14,8 @@ from typing import NamedTuple
 __all__ = ["FUNCTIONS", "NAMES", "formula", "lines"]
 
 FUNCTIONS = set(
-    "tanh log max min softmax softplus exp sinh cosh cos sin silu sign clip diag LSE Bernoulli relu "
-    "sigmoid token label elu selu hard_swish leaky_relu".split()
+    "tanh log max min softmax softplus exp sinh cosh cos sin silu sign clip diag LSE Bernoulli "
+    "relu sigmoid token label elu selu hard_swish leaky_relu".split()
 )
 NAMES = set("scale bias branch soft_cap negative_slope rate base dbias dbranch".split())
 """What has several letters and is a variable."""
@@ -47,14 +47,15 @@ def formula(text: str) -> str:
 
 
 def lines(block: Sequence[str]) -> str:
-    """Renders equations that stand below each other; where each has one, they meet at the first =."""
+    """Renders equations that stand below each other; they meet at their first = if all have one."""
     halves = [re.split(r"\s+(?==)", line, maxsplit=1) for line in block]
     aligned = all(len(half) == 2 and "  " not in half[0].strip() for half in halves)
     rows = halves if aligned else [[line] for line in block]
     cells = "".join(f"<mtr>{''.join(map(_cell, row))}</mtr>" for row in rows)
     style = "meet" if aligned else "stand"
     label = escape("\n".join(block))
-    return f'<math display="block" aria-label="{label}"><mtable displaystyle="true" class="{style}">{cells}</mtable></math>'
+    table = f'<mtable displaystyle="true" class="{style}">{cells}</mtable>'
+    return f'<math display="block" aria-label="{label}">{table}</math>'
 
 
 def _cell(text: str) -> str:
@@ -99,7 +100,7 @@ class _Parser:
             self.take()
             return _space(token.text, before, self.peek())
         if token.kind == "mark" and token.text not in "([{⟨|√½¼…∞∂":
-            return self.operator(not before)
+            return self.operator(_at_operator(before))
         above = self.operand()
         if self.peek().text != "/" or self.peek(1).kind in ("space", "end"):
             return above
@@ -118,8 +119,8 @@ class _Parser:
         """A sign, or Σ with what it runs over."""
         text = self.take().text
         if text != "Σ":
-            prefix = text == "−" and first
-            return f'<mo{" form=" + chr(34) + "prefix" + chr(34) if prefix else ""}>{escape(text)}</mo>'
+            form = ' form="prefix"' if text == "−" and first else ""
+            return f"<mo{form}>{escape(text)}</mo>"
         sign = '<mo movablelimits="true">∑</mo>'
         if self.peek().text != "_":
             return sign
@@ -170,15 +171,14 @@ class _Parser:
         """A bracket and all that is in it."""
         opening = self.take().text
         inside = self.row(_BRACKETS[opening])
-        closing = self.take().text
-        return f'<mrow><mo stretchy="false">{opening}</mo>{inside}<mo stretchy="false">{closing}</mo></mrow>'
+        return f"<mrow>{_fence(opening)}{inside}{_fence(self.take().text)}</mrow>"
 
     def between_bars(self) -> str:
         """An absolute value."""
         self.take()
         inside = self.row("|")
         self.take()
-        return f'<mrow><mo stretchy="false">|</mo>{inside}<mo stretchy="false">|</mo></mrow>'
+        return f"<mrow>{_fence('|')}{inside}{_fence('|')}</mrow>"
 
     def scripts(self, base: str) -> str:
         """What stands at the lower and the upper right of `base`."""
@@ -256,8 +256,8 @@ def _letters(text: str) -> str:
     """Letters, each a variable of its own, the ones with a hat under it."""
     found = re.findall(r".\u0302?", text.replace("ĉ", "c\u0302"))
     parts = [
-        f"<mover><mi>{letter[0]}</mi><mo>^</mo></mover>" if len(letter) > 1 else f"<mi>{letter}</mi>"
-        for letter in found
+        f"<mover><mi>{own[0]}</mi><mo>^</mo></mover>" if len(own) > 1 else f"<mi>{own}</mi>"
+        for own in found
     ]
     return parts[0] if len(parts) == 1 else f"<mrow>{''.join(parts)}</mrow>"
 
@@ -277,15 +277,25 @@ def _space(text: str, before: Sequence[str], following: _Token) -> str:
     """Room between two operands, and between two equations on one line."""
     if len(text) > 1 and before:
         return '<mspace width="1.6em"/>'
-    at_operator = following.kind in ("mark", "end") and following.text not in _BRACKETS
-    if not before or before[-1].startswith("<mo") or (at_operator and following.text not in "|√½¼Σ"):
-        return '<mspace width="0.2em"/>' if before and before[-1] == "<mo>,</mo>" else ""
-    return '<mspace width="0.25em"/>'
+    operand = following.kind not in ("mark", "end") or following.text in [*_BRACKETS, *"|√½¼Σ"]
+    if before and before[-1] == "<mo>,</mo>":
+        return '<mspace width="0.2em"/>'
+    return '<mspace width="0.25em"/>' if operand and not _at_operator(before) else ""
+
+
+def _at_operator(before: Sequence[str]) -> bool:
+    """Whether nothing or an operator precedes, so that a minus is a sign."""
+    last = next((part for part in reversed(before) if part), "")
+    return not last or last.startswith(("<mo>", "<mo ", "<munder>"))
+
+
+def _fence(bracket: str) -> str:
+    return f'<mo stretchy="false">{escape(bracket)}</mo>'
 
 
 def _bare(element: str) -> str:
     """A bracket without its signs, where a root, a fraction or an index holds it together."""
-    opening, closing = '<mrow><mo stretchy="false">(</mo>', '<mo stretchy="false">)</mo></mrow>'
+    opening, closing = f"<mrow>{_fence('(')}", f"{_fence(')')}</mrow>"
     if element.startswith(opening) and element.endswith(closing):
         inside = element.removeprefix(opening).removesuffix(closing)
         if inside.count("<mrow>") == inside.count("</mrow>"):

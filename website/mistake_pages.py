@@ -39,8 +39,8 @@ def _index() -> str:
         [
             "# The named mistakes",
             "",
-            f"The {len(CATALOGUE)} mistakes that a diagnosis gives a name. A name is given where the "
-            "same mistake, made on purpose, gives the same numbers in every leaf, to rounding.",
+            f"The {len(CATALOGUE)} mistakes that a diagnosis gives a name. A name is given where "
+            "the same mistake, made on purpose, gives the same numbers in every leaf, to rounding.",
             "",
             "| name | what was done | what to look at |",
             "|---|---|---|",
@@ -60,8 +60,8 @@ def _page(name: str, mistake: NamedMistake, mutant: Mutant, original: Original) 
             "## The code that makes it",
             told,
             f"```python\n{_code(mutant.candidate)}\n```",
-            f"It is `{mutant.name}` of the gallery, in `{file}`; the lines that end in `# bug` hold "
-            "the mistake.",
+            f"It is `{mutant.name}` of the gallery, in `{file}`; the lines that end in `# bug` "
+            "hold the mistake.",
             "## What the report says",
             f"```text\n{report.rstrip()}\n```",
             "## The cure",

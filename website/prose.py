@@ -35,7 +35,7 @@ def without_sections(docstring: str) -> str:
 
 
 def html(docstring: str, *, lead: bool = False) -> str:
-    """Renders a docstring; with `lead`, each equation of its first line stands on a line of its own.
+    """Renders a docstring; with `lead` the equations of its first line stand below each other.
 
     Equations that are indented, and the lead, become blocks; the rest are paragraphs and lists.
     """

@@ -8,7 +8,11 @@ from pathlib import Path
 __all__ = ["mended", "pages"]
 
 ROOT = Path(__file__).parents[1]
-_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
 
 
 def pages() -> Iterator[tuple[str, str]]:
