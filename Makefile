@@ -27,11 +27,13 @@ test: $(VENV)/.installed-dev
 # The docs site in build/site/: of this repository alone, without a network. A link that leads nowhere
 # is an error. To read it, with its search: python3 -m http.server --directory build/site
 docs: $(VENV)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
-# What the checker says of each named mistake, for its page: again after a change of what it says.
+# What the checker says of each named mistake, and what the notebooks print: again after a change of
+# either.
 reports: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m website.reports
+	$(VENV)/bin/python -m website.notebooks
 
 # The same with every row of the long tables, of which the gate runs one in three.
 thorough: export HANDGRAD_THOROUGH := 1

@@ -1,7 +1,7 @@
 """What mkdocs calls while it builds the site: adds the generated pages, and lists them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from mkdocs.structure.pages import Page
 
 from website import mistake_pages, notebook_pages, reference_pages, rule_pages, shared_pages
 
-__all__ = ["on_config", "on_files", "on_page_markdown"]
+__all__ = ["on_config", "on_files", "on_page_markdown", "paths"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fills the sections of the navigation whose pages are generated; lists what stands nowhere."""
     assert config.nav is not None
-    listed = set(_paths(config.nav))
+    listed = set(paths(config.nav))
     filled = {
         "mistakes": _named(path for path, _ in mistake_pages.pages()),
         "rules": [
@@ -71,10 +71,11 @@ def _rule_link(found: re.Match[str], names: set[str]) -> str:
     return f"[{found[0]}](rules/{found[1]}.md)" if found[1] in names else found[0]
 
 
-def _paths(nav: Iterable[Any]) -> Iterable[str]:
+def paths(nav: Iterable[Any]) -> Iterator[str]:
+    """Lists every page of a navigation, in its order."""
     for entry in nav:
         for value in entry.values() if isinstance(entry, dict) else [entry]:
-            yield from _paths(value) if isinstance(value, list) else [value]
+            yield from paths(value) if isinstance(value, list) else [value]
 
 
 def _filled(nav: list[Any], filled: dict[str, list[Any]]) -> list[Any]:

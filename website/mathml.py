@@ -21,7 +21,7 @@ NAMES = set("scale bias branch soft_cap negative_slope rate base dbias dbranch".
 """What has several letters and is a variable."""
 
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵀˣʸᵘᵞⁿᵗʰ", "0123456789+−()Txyuγnth", strict=True))
-_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₜₙ", "0123456789+−tn", strict=True))
+_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₜₙₐ", "0123456789+−tna", strict=True))
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "⟨": "⟩"}
 _LETTERS = "A-Za-zα-ωΑ-ΡΤ-Ωℓ"
 _TOKEN = re.compile(
@@ -99,7 +99,7 @@ class _Parser:
         if token.kind == "space":
             self.take()
             return _space(token.text, before, self.peek())
-        if token.kind == "mark" and token.text not in "([{⟨|√½¼…∞∂":
+        if token.kind == "mark" and token.text not in "([{⟨|√½¼…∞∂∇":
             return self.operator(_at_operator(before))
         above = self.operand()
         if self.peek().text != "/" or self.peek(1).kind in ("space", "end"):

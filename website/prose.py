@@ -15,7 +15,7 @@ __all__ = ["html", "inline", "without_sections"]
 
 _SECTIONS = re.compile(r"^(Args|Raises|Returns|Yields|Attributes):\n(?:[ \n].*\n?)*", re.MULTILINE)
 _STRONG = re.compile(
-    r"[α-ωΑ-Ω∂√⊙⋆⟨⟩∞½¼′\u0302ĉᵀˣʸᵘᵞ²³⁻₀₁↑^+=·≤≥<>~−]|[A-Za-z\]]_[A-Za-z(\d]|\d?\[\w|\|\w"
+    r"[α-ωΑ-Ω∂∇√⊙⋆⟨⟩∞½¼′\u0302ĉᵀˣʸᵘᵞ²³⁻₀₁↑^+=·≤≥<>~−]|[A-Za-z\]]_[A-Za-z(\d]|\d?\[\w|\|\w"
 )
 _ATOM = r"(\d+(\.\d+)?|\d*d?[A-Za-z])"
 _WEAK = re.compile(rf"[±/]?{_ATOM}([/()]+{_ATOM})*|/")
@@ -49,7 +49,7 @@ def html(docstring: str, *, lead: bool = False) -> str:
         elif plain.startswith("- "):
             items = re.split(r"(?:^| )- (?=\S)", plain)[1:]
             parts.append(f"<ul>{''.join(f'<li>{inline(item)}</li>' for item in items)}</ul>")
-        elif number == 0 and lead:
+        elif number == 0 and lead and "=" in plain:
             parts.append(_lead(" ".join(paragraph.splitlines())))
         else:
             parts.append(f"<p>{inline(plain)}</p>")
@@ -124,9 +124,10 @@ def _run(words: list[str], start: int) -> int:
             break
         kinds.append(kind)
         for number, letter in enumerate(word):
-            if letter in _OPENING:
-                open_at.append((at, number == 0))
-            elif letter in _CLOSING and open_at:
+            within_bars = bool(open_at) and open_at[-1][2] == "|"
+            if letter in _OPENING or (letter == "|" and not within_bars):
+                open_at.append((at, number == 0 and letter != "|", letter))
+            elif (letter in _CLOSING or letter == "|") and open_at:
                 open_at.pop()
         end = at + 1
         if not open_at and word[-1] in ".,;:" and word.rstrip(".,;:"):
@@ -168,8 +169,9 @@ def _beside_a_formula(words: list[str], at: int) -> bool:
     """Whether an `a` is a variable: beside an operator or another variable."""
     before = words[at - 2] if at >= 2 else ""
     behind = words[at + 2] if at + 2 < len(words) else ""
-    if _STRONG.search(before) and before[-1] not in ".,;:":
-        return words[at][-1] in ".,;:" or _STRONG.search(behind) is not None
+    joined = bool(_STRONG.search(before)) and before[-1] not in ".,;:"
+    if joined and (words[at][-1] in ".,;:" or _STRONG.search(behind)):
+        return True
     following = words[at + 2].rstrip(".,;:)") if at + 2 < len(words) else ""
     variable = re.fullmatch(r"d?[b-zB-Z]", following) or "_" in following or "(" in following[1:2]
     return _beside_an_operator(words, at) or (words[at] != "A" and bool(variable))

@@ -54,8 +54,8 @@ def _files() -> Iterator[Path]:
 
 
 def _submodule(face: Path, name: str) -> Path | None:
-    """The module that a face lists by this name, if it is one."""
-    if face.name != "__init__.py" or f"import {name}\n" in face.read_text(encoding="utf-8"):
+    """The module of this name beside a face: it has a page of its own, with the names in it."""
+    if face.name != "__init__.py":
         return None
     files = (face.parent / f"{name}.py", face.parent / name / "__init__.py")
     return next((file for file in files if file.exists()), None)
