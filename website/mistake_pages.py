@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compare.diagnosis.catalogue import CATALOGUE, NamedMistake
-from compare.mutants.gallery import mutants, originals
+from compare.mutants.gallery import originals
 from compare.mutants.mutant import Mutant, Original
 
 __all__ = ["pages"]
@@ -23,12 +23,10 @@ REPORTS = ROOT / "docs" / "reports"
 
 def pages() -> Iterator[tuple[str, str]]:
     """Makes a list of the mistakes and the page of each: (path, Markdown)."""
-    shown = {mutant.name: mutant for mutant in mutants()}
-    models = {original.name: original for original in originals()}
+    shown = {mutant.name: (mutant, model) for model in originals() for mutant in model.mutants}
     yield "mistakes/index.md", _index()
     for name, mistake in CATALOGUE.items():
-        mutant = shown[mistake.mutant]
-        yield f"mistakes/{name}.md", _page(name, mistake, mutant, models[mutant.original])
+        yield f"mistakes/{name}.md", _page(name, mistake, *shown[mistake.mutant])
 
 
 def _index() -> str:
@@ -50,6 +48,7 @@ def _index() -> str:
 
 
 def _page(name: str, mistake: NamedMistake, mutant: Mutant, original: Original) -> str:
+    mended = list(_mended(mutant, original))
     report = (REPORTS / f"{name}.txt").read_text(encoding="utf-8")
     told = inspect.getdoc(mutant.candidate) or ""
     file = Path(inspect.getsourcefile(mutant.candidate) or "").relative_to(ROOT)
@@ -64,12 +63,34 @@ def _page(name: str, mistake: NamedMistake, mutant: Mutant, original: Original) 
             "hold the mistake.",
             "## What the report says",
             f"```text\n{report.rstrip()}\n```",
+            *_of_several(report),
             "## The cure",
             f"{_sentence(mistake.look_at)}",
-            _unfold("The right backward pass of this network", original.correct),
-            _unfold("The loss", original.loss),
+            *mended,
+            _folded("The right backward pass of this network", original.correct, not mended),
+            _folded("The loss", original.loss),
         ]
     )
+
+
+def _of_several(report: str) -> Iterator[str]:
+    """What stands below a report that gives more than one name."""
+    if " or " in report.split("\nbug: ")[1].splitlines()[0]:
+        yield (
+            "Several mistakes would give these very numbers, so the report names them all, and "
+            "what to look at is that of the first."
+        )
+
+
+def _mended(mutant: Mutant, original: Original) -> Iterator[str]:
+    """The right steps in the place of those that the mutant hands in."""
+    parameters = inspect.signature(original.correct).parameters
+    given = re.findall(r"\b(\w+)=", inspect.getsource(mutant.candidate))
+    right = [parameters[name].default for name in given if name in parameters]
+    steps = [_code(step) for step in right if inspect.isfunction(step) and "<" not in step.__name__]
+    if steps:
+        yield "Right is:"
+        yield "```python\n" + "\n\n\n".join(dict.fromkeys(steps)) + "\n```"
 
 
 def _sentence(words: str) -> str:
@@ -85,7 +106,8 @@ def _code(function: object) -> str:
     ).rstrip()
 
 
-def _unfold(title: str, function: object) -> str:
+def _folded(title: str, function: object, unfolded: bool = False) -> str:
     source = inspect.getsource(function)  # pyright: ignore[reportArgumentType]
     lines = ["```python", *textwrap.dedent(source).rstrip().splitlines(), "```"]
-    return f'??? note "{title}"\n\n' + textwrap.indent("\n".join(lines), "    ")
+    mark = "???+" if unfolded else "???"
+    return f'{mark} note "{title}"\n\n' + textwrap.indent("\n".join(lines), "    ")
