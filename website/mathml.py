@@ -241,7 +241,7 @@ class _Parser:
         return self.scripts(base)
 
 
-_INDEX_WORDS = set("batch rows label token in out".split())
+_INDEX_WORDS = set("batch rows label token in out next".split())
 
 
 def _symbol(text: str) -> str:

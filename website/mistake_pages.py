@@ -14,6 +14,7 @@ from pathlib import Path
 from compare.diagnosis.catalogue import CATALOGUE, NamedMistake
 from compare.mutants.gallery import originals
 from compare.mutants.mutant import Mutant, Original
+from website import prose
 
 __all__ = ["pages"]
 
@@ -50,7 +51,7 @@ def _index() -> str:
 def _page(name: str, mistake: NamedMistake, mutant: Mutant, original: Original) -> str:
     mended = list(_mended(mutant, original))
     report = (REPORTS / f"{name}.txt").read_text(encoding="utf-8")
-    told = inspect.getdoc(mutant.candidate) or ""
+    told = prose.html(inspect.getdoc(mutant.candidate) or "")
     file = Path(inspect.getsourcefile(mutant.candidate) or "").relative_to(ROOT)
     return "\n\n".join(
         [

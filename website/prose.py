@@ -45,7 +45,8 @@ def html(docstring: str, *, lead: bool = False) -> str:
         if paragraph.startswith("    "):
             parts.append(mathml.lines(textwrap.dedent(paragraph).splitlines()))
         elif plain.startswith("Shapes: "):
-            parts.append(f'<p class="shapes">{_CODE.sub(_code, escape(plain, quote=False))}</p>')
+            shown = _CODE.sub(_code, escape(plain.replace("->", "→"), quote=False))
+            parts.append(f'<p class="shapes">{shown}</p>')
         elif plain.startswith("- "):
             items = re.split(r"(?:^| )- (?=\S)", plain)[1:]
             parts.append(f"<ul>{''.join(f'<li>{inline(item)}</li>' for item in items)}</ul>")
@@ -172,9 +173,10 @@ def _beside_a_formula(words: list[str], at: int) -> bool:
     joined = bool(_STRONG.search(before)) and before[-1] not in ".,;:"
     if joined and (words[at][-1] in ".,;:" or _STRONG.search(behind)):
         return True
-    following = words[at + 2].rstrip(".,;:)") if at + 2 < len(words) else ""
-    variable = re.fullmatch(r"d?[b-zB-Z]", following) or "_" in following or "(" in following[1:2]
-    return _beside_an_operator(words, at) or (words[at] != "A" and bool(variable))
+    following = behind.rstrip(".,;:)")
+    variable = re.fullmatch(r"d?[b-zB-Z]", following) or "_" in following
+    stands_alone = bool(_STRONG.search(before)) or before in ("else", "or", "where")
+    return _beside_an_operator(words, at) or (stands_alone and bool(variable))
 
 
 def _beside_an_operator(words: list[str], at: int) -> bool:

@@ -25,6 +25,7 @@ def formulas(text):
         ("lies at (u, v), k(p, q) of it", ["(u, v)", "k(p, q)"]),
         ("the weights 1 − |u − row|, and", ["1 − |u − row|"]),
         ("y = Σ a b r s, and −r³ a, so", ["y = Σ a b r s", "−r³ a"]),
+        ("the mean of a dz that is", ["dz"]),
         ("for each token, E_token", ["E_token"]),
         ("(Nielsen 2015, ch. 2, BP2 to BP4)", []),
         ("a layer of 2 or 3 units", []),
@@ -61,7 +62,7 @@ def test_blocks_lists_and_the_first_line():
                       lead=True)  # fmt: skip
     assert html.count('class="equation"') == 2
     assert "<p>(Who 2001).</p>" in html
-    assert '<p class="shapes">Shapes: x (<code>n</code>,) -&gt; y.</p>' in html
+    assert '<p class="shapes">Shapes: x (<code>n</code>,) → y.</p>' in html
     assert '<mtable displaystyle="true" class="meet">' in html
     assert "<ul><li>one more</li><li>two</li></ul>" in html
     assert "never" not in html
