@@ -167,16 +167,20 @@ def _followed(words: list[str], at: int) -> bool:
 
 
 def _beside_a_formula(words: list[str], at: int) -> bool:
-    """Whether an `a` is a variable: beside an operator or another variable."""
+    """Whether an `a` is a variable: beside an operator, or between what else is one."""
+    if _beside_an_operator(words, at):
+        return True
     before = words[at - 2] if at >= 2 else ""
     behind = words[at + 2] if at + 2 < len(words) else ""
-    joined = bool(_STRONG.search(before)) and before[-1] not in ".,;:"
-    if joined and (words[at][-1] in ".,;:" or _STRONG.search(behind)):
-        return True
-    following = behind.rstrip(".,;:)")
-    variable = re.fullmatch(r"d?[b-zB-Z]", following) or "_" in following
-    stands_alone = bool(_STRONG.search(before)) or before in ("else", "or", "where")
-    return _beside_an_operator(words, at) or (stands_alone and bool(variable))
+    joined = before[-1:] not in (*".,;:", "") and _is_mathematics(before)
+    ends = words[at][-1] in ".,;:)]"
+    return (joined or before in ("else", "or", "where")) and (ends or _is_mathematics(behind))
+
+
+def _is_mathematics(word: str) -> bool:
+    plain = word.strip("()[]{}|.,;:")
+    known = plain in mathml.FUNCTIONS or (plain not in _ENGLISH and _WEAK.fullmatch(plain))
+    return bool(known or _STRONG.search(word))
 
 
 def _beside_an_operator(words: list[str], at: int) -> bool:

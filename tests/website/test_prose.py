@@ -26,6 +26,8 @@ def formulas(text):
         ("the weights 1 − |u − row|, and", ["1 − |u − row|"]),
         ("y = Σ a b r s, and −r³ a, so", ["y = Σ a b r s", "−r³ a"]),
         ("the mean of a dz that is", ["dz"]),
+        ("da = dy r (b s − y a r), by", ["da = dy r (b s − y a r)"]),
+        ("[x_j cos a − x_k sin a, 0]", ["[x_j cos a − x_k sin a, 0]"]),
         ("for each token, E_token", ["E_token"]),
         ("(Nielsen 2015, ch. 2, BP2 to BP4)", []),
         ("a layer of 2 or 3 units", []),
