@@ -7,6 +7,7 @@ that is no part of this is shown as it is.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -25,7 +26,7 @@ _LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₜₙₐ", "0123456789
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "⟨": "⟩"}
 _LETTERS = "A-Za-zα-ωΑ-ΡΤ-Ωℓ"
 _TOKEN = re.compile(
-    rf"(?P<space>\s+)|(?P<word>(?:hard|leaky|soft|negative)_[a-z]+|∂?(?:[{_LETTERS}ĉ]\u0302?)+)|(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)"
+    rf"(?P<space>\s+)|(?P<word>[a-z]{{3,}}(?:_|\d)[a-z]+|∂?(?:[{_LETTERS}]\u0302?)+)|(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)"
     rf"|(?P<raised>[{''.join(_RAISED)}]+)|(?P<lowered>[{''.join(_LOWERED)}]+)|(?P<prime>′+)|(?P<mark>.)"
 )
 _SUBSCRIPT = re.compile(rf"(?:[{_LETTERS}0-9]+′*)+|…")
@@ -64,11 +65,16 @@ def _cell(text: str) -> str:
     return f"<mtd>{indent}{_Parser(text.strip()).row()}</mtd>"
 
 
+def _with_hats(text: str) -> str:
+    """The text with each hat as a character of its own, behind its letter."""
+    return re.sub(r"[ĉẑŵĝĥ]", lambda found: unicodedata.normalize("NFD", found[0]), text)
+
+
 class _Parser:
     """A reader of one formula: `at` is the token that is read next."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = text = _with_hats(text)
         self.tokens = [
             _Token(match.lastgroup or "", match[0], match.start())
             for match in _TOKEN.finditer(text)
@@ -254,7 +260,7 @@ def _symbol(text: str) -> str:
 
 def _letters(text: str) -> str:
     """Letters, each a variable of its own, the ones with a hat under it."""
-    found = re.findall(r".\u0302?", text.replace("ĉ", "c\u0302"))
+    found = re.findall(r".\u0302?", text)
     parts = [
         f"<mover><mi>{own[0]}</mi><mo>^</mo></mover>" if len(own) > 1 else f"<mi>{own}</mi>"
         for own in found

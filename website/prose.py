@@ -15,7 +15,7 @@ __all__ = ["html", "inline", "without_sections"]
 
 _SECTIONS = re.compile(r"^(Args|Raises|Returns|Yields|Attributes):\n(?:[ \n].*\n?)*", re.MULTILINE)
 _STRONG = re.compile(
-    r"[α-ωΑ-Ω∂∇√⊙⋆⟨⟩∞½¼′\u0302ĉᵀˣʸᵘᵞ²³⁻₀₁↑^+=·≤≥<>~−]|[A-Za-z\]]_[A-Za-z(\d]|\d?\[\w|\|\w"
+    r"[α-ωΑ-Ω∂∇√⊙⋆⟨⟩∞½¼′\u0302ĉẑᵀˣʸᵘᵞ²³⁻₀₁↑^+=·≤≥<>~−]|[A-Za-z\]]_[A-Za-z(\d]|\d?\[\w|\|\w"
 )
 _ATOM = r"(\d+(\.\d+)?|\d*d?[A-Za-z])"
 _WEAK = re.compile(rf"[±/]?{_ATOM}([/()]+{_ATOM})*|/")
@@ -48,8 +48,7 @@ def html(docstring: str, *, lead: bool = False) -> str:
             shown = _CODE.sub(_code, escape(plain.replace("->", "→"), quote=False))
             parts.append(f'<p class="shapes">{shown}</p>')
         elif plain.startswith("- "):
-            items = re.split(r"(?:^| )- (?=\S)", plain)[1:]
-            parts.append(f"<ul>{''.join(f'<li>{inline(item)}</li>' for item in items)}</ul>")
+            parts.append(f"<ul><li>{inline(plain[2:])}</li></ul>")
         elif number == 0 and lead and "=" in plain:
             parts.append(_lead(" ".join(paragraph.splitlines())))
         else:
@@ -58,13 +57,13 @@ def html(docstring: str, *, lead: bool = False) -> str:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """The paragraphs; where the indentation changes another one begins."""
+    """The paragraphs; where the indentation changes, and at an item, another one begins."""
     found: list[list[str]] = []
     before = "blank"
     for line in text.splitlines():
         kind = "blank" if not line.strip() else "formula" if line.startswith("    ") else "text"
         if kind != "blank":
-            if kind != before:
+            if kind != before or line.startswith("- "):
                 found.append([])
             found[-1].append(line)
         before = kind

@@ -1,3 +1,4 @@
+import importlib
 import inspect
 import re
 from xml.etree import ElementTree
@@ -6,9 +7,14 @@ import pytest
 
 from manual import rules
 from website import mathml, prose
-from website.rule_pages import subjects
+from website.rule_pages import models, subjects
 
 RULES = [getattr(rules, name) for names in subjects().values() for name in names]
+MODELS = [importlib.import_module(f"manual.{name}") for name in models()]
+DERIVATIONS = {
+    **{rule.__name__: (rule.fwd, rule.bwd) for rule in RULES},
+    **{model.__name__: (model, model.loss_and_grad) for model in MODELS},
+}
 
 
 def inside(text):
@@ -52,6 +58,9 @@ def test_names_of_several_letters():
     assert [e.text for e in inside("tanh u").iter("mi")] == ["tanh", "u"]
     assert [e.text for e in inside("dx = jd").iter("mi")] == ["d", "x", "j", "d"]
     assert [e.text for e in inside("x where y").iter("mtext")] == ["where"]
+    assert [e.text for e in inside("max_pool(conv2d(ẑ))").iter() if len(e.text or "") > 1] == [
+        "max_pool", "conv2d"
+    ]  # fmt: skip
 
 
 def test_a_slash_between_spaces_stays():
@@ -71,14 +80,14 @@ def test_lines_meet_at_the_first_equals_sign():
     assert [len(row) for row in loose.iter("mtr")] == [1, 1]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_no_symbol_of_a_derivation_is_lost(rule):
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_no_symbol_of_a_derivation_is_lost(name):
     """Each formula's label is its plain text, which its elements have to show in the same order."""
-    written = mathml._RAISED | mathml._LOWERED | {"Σ": "∑", "ĉ": "c", "\u0302": ""}
-    for half in (rule.fwd, rule.bwd):
+    written = mathml._RAISED | mathml._LOWERED | {"Σ": "∑", "ĉ": "c", "ẑ": "z", "\u0302": ""}
+    for half in DERIVATIONS[name]:
         html = prose.html(inspect.getdoc(half) or "", lead=True)
         formulas = re.findall(r"<math.*?</math>", html, re.DOTALL)
-        assert formulas, rule
+        assert formulas
         for formula in map(ElementTree.fromstring, formulas):
             label = "".join(written.get(c, c) for c in formula.get("aria-label") or "")
             left = r"[√_/()\s^]"

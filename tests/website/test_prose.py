@@ -66,5 +66,5 @@ def test_blocks_lists_and_the_first_line():
     assert "<p>(Who 2001).</p>" in html
     assert '<p class="shapes">Shapes: x (<code>n</code>,) → y.</p>' in html
     assert '<mtable displaystyle="true" class="meet">' in html
-    assert "<ul><li>one more</li><li>two</li></ul>" in html
+    assert "<ul><li>one more</li></ul>\n\n<ul><li>two</li></ul>" in html
     assert "never" not in html
