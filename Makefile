@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test thorough endurance lock false-alarms narrow clean
+.PHONY: compare test docs reports thorough endurance lock false-alarms narrow clean
 
 compare: $(VENV)/.installed-data
 	$(VENV)/bin/python -m compare
@@ -23,6 +23,17 @@ test: $(VENV)/.installed-dev
 		|| plain="$$XLA_FLAGS"; \
 	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_TRACEBACK_IN_LOCATIONS_LIMIT=0 \
 		$(VENV)/bin/python -m pytest --numprocesses=3 --durations=25
+
+# The docs site in build/site/: of this repository alone, without a network. A link that leads nowhere
+# is an error. To read it, with its search: python3 -m http.server --directory build/site
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+
+# What the checker says of each named mistake, and what the notebooks print: again after a change of
+# either.
+reports: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m website.reports
+	$(VENV)/bin/python -m website.notebooks
 
 # The same with every row of the long tables, of which the gate runs one in three.
 thorough: export HANDGRAD_THOROUGH := 1
@@ -48,7 +59,7 @@ endurance: $(VENV)/.installed-dev
 
 # Every version of development with its hashes, for all platforms and Pythons; it needs uv.
 lock:
-	uv pip compile pyproject.toml --extra data --extra report --extra train --extra dev \
+	uv pip compile pyproject.toml --extra data --extra report --extra train --extra dev --extra docs \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-annotate --custom-compile-command "make lock" \
 		--quiet --output-file requirements-dev.txt

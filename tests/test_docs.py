@@ -27,6 +27,7 @@ from compare.checker.reporting.verdicts import MEANINGS
 from compare.commands import options
 from compare.diagnosis.catalogue import CATALOGUE
 from manual import rules
+from website.words import without_numbers
 
 ROOT = Path(__file__).parents[1]
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
@@ -87,12 +88,6 @@ def test_blocks_are_what_this_file_knows():
     assert SHOWN
 
 
-def without_numbers(text):
-    """The words: whatever a number and a space are."""
-    number = r"[-−]?\d+(\.\d+)?(e[-+]\d+)?"
-    return re.sub(r"\s+", " ", re.sub(rf"(?<![\w:]){number}(?!\w)", "#", text)).strip()
-
-
 @pytest.mark.parametrize(
     "block", PYTHON_BLOCKS, ids=[f"{b.page}-{i}" for i, b in enumerate(PYTHON_BLOCKS)]
 )
@@ -124,12 +119,6 @@ def test_the_mistake_of_a_page_mended_agrees(page, mends, tmp_path, monkeypatch,
         mended = mended.replace(mistake, cure)
     exec(compile(mended, "mended.py", "exec"), {})
     assert capsys.readouterr().out.startswith("AGREE")
-
-
-def test_words_are_compared_and_numbers_are_not():
-    assert without_numbers("b1  10  3.9e-01\n at (5,)") == without_numbers("b1 10 -4e-1 at (7,)")
-    assert without_numbers("example.py:9") != without_numbers("example.py:8")
-    assert without_numbers("b1 is WRONG") != without_numbers("b2 is WRONG")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -261,6 +250,15 @@ def test_every_named_mistake_is_in_the_table():
 def test_every_verdict_is_in_the_table():
     shown = [row[0] for row in cells(CHECKER, "What it says")]
     assert sorted(shown) == sorted(f"`{verdict}`" for verdict in MEANINGS)
+
+
+def test_every_verdict_has_an_example_that_gives_it():
+    page = PAGES["docs/verdicts.md"]
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(MEANINGS)
+    printed = [b.printed for b in PYTHON_BLOCKS if b.page == "docs/verdicts.md"]
+    for verdict, text in zip(MEANINGS, printed, strict=True):
+        assert text is not None
+        assert text.startswith(verdict.replace("_", " ").upper()), verdict
 
 
 def test_every_exit_code_is_in_the_table():

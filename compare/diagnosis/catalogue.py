@@ -147,7 +147,7 @@ CATALOGUE: dict[str, NamedMistake] = {
     "mask_missing": NamedMistake(
         "entries that should be zero are not: a mask is missing",
         "the mask, or the case that counts for nothing, belongs in both passes",
-        "padded-padding-not-masked",
+        "pooling-gradient-to-all-of-the-window",
     ),
     "mask_extra": NamedMistake(
         "entries that count are left out: a mask that does not belong there, or one too small",
