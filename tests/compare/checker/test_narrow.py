@@ -232,9 +232,16 @@ class Style(NamedTuple):
     dot: Any = jnp.matmul
     scale: float = 1.0
 
-    @property
-    def narrowest(self) -> Any:
-        return jnp.bfloat16 if self.dot is in_products else self.dtype
+    def narrowest(self, fn: Any, inputs: tuple[np.ndarray, ...]) -> Any:
+        """The type that it rounds to; where `fn` has no product, that of all the rest."""
+        products = []
+
+        def noting(a: Any, b: Any) -> Any:
+            products.append(a)
+            return jnp.matmul(a, b)
+
+        jax.eval_shape(lambda *inputs: fn(noting, *inputs), *inputs)
+        return jnp.bfloat16 if products and self.dot is in_products else self.dtype
 
 
 STYLES = (
@@ -286,7 +293,8 @@ def drawn(number: int) -> Rule:
     fwd, bwd = converting(fn, style)
     name = f"{number}: {fn.__name__} in {style.name} {[x.shape for x in inputs]}"
     cotangent = rng.standard_normal(out.shape)
-    return Rule(name, fwd, bwd, plain, inputs, cotangent, float(jnp.finfo(style.narrowest).eps))
+    unit = float(jnp.finfo(style.narrowest(fn, inputs)).eps)
+    return Rule(name, fwd, bwd, plain, inputs, cotangent, unit)
 
 
 def by_hand(rule: Rule, bwd: Any) -> Any:
