@@ -1,13 +1,17 @@
 """Expressions: the part of a line of the user's source that an equation of a jaxpr comes from."""
 
 import itertools
+import linecache
 from typing import Any, NamedTuple
 
 from jax.extend import core
 
 from compare.sites import is_library, is_users
 
-__all__ = ["Expression", "expression_of", "lines_of"]
+__all__ = ["Expression", "expression_of", "lines_of", "source_of"]
+
+_LONGEST = 32
+"""Of an expression that stands for its value in a sentence."""
 
 
 class Expression(NamedTuple):
@@ -37,6 +41,27 @@ def expression_of(eqn: core.JaxprEqn) -> Expression | None:
                 return None
             return Expression(code.co_filename, line, end_line, column, end_column)
     return None
+
+
+def source_of(origin: Any) -> str:
+    """Returns the source of the innermost expression that led to an equation.
+
+    Args:
+        origin: of the equation, see `lines_of`.
+
+    Returns:
+        The source; "" where it is not known, is on several lines, or has more than 32 characters.
+    """
+    frames = origin[0] if origin is not None else ()
+    for code, instruction in frames or ():
+        if is_users(code.co_filename):
+            positions = itertools.islice(code.co_positions(), instruction // 2, None)
+            line, end_line, column, end_column = next(positions, (None,) * 4)
+            if line is None or line != end_line or column is None:
+                return ""
+            source = linecache.getline(code.co_filename, line).encode()[column:end_column].decode()
+            return source if len(source) <= _LONGEST else ""
+    return ""
 
 
 def lines_of(origin: Any) -> list[str]:

@@ -68,11 +68,20 @@ def is_activation(edge: Edge) -> bool:
     return known and is_elementwise(edge)
 
 
+_WORDS = {
+    "dot_general": "matrix product", "conv_general_dilated": "convolution", "reduce_sum": "sum",
+    "reduce_max": "maximum", "reduce_min": "minimum", "max": "maximum", "min": "minimum",
+    "add": "addition", "sub": "subtraction", "mul": "multiplication", "div": "division",
+    "neg": "negation", "integer_pow": "power", "pow": "power", "logistic": "sigmoid",
+    "broadcast_in_dim": "broadcast", "select_n": "where", "gather": "look-up", "squeeze": "slice",
+    "dynamic_slice": "slice",
+}  # fmt: skip
+"""What people call the primitives of JAX."""
+
+
 def display_name(equation: Equation) -> str:
     """What people call an equation: `sigmoid` for the primitive `logistic`."""
-    return {"logistic": "sigmoid", "max": "maximum", "select_n": "where"}.get(
-        equation.name, equation.name
-    )
+    return _WORDS.get(equation.name, equation.name)
 
 
 def _of(text: str) -> Callable[[Edge], str]:

@@ -15,6 +15,7 @@ from compare.diagnosis import hypotheses
 from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
 from compare.diagnosis.hypotheses import Hypothesis, divisors
+from compare.diagnosis.mistakes import display_name
 from compare.diagnosis.suspects import Suspect, pairs, suspects
 from compare.diagnosis.tape import Tape, record
 from compare.diagnosis.watching.watch import Watched, watch
@@ -183,7 +184,8 @@ def _stretch(tape: Tape, paths: list[str], right: list[str]) -> tuple[str, str]:
 
 
 def _where(equation: Any) -> str:
-    return f"{equation.name} ({shown(equation.site)})" if equation.site else equation.name
+    name = display_name(equation)
+    return f"{name} ({shown(equation.site)})" if equation.site else name
 
 
 def _sites_of(tape: Tape, paths: list[str]) -> list[str]:

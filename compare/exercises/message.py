@@ -1,8 +1,6 @@
 """What a learner is told of an attempt that is not right: where, what, and what to ask oneself."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import takewhile
 
 from compare.checker import GradientReport
@@ -40,7 +38,7 @@ def _of(came: Attempt, report: GradientReport) -> Iterator[str]:
     diagnosis = report.diagnosis
     if diagnosis is not None:
         given = given_lines(came.exercise, came.path)
-        lines = [_in_words(line) for line in diagnosis.listing if line.line not in given]
+        lines = [line for line in diagnosis.listing if line.line not in given]
         theirs = {f"{line.file}:{line.line}" for line in lines}
         suspects = [site for site in diagnosis.suspects if site in theirs]
         yield from _listed(lines, suspects)
@@ -90,21 +88,3 @@ def _named(diagnosis: Diagnosis) -> Iterator[str]:
     if not names:
         yield from wrapped("This mistake has no name here; its place is what is known.")
     yield from wrapped(f"Ask yourself: {question(diagnosis.bug)}")
-
-
-_WORDS = {
-    "dot_general": "(matrix product)", "broadcast_in_dim": "(broadcast)", "reduce_sum": "(sum)",
-    "mul": "(product)", "add": "(sum of two)", "sub": "(difference)", "div": "(quotient)",
-    "neg": "(minus)", "reduce_max": "(maximum)", "integer_pow": "(power)", "max": "(maximum)",
-    "select_n": "(choice)", "transpose": "(transpose)", "reshape": "(reshape)",
-    "gather": "(look-up)", "exp": "(exp)", "log": "(log)", "tanh": "(tanh)", "sqrt": "(sqrt)",
-    "square": "(square)",
-    "split": "(split)", "slice": "(slice)", "concatenate": "(concatenation)", "stack": "(stack)",
-    "logistic": "(sigmoid)", "dynamic_slice": "(slice)", "squeeze": "(slice)",
-}  # fmt: skip
-"""What JAX calls its operations, in words."""
-
-
-def _in_words(line: Line) -> Line:
-    what = re.sub(r"∂L/∂(\w+)", lambda m: f"∂L/∂{_WORDS.get(m[1], m[1])}", line.what)
-    return replace(line, what=what)

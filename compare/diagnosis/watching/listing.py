@@ -109,10 +109,13 @@ def _match(match: Match) -> str:
 
 
 def described(reference: Reference) -> str:
-    """Says what a reference is: `z of the loss (line 8)`, `∂L/∂z`."""
+    """Says what a reference is: `z of the loss (line 8)`, `∂L/∂z`, `∂L/∂(x @ w)`."""
     name = reference.about or "a value"
     number = reference.site.rpartition(":")[2]
     if reference.kind == "value":
-        return f"{name} of the loss (line {number})" if number else name
+        of = "" if name == "the loss" else " of the loss"
+        return f"{name}{of} (line {number})" if number else name
     what = {"gradient": "∂L/∂{}", "term": "a term of ∂L/∂{}", "slope": "the derivative of {}"}
-    return what[reference.kind].format(name)
+    # A path of a parameter, layers[0].w, is one name; an expression is not.
+    one = not set(name) & set(" (*/@+-")
+    return what[reference.kind].format(name if one or reference.kind == "slope" else f"({name})")

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.backward import Backward, Place
+from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
-from compare.diagnosis.tape import Tape
+from compare.diagnosis.tape import Equation, Tape
 
 __all__ = ["KINDS", "Match", "Reference", "References", "informative", "references_of"]
 
@@ -202,12 +203,20 @@ def references_of(
     last = {e.site: e.outputs[0] for e in tape.equations if e.site}
     names = {slot: variable(site) for site, slot in last.items()}
     names |= {slot: path for path, slot in tape.leaves.items()}
+    # What an expression comes to is what its last equation computes.
+    whole = {(e.origin, e.step): e for e in tape.equations if e.origin is not None}
+    written = {e.outputs[0]: source_of(e.origin) for e in whole.values()}
+
+    def about_slot(slot: int, maker: Equation | None) -> str:
+        known = "the loss" if slot == tape.loss else names.get(slot) or written.get(slot)
+        return known or (display_name(maker) if maker else "")
+
     places = _places(tape)
     for slot, value in enumerate(tape.values):
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
             continue
         maker = makers.get(slot)
-        about = names.get(slot) or (display_name(maker) if maker else "")
+        about = about_slot(slot, maker)
         site = maker.site if maker else ""
         family = places.get(slot, slot)
         numbers = value.astype(int) if value.dtype.kind == "b" else value
@@ -221,7 +230,7 @@ def references_of(
         slot = equation.inputs[operand]
         family = places.get(equation.outputs[0], equation.outputs[0]), operand
         maker, site = makers.get(slot), equation.site
-        about = names.get(slot) or (display_name(maker) if maker else "")
+        about = about_slot(slot, maker)
         own = bool(names.get(slot))
         if not np.array_equal(term, backward.cotangents[slot]):
             yield Reference("term", slot, term, site, about, ("term", family), own)

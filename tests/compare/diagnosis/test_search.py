@@ -152,7 +152,7 @@ def test_what_no_mistake_explains_is_unknown():
     assert not found.confirmed
     assert found.path == "in/w"
     assert "wrong: in/w; right: in/b, out; the error enters between" in found.evidence
-    assert "dot_general" in found.evidence
+    assert "matrix product" in found.evidence
 
 
 def test_two_mistakes_at_once_are_not_called_one():
