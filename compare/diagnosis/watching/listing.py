@@ -49,7 +49,8 @@ def _said(
     for location in locations:
         for target in (location.target, location.innermost):
             if set(target.group) & set(indices):
-                expected = f"should be {described(target.reference)}" if target.reference else ""
+                known = target.reference and locator.references.preferred(target.reference)
+                expected = f"should be {described(known)}" if known else ""
                 return "wrong", "; ".join(filter(None, [expected, _off(graph, target)]))
     if site in suspects[:1]:
         return "wrong", ""

@@ -102,6 +102,15 @@ class References:
         """The reference at every turn of a loop, in the loop's order."""
         return self._families[reference.family]
 
+    def preferred(self, reference: Reference) -> Reference:
+        """What a person would call it, of all references of its kind with the same numbers."""
+        alike = [
+            other
+            for other in self.of_size(reference.array.size)
+            if other.kind == reference.kind and np.array_equal(other.array, reference.array)
+        ]
+        return min(alike, key=_unfamiliarity, default=reference)
+
     def match(self, value: Any, kinds: tuple[str, ...] = KINDS) -> Match | None:
         """Recognises a value; None where it is nothing known of these kinds, or says nothing."""
         return min(self.matches(value, kinds), key=_rank, default=None)
@@ -147,7 +156,14 @@ def _moment(profile: np.ndarray, scale: float) -> float:
 
 def _rank(match: Match) -> tuple[Any, ...]:
     own = match.reference
-    return (match.factor != 1, match.axes is not None, KINDS.index(own.kind), not own.named)
+    kind = KINDS.index(own.kind)
+    return (match.factor != 1, match.axes is not None, kind, *_unfamiliarity(own))
+
+
+def _unfamiliarity(reference: Reference) -> tuple[bool, int]:
+    """Names come first, then the whole of an expression: ∂L/∂(x w + b) and not ∂L/∂(x w)."""
+    of_gradient = reference.kind in ("gradient", "term")
+    return not reference.named, -reference.slot if of_gradient else reference.slot
 
 
 def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
