@@ -53,6 +53,7 @@ class Subject(NamedTuple):
         prove: compares hand-derived gradients with those of `jax.grad` on the same input.
         engines: `prepare() -> Prepared` of each engine by its name; `manual` comes first.
         derivations: those of the gradients that are derived by hand.
+        parameters: the number of a model's parameters; None for what is no model.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Subject(NamedTuple):
     prove: Callable[[], GradientReport]
     engines: Mapping[str, Callable[[], Prepared]]
     derivations: tuple[Derivation, ...] = ()
+    parameters: int | None = None
 
 
 class Measurement(NamedTuple):
@@ -69,7 +71,8 @@ class Measurement(NamedTuple):
         model: the name of the subject.
         batch: the size of the subject.
         dtype: of the numbers.
-        engine: `manual`, `autodiff`, `autodiff_same_forward`, `torch` or `numpy`.
+        engine: `manual`, `autodiff`, `autodiff_same_forward`, `torch`, `numpy` or
+            `scalar`.
         median_ms: the time of one run, the median over all rounds.
         min_ms: the time of one run in the fastest round.
         compile_ms: see `Prepared`.
@@ -79,6 +82,7 @@ class Measurement(NamedTuple):
         ratio_low: the first quartile of the rounds' ratios.
         ratio_high: the third quartile of the rounds' ratios.
         rounds: the number of rounds, each with one turn of the engine.
+        parameters: see `Subject`.
     """
 
     model: str
@@ -94,6 +98,7 @@ class Measurement(NamedTuple):
     ratio_low: float
     ratio_high: float
     rounds: int
+    parameters: int | None = None
 
 
 def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
@@ -162,6 +167,7 @@ def _measurement(
         ratio_low=float(low),
         ratio_high=float(high),
         rounds=len(taken),
+        parameters=subject.parameters,
     )
 
 

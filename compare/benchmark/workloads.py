@@ -39,6 +39,7 @@ def subjects(only: str = "", *, smallest: bool = False, seed: int = 0) -> list[S
     for subject in (
         *_models(seed),
         *_sequence_models(seed),
+        *_small_models(seed),
         *_trainings(seed),
         *_user_models(seed),
         *(_rule(rule, seed) for rule in RULES),
@@ -109,6 +110,19 @@ def _sequence_models(seed: int) -> list[Subject]:
         *(_model(model, 128, seed, {}) for model in (*recurrent, images)),
         _language_model("2×8 of 64", problems.language_model(64, 32, 1, 2, (2, 8)), seed),
         _language_model("8×256 of 8192", problems.language_model(8192, 256, 4, 8, (8, 256)), seed),
+    ]
+
+
+def _small_models(seed: int) -> list[Subject]:
+    """Returns networks small enough for the scalar engine: that of XOR, and two of few pixels."""
+    small = [
+        (problems.mlp((2, 4, 1), "leaky_relu", _BINARY), 4, "leaky_relu", _BINARY),
+        (problems.mlp((49, 4, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
+        (problems.mlp((49, 32, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
+    ]
+    return [
+        _model(model, batch, seed, {"scalar": partial(_scalars, activation, loss)})
+        for model, batch, activation, loss in small
     ]
 
 
@@ -242,6 +256,7 @@ def _model(
             **_foreign(others, model, point, seed),
         },
         derivations=model.derivations,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(point)[0])),
     )
 
 
@@ -265,6 +280,21 @@ def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: i
     params, _, batch, _ = point
     step, _ = steps(params, batch)
     return eager(step, spin_seconds=torch_engine.SPIN_SECONDS)
+
+
+def _scalars(activation: str, loss: str, model: problems.Model, point: Any, seed: int) -> Prepared:
+    """Prepares the scalar engine's step, once its gradient agrees with `jax.grad`."""
+
+    def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        point = jax.device_get((params, batch))
+        _, result = problems.scalar_mlp(*point, activation=activation, loss=loss)
+        value, grads = result()
+        return (value, state), grads
+
+    _prove(candidate, model, point, seed)
+    params, _, batch, _ = point
+    step, _ = problems.scalar_mlp(params, batch, activation=activation, loss=loss)
+    return eager(step)
 
 
 def _numpy_mlp(model: problems.Model, point: Any, seed: int) -> Prepared:

@@ -294,6 +294,7 @@ class Benchmark(msgspec.Struct):
     temp_bytes: Count | None = None
     temp_ratio: Drawn | None = None
     rounds: Count | None = None
+    parameters: Count | None = None
 
     def __post_init__(self) -> None:
         """Requires the ratios of the engines, which are shown beside each other."""
@@ -301,7 +302,7 @@ class Benchmark(msgspec.Struct):
         _require(self.engine not in ENGINES or None not in ratios, "an engine without a ratio")
 
 
-ENGINES = ("manual", "autodiff", "autodiff_same_forward", "torch", "numpy")
+ENGINES = ("manual", "autodiff", "autodiff_same_forward", "torch", "numpy", "scalar")
 """The engines that subjects are timed at; other rows are methods of checking."""
 
 

@@ -19,6 +19,7 @@ _OTHERS = {
     "autodiff_same_forward": "same forward",
     "torch": "torch",
     "numpy": "numpy",
+    "scalar": "scalar engine",
 }
 
 
@@ -45,7 +46,7 @@ def ratio_table(results: Sequence[dict[str, Any]]) -> RenderableType:
         "temporary, – where jax.grad needs none.\n",
         style="dim",
     )
-    return Group(table, note, *_others(results))
+    return Group(table, note, *_others(results), *_scalar(results))
 
 
 def _others(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
@@ -60,6 +61,24 @@ def _others(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
     table.add_column("time", justify="right", no_wrap=True)
     for row in rows:
         table.add_row(escape(row["model"]), escape(row["batch"]), row["engine"], _ratio(row))
+    return [table]
+
+
+def _scalar(results: Sequence[dict[str, Any]]) -> list[RenderableType]:
+    """Builds the table of the scalar engine's time over manual's, and for each parameter."""
+    rows = [row for row in results if row["engine"] == "scalar"]
+    if not rows:
+        return []
+    table = titled_table("the scalar engine: its time over manual's")
+    table.add_column("subject", overflow="fold", ratio=1)
+    for name in ("size", "parameters", "times", "µs a\nparameter"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        each = 1000 * row["median_ms"] / row["parameters"]
+        table.add_row(
+            escape(row["model"]), escape(row["batch"]), f"{row['parameters']:,}",
+            f"{1 / row['ratio']:,.0f}", f"{each:.1f}",
+        )  # fmt: skip
     return [table]
 
 

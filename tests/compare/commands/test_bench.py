@@ -13,6 +13,7 @@ from compare.commands.options import AGREE, DATA, DISAGREE, USAGE
 FIELDS = {
     "model", "batch", "dtype", "engine", "median_ms", "min_ms", "compile_ms", "temp_bytes",
     "temp_ratio", "ratio", "ratio_low", "ratio_high", "rounds",
+    "parameters",
 }  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def quickly(monkeypatch):
 
 def test_ratios_then_numbers_then_changes(capsys, tmp_path):
     file = tmp_path / "bench.json"
-    arguments = ("bench", "--only", "leaky", "--quick", "--json", str(file))
+    arguments = ("bench", "--only", "softplus", "--quick", "--json", str(file))
     assert run(*arguments) == AGREE
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
@@ -38,7 +39,7 @@ def test_ratios_then_numbers_then_changes(capsys, tmp_path):
     content = json.loads(file.read_text())
     assert content["command"] == "bench"
     assert all(set(row) == FIELDS for row in content["results"])
-    assert {row["model"] for row in content["results"]} == {"leaky_relu"}
+    assert {row["model"] for row in content["results"]} == {"softplus"}
 
     for row in content["results"]:
         row["ratio"] = row["ratio_low"] = row["ratio_high"] = 1e-9
@@ -47,6 +48,17 @@ def test_ratios_then_numbers_then_changes(capsys, tmp_path):
     out = capsys.readouterr().out
     assert "slower" in out
     assert "2 of 2 ratios have changed by more than their spread" in " ".join(out.split())
+
+
+def test_the_scalar_engine_has_its_table(capsys):
+    assert run("bench", "--only", "mlp 2-4-1", "--quick") == AGREE
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    table = out[out.index("the scalar engine: its time over manual's") :]
+    found = next(line for line in table.splitlines() if "leaky_relu" in line).split()
+    assert found[:5] == ["mlp", "2-4-1", "leaky_relu", "4", "17"]
+    assert float(found[5].replace(",", "")) > 1
+    assert float(found[6]) > 0
 
 
 def test_a_chart(tmp_path):
