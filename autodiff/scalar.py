@@ -18,7 +18,7 @@ __all__ = ["Value"]
 class Value:
     """A number, and how it was made.
 
-    At the kink of `relu` and `leaky_relu`, at 0, the slope is the one below 0, as in `jax.nn`.
+    At the kink of `relu` and `leaky_relu`, at 0, the slope is that of `jax.nn`: 0 and 1.
 
     Attributes:
         data: the number.
@@ -94,8 +94,8 @@ class Value:
         return self if self.data > 0 else Value(0.0, ((self, 0.0),))
 
     def leaky_relu(self) -> "Value":
-        """Returns x above 0 and 0.01 x elsewhere."""
-        return self if self.data > 0 else self * 0.01
+        """Returns 0.01 x below 0 and x elsewhere."""
+        return self if self.data >= 0 else self * 0.01
 
     def backward(self) -> None:
         """Sets `grad` of this value to 1, and that of all it was made of by the chain rule."""

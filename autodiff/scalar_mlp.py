@@ -141,7 +141,7 @@ def _layers(params: Params, row: Sequence[float], activation: str) -> list[Layer
     a: list[Any] = list(row)
     for i, layer in enumerate(params):
         columns = zip(*layer["w"], strict=True)
-        z: list[Value] = [
+        z: list[Any] = [
             sum((w * u for w, u in zip(column, a, strict=True)), b)
             for column, b in zip(columns, layer["b"], strict=True)
         ]

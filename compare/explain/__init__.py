@@ -1,0 +1,6 @@
+"""Shows a training from within: every number of small networks, and how derivatives fade."""
+
+from compare.explain.recording import MOMENTS, record
+from compare.explain.toys import TOYS, Network, Toy
+
+__all__ = ["MOMENTS", "TOYS", "Network", "Toy", "record"]
