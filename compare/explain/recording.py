@@ -1,6 +1,6 @@
 """Records a training: every number of 60 moments, by hand, by `jax.grad` and by the scalar engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,7 +58,7 @@ def _recorded(toy: Toy, network: Network, seed: int) -> dict[str, Any]:
     params = _trained(toy, network, seed, steps)
     passes = [_passes(engine, params, toy, network) for engine in ENGINES.values()]
     hand = passes[0]
-    logits = jnp.asarray(hand.z[-1])
+    further = _at_each(partial(_further, toy, network), (hand.z, params))
     return {
         "name": network.name,
         "sizes": network.sizes,
@@ -66,73 +66,92 @@ def _recorded(toy: Toy, network: Network, seed: int) -> dict[str, Any]:
         "rate": network.rate,
         "steps": steps,
         "loss": np.stack([made.loss for made in passes], axis=1),
-        "loss_of_each": _loss_of_each(toy, network, logits),
-        "probability": _probability(logits),
-        "norm": np.stack([_norm(layer["w"]) for layer in hand.grads], axis=1),
+        "loss_of_each": further["loss_of_each"],
+        "probability": further["probability"],
+        "norm": np.stack([np.linalg.norm(dz, axis=(1, 2)) for dz in hand.dz], axis=1),
         "apart": _apart(passes),
-        "layers": [_layer(i, params, passes, network) for i in range(len(params))],
-        "boundary": _boundary(params, network) if len(toy.x[0]) == 2 else None,
+        "layers": [
+            {
+                **params[i],
+                **{f"d{n}": _by_engine(passes, lambda m, n=n, i=i: m.grads[i][n]) for n in "wb"},
+                **{
+                    n: _by_engine(passes, lambda m, n=n, i=i: getattr(m, n)[i])
+                    for n in ("z", "a", "da", "dz")
+                },
+                "slope": further["slopes"][i],
+            }
+            for i in range(len(params))
+        ],
+        "boundary": None
+        if further["plane"] is None
+        else {"axis": _PLANE, "probability": further["plane"]},
     }
+
+
+def _at_each(compute: Callable[[Any], Any], moments: Any) -> Any:
+    """Computes something at one moment after the other.
+
+    All at once would be products with an axis of moments as well, which XLA may fail to compile.
+    """
+    return jax.device_get(jax.jit(lambda every: jax.lax.map(compute, every))(moments))
 
 
 def _trained(toy: Toy, network: Network, seed: int, steps: np.ndarray) -> Any:
     """Trains by plain descent along the gradient by hand; parameters have a first axis of steps."""
     model = mlp(network.sizes, network.activation, toy.loss)
-    key = jax.random.key(seed)
-    first, state = model.init(key)
-    first = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), first)
-    batch = jnp.asarray(toy.x), jnp.asarray(toy.targets)
+    key, batch = jax.random.key(seed), (jnp.asarray(toy.x), jnp.asarray(toy.targets))
 
     def step(params: Any, _: None) -> tuple[Any, Any]:
-        _, grads = model.manual(params, state, batch, key)
+        _, grads = model.manual(params, (), batch, key)
         return jax.tree.map(lambda p, g: p - network.rate * g, params, grads), params
 
-    _, every = jax.jit(lambda p: jax.lax.scan(step, p, None, length=network.steps + 1))(first)
-    return jax.tree.map(lambda leaf: leaf[steps], every)
+    @jax.jit
+    def train() -> Any:
+        first, _ = model.init(key)
+        first = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), first)
+        return jax.lax.scan(step, first, None, length=network.steps + 1)[1]
+
+    return jax.tree.map(lambda leaf: leaf[steps], jax.device_get(train()))
 
 
 def _passes(engine: Any, params: Any, toy: Toy, network: Network) -> Pass:
     """Runs one engine at every moment; all that it computes has a first axis of moments."""
     of_one = partial(
-        engine,
-        batch=(jnp.asarray(toy.x), jnp.asarray(toy.targets)),
-        activation=network.activation,
-        loss=toy.loss,
+        engine, batch=(toy.x, toy.targets), activation=network.activation, loss=toy.loss
     )
-    if engine is ENGINES["scalar engine"]:
-        single = [of_one(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(MOMENTS)]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *single)
-    return jax.device_get(jax.jit(jax.vmap(of_one))(params))
+    if engine is not ENGINES["scalar engine"]:
+        return _at_each(of_one, params)
+    single = [of_one(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(MOMENTS)]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *single)
 
 
-def _layer(i: int, params: Any, passes: Sequence[Pass], network: Network) -> dict[str, Any]:
-    def by_engine(choose: Any) -> np.ndarray:
-        return np.stack([choose(made) for made in passes], axis=1)
+def _by_engine(passes: Sequence[Pass], choose: Callable[[Pass], Any]) -> np.ndarray:
+    return np.stack([choose(made) for made in passes], axis=1)
 
-    hidden = i < len(params) - 1
-    z = jnp.asarray(passes[0].z[i])
+
+def _further(toy: Toy, network: Network, moment: Any) -> dict[str, Any]:
+    """Computes what the forward pass has beside its values, at one moment: (z of layers, params).
+
+    Returns:
+        `loss_of_each` (rows,), the loss of each row alone; `probability` (rows, outputs); `slopes`,
+        f′(z) of hidden layers; and `plane`, the probability of class 1 over two inputs.
+    """
+    z, params = moment
+    model = mlp(network.sizes, network.activation, toy.loss)
+    chance = jax.nn.sigmoid if z[-1].shape[-1] == 1 else jax.nn.softmax
+    plane = None
+    if network.sizes[0] == 2:
+        points = jnp.stack(jnp.meshgrid(_PLANE, _PLANE), axis=-1).reshape(-1, 2)
+        logits = model.predict(params, (), points)
+        plane = chance(logits).reshape(len(_PLANE), len(_PLANE))
     return {
-        **params[i],
-        **{f"d{n}": by_engine(lambda made, n=n: made.grads[i][n]) for n in ("w", "b")},
-        **{n: by_engine(lambda made, n=n: getattr(made, n)[i]) for n in ("z", "a", "da", "dz")},
-        "slope": slopes(network.activation, z) if hidden else None,
+        "loss_of_each": jax.vmap(lambda z, y: model.criterion(z[None], y[None]))(
+            z[-1], jnp.asarray(toy.targets)
+        ),
+        "probability": chance(z[-1]),
+        "slopes": [*(slopes(network.activation, each) for each in z[:-1]), None],
+        "plane": plane,
     }
-
-
-def _loss_of_each(toy: Toy, network: Network, logits: jax.Array) -> jax.Array:
-    """Computes the loss of each row alone: logits (moments, rows, outputs) -> (moments, rows)."""
-    criterion = mlp(network.sizes, network.activation, toy.loss).criterion
-    of_rows = jax.vmap(lambda z, y: criterion(z[None], y[None]))
-    return jax.vmap(of_rows, (0, None))(logits, jnp.asarray(toy.targets))
-
-
-def _probability(logits: jax.Array) -> jax.Array:
-    return jax.nn.sigmoid(logits) if logits.shape[-1] == 1 else jax.nn.softmax(logits)
-
-
-def _norm(gradient: np.ndarray) -> np.ndarray:
-    """Computes the norm of a layer's gradient at every moment."""
-    return np.linalg.norm(gradient.reshape(len(gradient), -1), axis=1)
 
 
 def _apart(passes: Sequence[Pass]) -> np.ndarray:
@@ -142,14 +161,3 @@ def _apart(passes: Sequence[Pass]) -> np.ndarray:
         [jax.tree.map(lambda a, b: np.abs(a - b), hand, other) for other in others]
     )
     return np.max([d.reshape(MOMENTS, -1).max(axis=1) for d in differences], axis=0)
-
-
-def _boundary(params: Any, network: Network) -> dict[str, Any]:
-    """Computes the probability of class 1 over the plane of two inputs, at every moment."""
-    model = mlp(network.sizes, network.activation, "sigmoid_binary_cross_entropy")
-    plane = jnp.stack(jnp.meshgrid(_PLANE, _PLANE), axis=-1).reshape(-1, 2)
-    logits = jax.jit(jax.vmap(lambda p: model.predict(p, (), plane)))(params)
-    return {
-        "axis": _PLANE,
-        "probability": jax.nn.sigmoid(logits).reshape(MOMENTS, len(_PLANE), len(_PLANE)),
-    }
