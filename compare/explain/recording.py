@@ -1,4 +1,4 @@
-"""Records a training: every number of 60 moments, by hand, by `jax.grad` and by the scalar engine."""
+"""Records a training: every number, by hand, by `jax.grad` and by the scalar engine."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ import numpy as np
 
 from compare.explain.toys import Network, Toy
 from compare.json_ready import json_ready
-from compare.problems import ENGINES, Pass, mlp, slopes
+from compare.problems import ENGINES, Pass, mlp, scalar_init, slopes
 
 __all__ = ["MOMENTS", "record"]
 
@@ -105,13 +105,12 @@ def _trained(toy: Toy, network: Network, seed: int, steps: np.ndarray) -> Any:
         _, grads = model.manual(params, (), batch, key)
         return jax.tree.map(lambda p, g: p - network.rate * g, params, grads), params
 
-    @jax.jit
-    def train() -> Any:
-        first, _ = model.init(key)
-        first = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), first)
-        return jax.lax.scan(step, first, None, length=network.steps + 1)[1]
-
-    return jax.tree.map(lambda leaf: leaf[steps], jax.device_get(train()))
+    first = [
+        {name: np.array(leaf) for name, leaf in layer.items()}
+        for layer in scalar_init(seed, network.sizes)
+    ]
+    train = jax.jit(lambda params: jax.lax.scan(step, params, None, length=network.steps + 1)[1])
+    return jax.tree.map(lambda leaf: leaf[steps], jax.device_get(train(first)))
 
 
 def _passes(engine: Any, params: Any, toy: Toy, network: Network) -> Pass:

@@ -105,9 +105,7 @@ def mnist_toy(
         picture=(SIDE, SIDE),
         networks=(
             Network("49-4-5, ReLU", (SIDE * SIDE, 4, DIGITS), "relu", 0.3, 295),
-            Network(
-                "ten layers of sigmoid", (SIDE * SIDE, *[3] * 10, DIGITS), "sigmoid", 0.3, 295
-            ),
+            Network("ten layers of sigmoid", (SIDE * SIDE, *[3] * 10, DIGITS), "sigmoid", 0.3, 295),
         ),
     )
 

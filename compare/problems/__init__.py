@@ -1,5 +1,6 @@
 """Defines what is compared: data, models and rules, each on both sides."""
 
+from autodiff.scalar_mlp import init as scalar_init
 from compare.problems.derivations import Derivation, each_once
 from compare.problems.model import Example, Model
 from compare.problems.models.cnn import cnn
@@ -19,5 +20,5 @@ __all__ = [
     "ENGINES", "PROBLEMS", "RULES", "DatasetName", "Definition", "Derivation", "Example",
     "LanguageModel", "Model", "ModelName", "Pass", "Problem", "ProblemName", "Recipe", "Rule",
     "RuleProblem", "choose", "cnn", "each_once", "language_model", "load", "mlp", "recurrent",
-    "regularised_mlp", "scalar_mlp", "slopes", "transformer",
+    "regularised_mlp", "scalar_init", "scalar_mlp", "slopes", "transformer",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Renders the recording of a training as one page to walk through; it shows, and computes nothing."""
+"""Renders the recording of a training as one page to walk through."""
 
 import base64
 import json

@@ -89,6 +89,15 @@ def fragment(documents: Sequence[dict[str, Any]]) -> str:
 
 
 def template(name: str, *, whole: bool) -> "Template":
+    """Loads a template.
+
+    Args:
+        name: of a file in `templates`.
+        whole: whether it is rendered as a page, and not as a part of one.
+
+    Raises:
+        ImportError: Jinja2 is not installed.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -114,6 +123,7 @@ def _unbroken(text: str) -> "Markup":
 
 
 def style() -> str:
+    """Reads the style sheet of all pages."""
     return (TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
