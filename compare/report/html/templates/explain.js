@@ -81,8 +81,8 @@ const narrow = matchMedia("(max-width: 40rem)");
 function draw() {
   const sizes = net().sizes, columns = sizes.length;
   const tall = Math.max(...sizes.slice(1)), gap = columns > 4 ? 62 : 76, radius = columns > 4 ? 25 : 28;
-  const field = pictured ? narrow.matches ? 98 : 150 : 0;
-  const step = columns > 4 ? 88 : narrow.matches ? pictured ? 96 : 122 : pictured ? 170 : 210;
+  const field = pictured ? narrow.matches ? 98 : columns > 4 ? 112 : 150 : 0;
+  const step = columns > 4 ? pictured ? 79 : 88 : narrow.matches ? pictured ? 96 : 122 : pictured ? 170 : 210;
   const height = Math.max(tall * gap, field) + 34, width = field + (columns - 1) * step + 2 * radius + 30;
   const left = field ? 6 : radius + 12;
   places = sizes.map((size, c) => Array.from({ length: size }, (_, i) => {
@@ -163,10 +163,10 @@ function sum(terms, ...end) {
 }
 const equation = (...parts) => element("p", { class: "equation" }, ...parts);
 const range = n => Array.from({ length: n }, (_, i) => i);
-function opinions(columns) {
-  const head = element("tr", {}, element("th", {}, element("span", {}, "")), ...columns.map(c => element("th", { class: "n" }, element("span", {}, c.name))));
-  const rows = data.engines.map((engine, e) => element("tr", {}, element("th", { scope: "row" }, engine),
-    ...columns.map(c => element("td", { class: "n", "data-what": c.what, "data-engine": e }, shown(c.at(e), 7)))));
+function opinions(quantities) {
+  const head = element("tr", {}, element("td"), ...data.engines.map(engine => element("th", { class: "n", scope: "col" }, element("span", {}, engine))));
+  const rows = quantities.map(c => element("tr", {}, element("th", { scope: "row" }, c.name),
+    ...data.engines.map((_, e) => element("td", { class: "n", "data-what": c.what, "data-engine": e }, shown(c.at(e), 7)))));
   return [element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows))),
     element("p", { class: "muted" }, "In float64, no two numbers of the three anywhere in the network are further apart at this moment than ", element("span", { class: "n", id: "apart" }, shown(net().apart(state.moment), 2)), ".")];
 }
@@ -191,8 +191,8 @@ function aboutUnit(layer, unit) {
     made.push(equation("= ", ...sum(ahead.map(k => [factor(weight(layer + 1, unit, k)), " · ", factor(of("dz", layer + 1, k))])), " = ", bold(of("da", layer, unit))));
     made.push(equation(`${loss("z")} = ${loss("a")} · ${f}′(z) = `, factor(of("da", layer, unit)), " · ", factor(net().layers[layer].slope(state.moment, state.example, unit)), " = ", bold(of("dz", layer, unit))));
   }
-  const column = (what, label) => ({ name: label, what, at: e => of(what, layer, unit, e) });
-  made.push(...opinions([column("z", "z"), ...(out ? [] : [column("a", "a"), column("da", loss("a"))]), column("dz", loss("z"))]));
+  const quantity = (what, label) => ({ name: label, what, at: e => of(what, layer, unit, e) });
+  made.push(...opinions([quantity("z", "z"), ...(out ? [] : [quantity("a", "a"), quantity("da", loss("a"))]), quantity("dz", loss("z"))]));
   return [element("h3", {}, name, element("span", { class: "muted" }, ` when shown ${data.examples[state.example]}`)), ...made];
 }
 function aboutWeight({ layer, from, unit }) {
