@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from compare import cli
+from compare import cli, terminal
 from compare.benchmark.check_cost import TOO_SLOW, Finished
 from compare.benchmark.check_process import Outcome
 from compare.benchmark.check_process import run as run_method
@@ -51,14 +51,16 @@ def test_ratios_then_numbers_then_changes(capsys, tmp_path):
 
 
 def test_the_scalar_engine_has_its_table(capsys):
-    assert run("bench", "--only", "mlp 2-4-1", "--quick") == AGREE
+    row = {
+        "model": "mlp 2-4-1", "batch": "4", "median_ms": 0.01, "ratio": 1.0, "ratio_low": 1.0,
+        "ratio_high": 1.0, "temp_ratio": None, "parameters": 17,
+    }  # fmt: skip
+    scalar = {**row, "engine": "scalar", "median_ms": 0.17, "ratio": 0.05}
+    rows = [{**row, "engine": "manual"}, {**row, "engine": "autodiff"}, scalar]
+    terminal.console().print(terminal.benchmarks.ratio_table(rows))
     out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 80
-    table = out[out.index("the scalar engine: its time over manual's") :]
-    found = next(line for line in table.splitlines() if "leaky_relu" in line).split()
-    assert found[:5] == ["mlp", "2-4-1", "leaky_relu", "4", "17"]
-    assert float(found[5].replace(",", "")) > 1
-    assert float(found[6]) > 0
+    table = out[out.index("the scalar engine: its time over manual's") :].splitlines()
+    assert table[-2].split() == ["mlp", "2-4-1", "4", "17", "20", "10.0"]
 
 
 def test_a_chart(tmp_path):

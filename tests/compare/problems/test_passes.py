@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,10 @@ def point():
 @pytest.fixture(scope="module")
 def made(point):
     with jax.enable_x64(True):
-        found = {name: engine(*point, **SETTINGS) for name, engine in passes.ENGINES.items()}
+        found = {
+            name: (engine if name == "scalar engine" else jax.jit(engine))(*point)
+            for name, engine in ((n, partial(e, **SETTINGS)) for n, e in passes.ENGINES.items())
+        }
     return jax.tree.map(np.asarray, found)
 
 

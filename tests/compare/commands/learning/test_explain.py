@@ -14,16 +14,18 @@ def run(*argv):
     return exit_.value.code
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """The network of XOR without the one that is ten layers deep."""
-    toy = explain.TOYS["xor"]()
-    monkeypatch.setitem(explain.TOYS, "xor", lambda *_: toy._replace(networks=toy.networks[:1]))
+def test_it_writes_the_page_of_the_recording_and_says_so(monkeypatch, tmp_path, capsys):
+    asked = []
 
+    def record(toy, seed):
+        asked.append((toy.name, seed))
+        about = {"problem": toy.name, "picture": None, "recordings": []}
+        return {**about, "examples": toy.examples, "dataset": toy.dataset}
 
-def test_it_writes_the_page_and_says_so(quick, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(explain, "record", record)
     monkeypatch.chdir(tmp_path)
     assert run("explain", "xor", "--seed", "2") == AGREE
+    assert asked == [("xor", 2)]
     assert capsys.readouterr().out.splitlines() == ["MEASURED: xor.html"]
     page = (tmp_path / "xor.html").read_text(encoding="utf-8")
     assert "<code>handgrad explain xor --seed 2</code>" in page

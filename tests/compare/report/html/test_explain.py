@@ -17,13 +17,57 @@ MOST_BYTES = 2_000_000
 ENVIRONMENT = {"platform": "cpu", "jax": "0.10.2"}
 
 
+def invented(toy, network, seed=0):
+    """A recording of random numbers, of the shapes that `explain.record` returns."""
+    rng = np.random.default_rng(seed)
+
+    def of(*shape):
+        return rng.normal(size=(explain.MOMENTS, *shape)).tolist()
+
+    rows, layers = len(toy.x), []
+    for i, (n, k) in enumerate(pairwise(network.sizes), 2):
+        arrays = {"w": of(n, k), "b": of(k), "dw": of(3, n, k), "db": of(3, k)}
+        arrays |= {name: of(3, rows, k) for name in ("z", "a", "da", "dz")}
+        layers.append(arrays | {"slope": of(rows, k) if i < len(network.sizes) else None})
+    plane = {"axis": np.linspace(-0.5, 1.5, 25).tolist(), "probability": of(25, 25)}
+    fading = 10.0 ** np.arange(1 - len(layers), 1)
+    return {
+        "name": network.name, "sizes": list(network.sizes), "activation": network.activation,
+        "rate": network.rate, "steps": list(range(0, 5 * explain.MOMENTS, 5)), "loss": of(3),
+        "loss_of_each": of(rows), "probability": of(rows, len(toy.outputs)),
+        "norm": [fading.tolist()] * explain.MOMENTS, "apart": of(), "layers": layers,
+        "boundary": plane if network.sizes[0] == 2 else None,
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def xor():
-    """The network of the command, and one that is less deep than the command's, to be fast."""
+    """What the command records of the first network, and random numbers for the deep one."""
     toy = explain.TOYS["xor"]()
-    shallow, deep = toy.networks
-    deep = deep._replace(sizes=(2, 3, 3, 3, 1), steps=explain.MOMENTS)
-    return explain.record(toy._replace(networks=(shallow, deep)), seed=1)
+    recording = explain.record(toy._replace(networks=toy.networks[:1]), seed=1)
+    (real,) = recording["recordings"]
+    like = invented(toy, toy.networks[0])
+    assert shapes(like) == shapes(real)
+    return {**recording, "recordings": [real, invented(toy, toy.networks[1])]}
+
+
+def shapes(value):
+    """The shape of every array."""
+    if isinstance(value, dict):
+        return {name: shapes(entry) for name, entry in value.items()}
+    if isinstance(value, list) and isinstance(value[0], dict):
+        return [shapes(entry) for entry in value]
+    return np.shape(value)
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    """Random numbers for the networks of the digits."""
+    toy = explain.TOYS["mnist"](None, "mnist5k")
+    about = toy._asdict() | {name: getattr(toy, name).tolist() for name in ("x", "targets")}
+    recordings = [invented(toy, network) for network in toy.networks]
+    named = {"problem": "mnist", "engines": ["by hand", "jax.grad", "scalar engine"]}
+    return {**about, **named, "recordings": recordings}
 
 
 def rendered(recording):
@@ -35,12 +79,6 @@ def rendered(recording):
 @pytest.fixture(scope="module")
 def text(xor):
     return rendered(xor)
-
-
-@pytest.fixture(scope="module")
-def mnist():
-    toy = explain.TOYS["mnist"](None, "mnist5k")
-    return explain.record(toy._replace(networks=toy.networks[:1]), seed=1)
 
 
 def number(shown):
@@ -147,15 +185,15 @@ def test_the_gradient_vanishes_at_a_glance(opened, xor, text):
     for r, recording in enumerate(xor["recordings"]):
         shown = [number(t) for t in page.locator(f"[data-norm^='{r}/']").all_inner_texts()]
         assert shown == [rounded(norm) for norm in recording["norm"][0]]
-    assert shown[0] < 0.05 * shown[-1]
+    assert shown[0] < 1e-9 * shown[-1]
     widths = (
         page.locator(".norms")
         .last.locator(".track i")
         .evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().width)")
     )
-    assert widths[0] < 0.9 * widths[-1]
+    assert widths[0] < 0.1 * widths[-1]
     page.locator("#networks input").nth(1).check(force=True)
-    assert page.locator("#drawing circle.under").count() == 2 + 3 * 3 + 1
+    assert page.locator("#drawing circle.under").count() == 2 + 10 * 4 + 1
     first = xor["recordings"][1]["layers"][0]
     assert drawn(page, "0/0")[1] == rounded(first["da"][0][0][1][0], 2)
 
@@ -172,7 +210,7 @@ def test_it_fits_a_phone_and_follows_the_theme(opened, text, width, scheme):
 
 
 def test_digits_have_a_page_as_well(opened, mnist):
-    page, (shallow,) = opened(rendered(mnist), width=390), mnist["recordings"]
+    page, (shallow, _) = opened(rendered(mnist), width=390), mnist["recordings"]
     move(page, 20)
     page.locator("#examples input").nth(3).check(force=True)
     for unit in range(5):
@@ -185,48 +223,10 @@ def test_digits_have_a_page_as_well(opened, mnist):
     assert not page.locator("#plane").is_visible()
 
 
-def zeros(toy):
-    """A recording of zeros of the shapes that the toy's has: as long, since numbers are packed."""
-
-    def of(*shape):
-        return np.zeros((explain.MOMENTS, *shape)).tolist()
-
-    rows, n_out = len(toy.x), len(toy.outputs)
-    recordings = []
-    for network in toy.networks:
-        layers = []
-        for i, (n, k) in enumerate(pairwise(network.sizes), 1):
-            arrays = {"w": of(n, k), "b": of(k), "dw": of(3, n, k), "db": of(3, k)}
-            arrays |= {name: of(3, rows, k) for name in ("z", "a", "da", "dz")}
-            layers.append(arrays | {"slope": None if i == len(network.sizes) - 1 else of(rows, k)})
-        recordings.append(
-            {
-                **network._asdict(), "steps": [123] * explain.MOMENTS, "loss": of(3),
-                "loss_of_each": of(rows), "probability": of(rows, n_out),
-                "norm": of(len(layers)), "apart": of(), "layers": layers,
-                "boundary": {"axis": [0.123456] * 25, "probability": of(25, 25)}
-                if network.sizes[0] == 2 else None,
-            }
-        )  # fmt: skip
-    return recordings
-
-
-@pytest.mark.parametrize("name", explain.TOYS)
-def test_the_page_is_under_two_megabytes(xor, mnist, name):
-    toy = explain.TOYS[name](None, "mnist5k")
-    small = {"xor": xor, "mnist": mnist}[name]
-    stand_in = {**small, "recordings": zeros(toy)}
-    assert len(rendered(stand_in).encode()) < MOST_BYTES
-    # The shapes are those of a recording.
-    found, wanted = stand_in["recordings"][0], small["recordings"][0]
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        if name != "layers" and isinstance(value, list):
-            assert np.shape(found[name]) == np.shape(value), name
-    for own, other in zip(found["layers"], wanted["layers"], strict=True):
-        assert {n: np.shape(v) for n, v in own.items()} == {
-            n: np.shape(v) for n, v in other.items()
-        }
+def test_the_pages_of_both_problems_are_under_two_megabytes(text, mnist):
+    """Numbers are packed, so that others of the same shapes are as long."""
+    assert len(text.encode()) < MOST_BYTES
+    assert len(rendered(mnist).encode()) < MOST_BYTES
 
 
 def test_the_page_repeats_its_command_and_asks_for_nothing(text):
