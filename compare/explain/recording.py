@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import jax
@@ -154,9 +155,8 @@ def _further(toy: Toy, network: Network, moment: Any) -> dict[str, Any]:
 
 
 def _apart(passes: Sequence[Pass]) -> np.ndarray:
-    """Finds the largest difference of any number of an engine from that by hand, by moment."""
-    hand, *others = passes
+    """Finds the largest difference of any number between any two engines, by moment."""
     differences = jax.tree.leaves(
-        [jax.tree.map(lambda a, b: np.abs(a - b), hand, other) for other in others]
+        [jax.tree.map(lambda a, b: np.abs(a - b), *two) for two in combinations(passes, 2)]
     )
     return np.max([d.reshape(MOMENTS, -1).max(axis=1) for d in differences], axis=0)

@@ -178,6 +178,10 @@ def test_the_slider_moves_by_keyboard_and_changes_the_page(opened, xor, text):
     assert page.locator("#drawing").inner_html() != before[0]
     assert page.locator("#tables").inner_text() != before[1]
     assert page.evaluate(picture) != boundary
+    page.locator("#play").click()
+    page.wait_for_function("document.querySelector('#moment').value > 6")
+    page.locator("#play").click()
+    assert page.locator("#play").inner_text() == "Play"
 
 
 def test_the_gradient_vanishes_at_a_glance(opened, xor, text):
