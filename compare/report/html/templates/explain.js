@@ -155,7 +155,12 @@ function isChosen(kind, layer, unit, from) {
   const c = state.chosen;
   return c.kind === kind && c.layer === layer && c.unit === unit && c.from === from;
 }
-function choose(what) { state.chosen = what; paint(); }
+const home = byId("chosen").parentNode;
+function choose(what, place = home) {
+  state.chosen = what;
+  place.append(byId("chosen"));
+  paint();
+}
 function sum(terms, ...end) {
   const line = [];
   terms.forEach((term, i) => line.push(...(i ? [" + "] : []), ...term));
@@ -213,7 +218,7 @@ let cells;
 function cell(layer, from, unit) {
   const shade = element("i", { class: "shade" }), above = document.createTextNode(""), slanted = element("i", { class: "d" });
   const button = element("button", { class: "weight", type: "button", "data-weight": `${layer}/${from}/${unit}` }, shade, above, slanted);
-  button.addEventListener("click", () => choose({ kind: "weight", layer, from, unit }));
+  button.addEventListener("click", () => choose({ kind: "weight", layer, from, unit }, button.closest(".field, .layer")));
   cells.push({ button, shade, above, slanted, layer, from, unit });
   return button;
 }
@@ -330,6 +335,7 @@ function paint() {
 function open(network) {
   state.network = network;
   state.chosen = { kind: "unit", layer: 0, unit: 0 };
+  home.append(byId("chosen"));
   byId("content").classList.toggle("deep", net().layers.length > 3);
   draw(); table(); curve(); paint();
 }

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("jinja2", reason="pip install 'handgrad[report]'")
+pytest.importorskip("playwright", reason="pip install 'handgrad[dev]'")
+
+from playwright import sync_api
 
 from compare import explain
 from compare.report import json_file
@@ -162,6 +165,8 @@ def test_each_weight_shows_its_value_and_derivative_and_where_it_comes_from(open
             rounded(layers[layer]["dw"][30][e][source][unit], 7) for e in range(3)
         ]
         assert page.locator("#chosen h3").inner_text().startswith("weight from ")
+        shown_below = page.locator(".layer").nth(layer).locator("#chosen")
+        assert shown_below.is_visible(), "where it was chosen"
     page.locator("[data-weight='0/b/1']").click()
     assert opinions(page, "db") == [rounded(layers[0]["db"][30][e][1], 7) for e in range(3)]
 
@@ -179,7 +184,7 @@ def test_the_slider_moves_by_keyboard_and_changes_the_page(opened, xor, text):
     assert page.locator("#tables").inner_text() != before[1]
     assert page.evaluate(picture) != boundary
     page.locator("#play").click()
-    page.wait_for_function("document.querySelector('#moment').value > 6")
+    sync_api.expect(page.locator("#step")).to_contain_text("step 35,")
     page.locator("#play").click()
     assert page.locator("#play").inner_text() == "Play"
 
@@ -197,6 +202,7 @@ def test_the_gradient_vanishes_at_a_glance(opened, xor, text):
     )
     assert widths[0] < 0.1 * widths[-1]
     page.locator("#networks input").nth(1).check(force=True)
+    assert page.locator("#chosen").is_visible()
     assert page.locator("#drawing circle.under").count() == 2 + 10 * 4 + 1
     first = xor["recordings"][1]["layers"][0]
     assert drawn(page, "0/0")[1] == rounded(first["da"][0][0][1][0], 2)
