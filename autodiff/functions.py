@@ -48,6 +48,7 @@ INITIALIZERS: dict[str, Callable[..., jax.Array]] = {
     "he_normal": jax.nn.initializers.he_normal(),
     "he_uniform": jax.nn.initializers.he_uniform(),
     "lecun_normal": jax.nn.initializers.lecun_normal(),
+    "small_normal": jax.nn.initializers.normal(0.01),
     "zeros": jax.nn.initializers.zeros,
 }
 

@@ -15,6 +15,7 @@ from compare.commands.bench import bench
 from compare.commands.check import check
 from compare.commands.gradients import gradients
 from compare.commands.learning.exercises import exercises
+from compare.commands.learning.explain import explain
 from compare.commands.mutants import mutants
 from compare.commands.options import (
     DATA,
@@ -50,6 +51,7 @@ COMMANDS = {
     "mutants": mutants,
     "report": report,
     "exercises": exercises,
+    "explain": explain,
 }
 """Every command by its name."""
 

@@ -28,6 +28,7 @@ __all__ = [
     "he_normal",
     "he_uniform",
     "lecun_normal",
+    "small_normal",
     "zeros",
 ]
 
@@ -91,6 +92,11 @@ def he_uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -
     return _uniform(key, shape, dtype, 2 / fan_in)
 
 
+def small_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """Draws with a standard deviation of 0.01 whatever the shape, as was done before LeCun's."""
+    return jax.random.normal(key, shape, dtype) * jnp.array(0.01, dtype)
+
+
 def _fans(shape: Sequence[int]) -> tuple[int, int]:
     """fan_in and fan_out: the receptive field times the channels."""
     if len(shape) < 2:
@@ -121,6 +127,7 @@ INITIALIZERS: dict[str, Callable[..., jax.Array]] = {
     "he_normal": he_normal,
     "he_uniform": he_uniform,
     "lecun_normal": lecun_normal,
+    "small_normal": small_normal,
     "zeros": zeros,
 }
 

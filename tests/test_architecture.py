@@ -103,9 +103,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmark": {"ground", "problems", "training", "checker"},
     "experiments": {"ground", "problems", "training", "checker"},
     "exercises": {"ground", "own", "checker", "diagnosis"},
+    "explain": {"ground", "datasets", "problems"},
     "commands": {
         "ground", "datasets", "diagnosis", "training", "checker", "problems", "report", "terminal",
-        "mutants", "articles", "benchmark", "experiments", "own", "exercises",
+        "mutants", "articles", "benchmark", "experiments", "own", "exercises", "explain",
     },
     "cli": {"ground", "commands", "datasets", "experiments"},
     "__main__": {"cli", "commands"},

@@ -56,6 +56,7 @@ class Subject(NamedTuple):
         prove: compares hand-derived gradients with those of `jax.grad` on the same input.
         engines: `prepare() -> Prepared` of each engine by its name; `manual` comes first.
         derivations: those of the gradients that are derived by hand.
+        parameters: the number of a model's parameters; None for what is no model.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Subject(NamedTuple):
     prove: Callable[[], GradientReport]
     engines: Mapping[str, Callable[[], Prepared]]
     derivations: tuple[Derivation, ...] = ()
+    parameters: int | None = None
 
 
 class Measurement(NamedTuple):
@@ -72,7 +74,8 @@ class Measurement(NamedTuple):
         model: the name of the subject.
         batch: the size of the subject.
         dtype: of the numbers.
-        engine: `manual`, `autodiff`, `autodiff_same_forward`, `torch` or `numpy`.
+        engine: `manual`, `autodiff`, `autodiff_same_forward`, `torch`, `numpy` or
+            `scalar`.
         median_ms: the time of one run, the median over all rounds.
         min_ms: the time of one run in the fastest round.
         compile_ms: see `Prepared`.
@@ -85,6 +88,7 @@ class Measurement(NamedTuple):
         limit_ms: the time in which the device can do the subject's work at best; None if its limits
             were not measured.
         proof_ms: the time that the proof of agreement took.
+        parameters: see `Subject`.
     """
 
     model: str
@@ -102,6 +106,7 @@ class Measurement(NamedTuple):
     rounds: int
     limit_ms: float | None
     proof_ms: float
+    parameters: int | None = None
 
 
 def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
@@ -193,6 +198,7 @@ def _measurement(
         rounds=len(taken),
         limit_ms=proved.limit_ms,
         proof_ms=proved.proof_ms,
+        parameters=subject.parameters,
     )
 
 

@@ -30,6 +30,7 @@ class Sizes(NamedTuple):
     """How large the subjects are on a platform.
 
     Attributes:
+        on_cpu: whether the platform is a CPU.
         cnn: batches of the convolutional network.
         mlp: batches of the perceptron.
         regularised: batches of the perceptron with batch-norm and dropout.
@@ -42,6 +43,7 @@ class Sizes(NamedTuple):
         rules: at their sizes.
     """
 
+    on_cpu: bool
     cnn: Sequence[int]
     mlp: Sequence[int]
     regularised: Sequence[int]
@@ -55,12 +57,12 @@ class Sizes(NamedTuple):
 
 
 ON_CPU = Sizes(
-    cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
+    on_cpu=True, cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
     language=((64, 32, 1, 2, (2, 8)), (8192, 256, 4, 8, (8, 256))),
     batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES,
 )  # fmt: skip
 ELSEWHERE = Sizes(
-    cnn=(4096,), mlp=(4096,), regularised=(8192,), sequences=(4096,),
+    on_cpu=False, cnn=(4096,), mlp=(4096,), regularised=(8192,), sequences=(4096,),
     language=((32_768, 1024, 4, 16, (8, 1024)),),
     batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE,
 )  # fmt: skip
@@ -87,10 +89,11 @@ def subjects(
         *_models(seed, sizes),
         *_trainings(seed, sizes),
         *_sequence_models(seed, sizes),
+        *(_small_models(seed) if sizes.on_cpu else ()),
         *_user_models(seed, sizes),
     ]
     of_rules = [_rule(rule, seed) for rule in sizes.rules]
-    for subject in models + of_rules if sizes is ON_CPU else of_rules + models:
+    for subject in models + of_rules if sizes.on_cpu else of_rules + models:
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
     return [s for sizes in found.values() for s in (sizes[:1] if smallest else sizes)]
@@ -155,6 +158,19 @@ def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     return [
         *(_model(m, batch, seed, {}) for m in (*recurrent, images) for batch in sizes.sequences),
         *(_language_model(*size, seed) for size in sizes.language),
+    ]
+
+
+def _small_models(seed: int) -> list[Subject]:
+    """Returns networks small enough for the scalar engine: that of XOR, and two of few pixels."""
+    small = [
+        (problems.mlp((2, 4, 1), "leaky_relu", _BINARY), 4, "leaky_relu", _BINARY),
+        (problems.mlp((49, 4, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
+        (problems.mlp((49, 32, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
+    ]
+    return [
+        _model(model, batch, seed, {"scalar": partial(_scalars, activation, loss)})
+        for model, batch, activation, loss in small
     ]
 
 
@@ -303,6 +319,7 @@ def _model(
             **_foreign(others, model, point, seed),
         },
         derivations=model.derivations,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(point)[0])),
     )
 
 
@@ -337,6 +354,21 @@ def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: i
     _prove(candidate, model, (params, state, few, key), seed)
     step, _ = steps(params, batch)
     return eager(step, spin_seconds=torch_engine.SPIN_SECONDS)
+
+
+def _scalars(activation: str, loss: str, model: problems.Model, point: Any, seed: int) -> Prepared:
+    """Prepares the scalar engine's step, once its gradient agrees with `jax.grad`."""
+
+    def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        point = jax.device_get((params, batch))
+        _, result = problems.scalar_mlp(*point, activation=activation, loss=loss)
+        value, grads = result()
+        return (value, state), grads
+
+    _prove(candidate, model, point, seed)
+    params, _, batch, _ = point
+    step, _ = problems.scalar_mlp(params, batch, activation=activation, loss=loss)
+    return eager(step)
 
 
 def _numpy_mlp(model: problems.Model, point: Any, seed: int) -> Prepared:

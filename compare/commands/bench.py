@@ -115,6 +115,7 @@ def bench(
     results = run.results
     console.print(terminal.benchmarks.ratio_note())
     console.print(terminal.benchmarks.others_table(results))
+    console.print(terminal.benchmarks.scalar_table(results))
     console.print(terminal.benchmarks.absolute_table(results))
     if earlier is not None:
         console.print(terminal.benchmarks.changes_table(changes(earlier, results)))

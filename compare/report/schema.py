@@ -297,6 +297,7 @@ class Benchmark(msgspec.Struct):
     rounds: Count | None = None
     limit_ms: Number | None = None
     proof_ms: Number | None = None
+    parameters: Count | None = None
 
     def __post_init__(self) -> None:
         """Requires the ratios of the engines, which are shown beside each other."""
@@ -304,7 +305,9 @@ class Benchmark(msgspec.Struct):
         _require(self.engine not in ENGINES or None not in ratios, "an engine without a ratio")
 
 
-ENGINES = ("manual", "autodiff", "autodiff_same_forward", "torch", "torch_compiled", "numpy")
+ENGINES = (
+    "manual", "autodiff", "autodiff_same_forward", "torch", "torch_compiled", "numpy", "scalar"
+)  # fmt: skip
 """The engines that subjects are timed at; other rows are methods of checking."""
 
 

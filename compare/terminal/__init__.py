@@ -1,6 +1,6 @@
 """Renders results for a terminal, as tables and last lines."""
 
-from compare.terminal import articles, benchmarks, exercises, gradients, mutants, training
+from compare.terminal import articles, benchmarks, exercises, explain, gradients, mutants, training
 from compare.terminal.screen import console, header, progress
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "benchmarks",
     "console",
     "exercises",
+    "explain",
     "gradients",
     "header",
     "mutants",

@@ -14,7 +14,7 @@ from compare.terminal.screen import titled_table
 
 __all__ = [
     "absolute_table", "changes_table", "check_cost_table", "detection_table", "others_table",
-    "ratio_head", "ratio_note", "ratio_row",
+    "ratio_head", "ratio_note", "ratio_row", "scalar_table",
 ]  # fmt: skip
 
 _OTHERS = {
@@ -23,6 +23,7 @@ _OTHERS = {
     "torch": "torch",
     "torch_compiled": "torch.compile",
     "numpy": "numpy",
+    "scalar": "scalar engine",
 }
 
 
@@ -74,7 +75,7 @@ def ratio_note() -> Text:
 
 def others_table(results: Sequence[dict[str, Any]]) -> RenderableType:
     """Builds the table of manual's time over that of other engines than JAX, if any were timed."""
-    rows = [row for row in results if not row["engine"].startswith(("manual", "autodiff"))]
+    rows = [row for row in results if row["engine"] in ("torch", "torch_compiled", "numpy")]
     if not rows:
         return Group()
     table = titled_table("manual's time over that of others on the same device")
@@ -85,6 +86,24 @@ def others_table(results: Sequence[dict[str, Any]]) -> RenderableType:
     for row in rows:
         engine = _OTHERS.get(row["engine"], row["engine"])
         table.add_row(escape(row["model"]), escape(row["batch"]), engine, _ratio(row))
+    return table
+
+
+def scalar_table(results: Sequence[dict[str, Any]]) -> RenderableType:
+    """Builds the table of the scalar engine's time over manual's, and for each parameter."""
+    rows = [row for row in results if row["engine"] == "scalar"]
+    if not rows:
+        return Group()
+    table = titled_table("the scalar engine: its time over manual's")
+    table.add_column("subject", overflow="fold", ratio=1)
+    for name in ("size", "parameters", "times", "µs a\nparameter"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        each = 1000 * row["median_ms"] / row["parameters"]
+        table.add_row(
+            escape(row["model"]), escape(row["batch"]), f"{row['parameters']:,}",
+            f"{1 / row['ratio']:,.0f}", f"{each:.1f}",
+        )  # fmt: skip
     return table
 
 

@@ -17,7 +17,9 @@ from manual.rules.losses import by_name as loss_by_name
 __all__ = ["mlp"]
 
 
-def mlp(sizes: Sequence[int], activation: str, loss: str | Rule) -> Model:
+def mlp(
+    sizes: Sequence[int], activation: str, loss: str | Rule, initializer: str = "he_normal"
+) -> Model:
     """Builds the multilayer perceptron with these sizes, activation and loss.
 
     Args:
@@ -25,6 +27,7 @@ def mlp(sizes: Sequence[int], activation: str, loss: str | Rule) -> Model:
         activation: the name of the activation of the hidden layers.
         loss: the name of a loss, or a rule of (logits, targets), of which `jax.grad` then
             differentiates the forward pass.
+        initializer: the name of the initializer of the weights.
     """
 
     def by_hand(params: Any, state: Any, batch: Any, key: Any) -> Any:
@@ -41,11 +44,13 @@ def mlp(sizes: Sequence[int], activation: str, loss: str | Rule) -> Model:
         name="mlp",
         settings=f"{'-'.join(map(str, sizes))} {activation}",
         example=Example(jax.ShapeDtypeStruct(sizes[:1], jnp.float32), *targets_of(sizes[-1])),
-        init=lambda key: (manual.mlp.init(key, sizes), ()),
+        init=lambda key: (manual.mlp.init(key, sizes, initializer=initializer), ()),
         manual=by_hand,
         loss=in_idiom,
         predict=lambda params, state, x: manual.mlp.predict(params, x, activation=activation),
         criterion=criterion,
-        with_hidden=lambda widths: mlp((sizes[0], *widths, sizes[-1]), activation, loss),
+        with_hidden=lambda widths: mlp(
+            (sizes[0], *widths, sizes[-1]), activation, loss, initializer
+        ),
         derivations=(of_model(manual.mlp), *map(of_rule, rules)),
     )

@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 _ENGINES = {
     "manual": "by hand", "autodiff": "jax.grad", "autodiff_same_forward": "jax.grad, same forward",
-    "torch": "PyTorch", "numpy": "NumPy",
+    "torch": "PyTorch", "numpy": "NumPy", "scalar": "the scalar engine",
 }  # fmt: skip
 _OTHERS = [engine for engine in _ENGINES if engine != "manual"]
 
@@ -49,7 +49,7 @@ def _ratio(row: Row | None) -> dict[str, Any] | None:
         return None
     return {
         "ratio": row["ratio"],
-        "text": f"{row['ratio']:.2f}",
+        "text": f"{row['ratio']:.2f}" if row["ratio"] >= 0.1 else f"{row['ratio']:.1g}",
         "spread": f"±{(row['ratio_high'] - row['ratio_low']) / 2:.2f}",
         "slower": row["ratio_low"] > 1,
         "faster": row["ratio_high"] < 1,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from markupsafe import Markup
 
-__all__ = ["fragment", "headlines", "render", "write"]
+__all__ = ["fragment", "headlines", "policy", "render", "style", "template", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -53,10 +53,10 @@ def render(documents: Sequence[dict[str, Any]]) -> str:
         ImportError: Jinja2 or matplotlib is not installed.
     """
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    return _template("page.html.jinja", whole=True).render(
-        policy=_policy(script),
+    return template("page.html.jinja", whole=True).render(
+        policy=policy(script),
         script=script,
-        style=_style(),
+        style=style(),
         headlines=headlines(documents),
         facts=verdict.facts(documents),
         origins=verdict.origins(documents),
@@ -79,8 +79,8 @@ def fragment(documents: Sequence[dict[str, Any]]) -> str:
         ImportError: Jinja2 is not installed; or matplotlib, and a matrix is wrong.
     """
     place = hashlib.sha256(json.dumps(documents).encode()).hexdigest()[:12]
-    return _template("fragment.html.jinja", whole=False).render(
-        style=scoped(_style(), ".handgrad"),
+    return template("fragment.html.jinja", whole=False).render(
+        style=scoped(style(), ".handgrad"),
         headlines=headlines(documents),
         facts=verdict.facts(documents),
         gradients=gradients.view(documents, f"{place}-"),
@@ -88,7 +88,16 @@ def fragment(documents: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _template(name: str, *, whole: bool) -> "Template":
+def template(name: str, *, whole: bool) -> "Template":
+    """Loads a template.
+
+    Args:
+        name: of a file in `templates`.
+        whole: whether it is rendered as a page, and not as a part of one.
+
+    Raises:
+        ImportError: Jinja2 is not installed.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -113,11 +122,12 @@ def _unbroken(text: str) -> "Markup":
     return Markup(_NUMBER.sub(r'<span class="number">\g<0></span>', str(escape(text))))
 
 
-def _style() -> str:
+def style() -> str:
+    """Reads the style sheet of all pages."""
     return (TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
-def _policy(script: str) -> str:
+def policy(script: str) -> str:
     """Returns the content security policy: only `script` may run, and nothing may be loaded."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (

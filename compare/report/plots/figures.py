@@ -69,13 +69,13 @@ def styled(draw: "Callable[..., Figure]") -> "Callable[..., Figure]":
     return drawn
 
 
-def empty(width: float, height: float, panels: int = 1) -> "tuple[Figure, Any]":
+def empty(width: float, height: float, panels: int | tuple[int, int] = 1) -> "tuple[Figure, Any]":
     """Makes an empty figure.
 
     Args:
         width: in inches.
         height: in inches.
-        panels: the number of panels, side by side.
+        panels: the number of panels, side by side; or of rows and columns of panels.
 
     Returns:
         The figure, and its panel or the array of its panels.
@@ -86,7 +86,7 @@ def empty(width: float, height: float, panels: int = 1) -> "tuple[Figure, Any]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    return figure, figure.subplots(1, panels)
+    return figure, figure.subplots(*((1, panels) if isinstance(panels, int) else panels))
 
 
 def svg(figure: "Figure", name: str) -> str:

@@ -46,3 +46,13 @@ def test_an_epoch_of_training_is_measured():
         assert [row.engine for row in rows] == ["manual", "autodiff", *others]
         assert all(row.median_ms >= row.min_ms > 0 for row in rows)
         assert [bool(row.compile_ms) for row in rows] == [True, True, *(False for _ in others)]
+
+
+def test_the_scalar_engine_is_proved_and_prepared():
+    (subject,) = subjects("mlp 2-4-1", smallest=True)
+    assert subject.parameters == 2 * 4 + 4 + 4 + 1
+    prepared = subject.engines["scalar"]()
+    loss, grads = prepared.run()
+    assert loss > 0
+    assert [len(layer["b"]) for layer in grads] == [4, 1]
+    assert prepared.compile_ms is None

