@@ -117,6 +117,5 @@ def described(reference: Reference) -> str:
         of = "" if name == "the loss" else " of the loss"
         return f"{name}{of} (line {number})" if number else name
     what = {"gradient": "∂L/∂{}", "term": "a term of ∂L/∂{}", "slope": "the derivative of {}"}
-    # A path of a parameter, layers[0].w, is one name; an expression is not.
-    one = not set(name) & set(" (*/@+-")
-    return what[reference.kind].format(name if one or reference.kind == "slope" else f"({name})")
+    bare = reference.named or reference.kind == "slope"
+    return what[reference.kind].format(name if bare else f"({name})")

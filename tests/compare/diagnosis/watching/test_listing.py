@@ -45,11 +45,12 @@ def test_the_lines_are_in_the_order_of_the_source(case_of):
 
 
 def test_what_a_reference_is_called():
-    gradient = Reference("gradient", 0, np.ones(2), "loss.py:3", "z", None)
+    gradient = Reference("gradient", 0, np.ones(2), "loss.py:3", "z", None, named=True)
     assert described(gradient) == "∂L/∂z"
-    assert described(gradient._replace(about="layers[0].w")) == "∂L/∂layers[0].w"
-    assert described(gradient._replace(about="x @ w")) == "∂L/∂(x @ w)"
-    assert described(gradient._replace(about="matrix product")) == "∂L/∂(matrix product)"
+    assert described(gradient._replace(about="1/w")) == "∂L/∂1/w"
+    unnamed = gradient._replace(named=False)
+    assert described(unnamed._replace(about="x @ w")) == "∂L/∂(x @ w)"
+    assert described(unnamed._replace(about="matrix product")) == "∂L/∂(matrix product)"
     assert described(gradient._replace(kind="value")) == "z of the loss (line 3)"
     assert described(gradient._replace(kind="term")) == "a term of ∂L/∂z"
 
