@@ -83,7 +83,10 @@ def train(
             return code
     cluster.request_devices()
     if joined is not None:
-        processes.join(joined)
+        try:
+            processes.join(joined)
+        except processes.NoClusterError as error:
+            raise UsageError(str(error)) from error
     require_platform(platform)
     with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision(precision):
         try:
@@ -113,7 +116,7 @@ def _locked(keep: Keeping) -> Iterator[None]:
 
 
 def _mesh(cluster: Cluster) -> Any:
-    if cluster.devices is None and cluster.processes is None:
+    if cluster.devices is None and cluster.processes is None and not cluster.distributed:
         return None
     return make_mesh(cluster.devices or len(jax.devices()))
 

@@ -79,6 +79,8 @@ class Cluster:
 
     Attributes:
         devices: how many in all; on a CPU they are simulated. One, or all of several processes.
+        distributed: one of the processes of a cluster that JAX recognises by itself: SLURM, Open
+            MPI, Kubernetes, TPU pods.
         coordinator: of the first process, which the others can reach. It knows no
             passwords: it belongs on a private network.
         bind: where the first process listens, if that is not the coordinator's address,
@@ -88,6 +90,7 @@ class Cluster:
     """
 
     devices: Annotated[int | None, not_given("INT")] = None
+    distributed: bool = False
     coordinator: Annotated[str | None, not_given("HOST:PORT")] = None
     bind: Annotated[str | None, not_given("HOST:PORT")] = None
     processes: Annotated[int | None, not_given("INT")] = None
@@ -100,9 +103,18 @@ class Cluster:
             UsageError: one of the three options is missing, or a number is out of range.
         """
         three = (self.coordinator, self.processes, self.process)
+        if self.distributed:
+            if (*three, self.devices) != (None,) * 4:
+                raise UsageError(
+                    "--distributed finds the processes and takes all of their devices: leave "
+                    "--coordinator, --processes, --process and --devices out"
+                )
+            if self.bind is not None:
+                _require_address("--bind", self.bind)
+            return Processes(bind=self.bind)
         if three == (None, None, None):
             if self.bind is not None:
-                raise UsageError("--bind needs --coordinator")
+                raise UsageError("--bind needs --coordinator or --distributed")
             return None
         if None in three:
             raise UsageError("--coordinator, --processes and --process belong together")
@@ -114,10 +126,8 @@ class Cluster:
                 f"--process must be from 0 to {self.processes - 1}, got {self.process}"
             )
         bind = self.coordinator if self.bind is None else self.bind
-        for option, address in (("--coordinator", self.coordinator), ("--bind", bind)):
-            host, _, port = address.rpartition(":")
-            if not host or re.fullmatch(r"[0-9]{1,5}", port) is None or not 0 < int(port) < 65536:
-                raise UsageError(f"{option} must be HOST:PORT, got {address!r}")
+        _require_address("--coordinator", self.coordinator)
+        _require_address("--bind", bind)
         return Processes(self.coordinator, bind, self.processes, self.process)
 
     def request_devices(self) -> None:
@@ -136,6 +146,12 @@ class Cluster:
                 f"--devices must be a positive multiple of the {processes} process(es), got {count}"
             )
         jax.config.update("jax_num_cpu_devices", count // processes)
+
+
+def _require_address(option: str, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or re.fullmatch(r"[0-9]{1,5}", port) is None or not 0 < int(port) < 65536:
+        raise UsageError(f"{option} must be HOST:PORT, got {address!r}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 __all__ = [
-    "HEARTBEAT_SECONDS", "PeerLostError", "Processes", "exit_with", "is_first", "join", "leave",
-    "several", "share", "supervise", "watching_peers",
+    "HEARTBEAT_SECONDS", "NoClusterError", "PeerLostError", "Processes", "exit_with", "is_first",
+    "join", "leave", "several", "share", "supervise", "watching_peers",
 ]  # fmt: skip
 
 HEARTBEAT_SECONDS = 20
@@ -36,8 +36,14 @@ class PeerLostError(Exception):
     """Another process has died, or never came; the message is one line."""
 
 
+class NoClusterError(Exception):
+    """JAX recognises no cluster; the message is one line."""
+
+
 class Processes(NamedTuple):
     """The place of this process among the processes of a run.
+
+    What is None is found by JAX, on a cluster that it recognises.
 
     Attributes:
         coordinator: HOST:PORT of the first process.
@@ -46,10 +52,10 @@ class Processes(NamedTuple):
         rank: the number of this process, from 0.
     """
 
-    coordinator: str
-    bind: str
-    size: int
-    rank: int
+    coordinator: str | None = None
+    bind: str | None = None
+    size: int | None = None
+    rank: int | None = None
 
 
 Handling = Callable[[Callable[[int], None]], AbstractContextManager[None]]
@@ -89,6 +95,7 @@ def join(processes: Processes) -> None:
     """Connects this process with the others, before jax looks for devices.
 
     Raises:
+        NoClusterError: it is left to JAX to find the others, and it recognises no cluster.
         PeerLostError: not all of them come within JOIN_SECONDS, or the address is wrong.
     """
     _silence_runtime()
@@ -99,12 +106,22 @@ def join(processes: Processes) -> None:
             processes.coordinator,
             processes.size,
             processes.rank,
-            coordinator_bind_address=processes.bind if processes.rank == 0 else None,
+            coordinator_bind_address=processes.bind if processes.rank in (0, None) else None,
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
+        if processes.coordinator is None:
+            if "should be defined" in str(error):
+                raise NoClusterError(
+                    "--distributed: JAX recognises no cluster here (SLURM, Open MPI, Kubernetes, "
+                    "TPU pods); give --coordinator, --processes and --process"
+                ) from error
+            raise PeerLostError(
+                f"the processes of this cluster did not meet within {JOIN_SECONDS} s: does it "
+                f"start --distributed in each of them? ({_brief(error)})"
+            ) from error
         raise PeerLostError(
             f"process {processes.rank} of {processes.size} did not meet the others at "
             f"{processes.coordinator} within {JOIN_SECONDS} s: start all of them with the same "

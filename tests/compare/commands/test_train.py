@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import re
 import signal
 import socket
@@ -227,6 +228,8 @@ def test_going_non_finite_names_the_step_and_keeps_the_state_before_it(tmp_path,
         (("xor", "--hidden", "0"), "widths must be positive, got 0"),
         (("xor", "--resume"), "--resume needs --checkpoint DIR"),
         (("xor", "--out", "README.md"), "--out README.md: is a file"),
+        (("xor", "--distributed", "--devices", "2"), "takes all of their devices"),
+        (("xor", "--distributed", "--bind", "x"), "--bind must be HOST:PORT"),
         (("xor", "--process", "1"), "--coordinator, --processes and --process belong together"),
         (("xor", "--coordinator", "x", "--processes", "2", "--process", "0"), "must be HOST:PORT"),
         (("xor", "--coordinator", "x:1", "--processes", "2", "--process", "2"), "from 0 to 1"),
@@ -286,3 +289,35 @@ def test_a_lost_peer_ends_the_run_which_can_be_resumed(tmp_path, start):
     assert [process.returncode for process in again] == [0, 0], texts
     assert f"TRAINED: xor mlp, {done + 2} epochs" in texts[0][0]
     assert texts[1] == ("", ""), "the first process speaks for all"
+
+
+def of_a_cluster(rank, port):
+    """What SLURM tells the processes of a job; JAX takes its port from the job's number."""
+    return {
+        "SLURM_JOB_ID": str(port - 61440), "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_NTASKS": "2", "SLURM_PROCID": str(rank), "SLURM_LOCALID": "0",
+        "SLURM_STEP_NUM_NODES": "2",
+    }  # fmt: skip
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_cluster_that_jax_knows_needs_no_address(start):
+    port = next(port for port in range(61440 + os.getpid() % 4000, 65536) if is_free(port))
+    command = ("train", "xor", "--epochs", "4", "--distributed", "--bind", f"127.0.0.1:{port}")
+    both = [start(*command, **of_a_cluster(rank, port)) for rank in (0, 1)]
+    texts = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], texts
+    assert "TRAINED: xor mlp, 4 epochs" in texts[0][0]
+    assert texts[1] == ("", "")
+
+
+def test_no_cluster_is_told_in_one_line(start):
+    process = start("train", "xor", "--distributed")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == options.USAGE
+    assert len(err.splitlines()) == 1
+    assert "JAX recognises no cluster here" in err
