@@ -5,7 +5,9 @@ changes with every round, and the result is the ratio of their medians within on
 that of the ratios of single rounds. Agreement is proved before anything is timed.
 """
 
+import itertools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -253,33 +255,42 @@ def _repeats(run: Callable[[], Any]) -> int:
     return max(1, round(TURN_SECONDS / min(took)))
 
 
-def changes(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Compares manual's ratio to each engine with that of an earlier run.
+def changes(
+    then: Sequence[Sequence[dict[str, Any]]], now: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Compares manual's ratio to each engine with that of earlier runs.
 
-    Only ratios are compared, since times depend on the machine. A ratio has changed if the ranges
-    between the quartiles of both runs do not overlap.
+    Only ratios are compared, since times depend on the machine. A ratio has changed if its range
+    between the quartiles does not overlap that of any earlier run, and lies on one side of all.
 
     Args:
-        then: the results of the earlier run, as in its JSON.
+        then: the results of each earlier run, as in its JSON.
         now: those of this run.
 
     Returns:
-        One `{"model", "batch", "engine", "then", "now", "change"}` for each ratio that both runs
-        have; `change` is "slower", "faster" or "".
+        One `{"model", "batch", "engine", "then", "low", "high", "now", "change"}` for each ratio
+        that this run and an earlier one have: `then` is the median of the earlier ratios, `low` and
+        `high` are the least and the largest of them, and `change` is "slower", "faster" or "".
     """
-    before = {(row["model"], row["batch"], row["engine"]): row for row in then}
+    before: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in itertools.chain.from_iterable(then):
+        before[row["model"], row["batch"], row["engine"]].append(row)
     found = []
     for row in now:
         old = before.get((row["model"], row["batch"], row["engine"]))
         if old is None or row["engine"] == "manual":
             continue
-        slower, faster = row["ratio_low"] > old["ratio_high"], row["ratio_high"] < old["ratio_low"]
+        slower = row["ratio_low"] > max(each["ratio_high"] for each in old)
+        faster = row["ratio_high"] < min(each["ratio_low"] for each in old)
+        ratios = [each["ratio"] for each in old]
         found.append(
             {
                 "model": row["model"],
                 "batch": row["batch"],
                 "engine": row["engine"],
-                "then": old["ratio"],
+                "then": float(np.median(ratios)),
+                "low": min(ratios),
+                "high": max(ratios),
                 "now": row["ratio"],
                 "change": "slower" if slower else "faster" if faster else "",
             }

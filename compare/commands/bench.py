@@ -51,7 +51,7 @@ def bench(
     only: str = "",
     *,
     quick: bool = False,
-    against: OptionalPath = None,
+    against: tuple[Path, ...] = (),
     resume: OptionalPath = None,
     seconds: OptionalSeconds = None,
     plot: OptionalPath = None,
@@ -72,7 +72,8 @@ def bench(
     Args:
         only: those whose name contains this; all if not given; or check.
         quick: the smallest size of each, and fewer rounds.
-        against: results of an earlier run, to show which ratios have changed.
+        against: results of earlier runs, to show which ratios have changed, and the spread of
+            several.
         resume: results of a run that was stopped, to go on with; what it has is not measured again.
         seconds: begin with no further subject after this time; measure all if not given.
         plot: write a bar chart to this file: .svg, .png or .pdf.
@@ -82,7 +83,7 @@ def bench(
         report: write them to this file as a page for a browser.
     """
     if only == _CHECK:
-        if {plot, against, report, resume, seconds} != {None} or platform not in (None, "cpu"):
+        if against or {plot, report, resume, seconds} != {None} or platform not in (None, "cpu"):
             raise UsageError(
                 "--only check: runs on the CPU, without --plot, --against, --report, --resume and "
                 "--seconds"
@@ -98,7 +99,7 @@ def bench(
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise UsageError(f"--plot {plot}: needs matplotlib; {plots.INSTALL_REPORT}")
     environment = json_file.environment("default")
-    earlier = None if against is None else _earlier("--against", against)["results"]
+    earlier = [_earlier("--against", file)["results"] for file in against]
     measured = [] if resume is None else _begun(resume, environment)
     on_cpu = jax.default_backend() == "cpu"
     sizes = ON_CPU if on_cpu else ELSEWHERE
@@ -117,8 +118,8 @@ def bench(
     console.print(terminal.benchmarks.others_table(results))
     console.print(terminal.benchmarks.scalar_table(results))
     console.print(terminal.benchmarks.absolute_table(results))
-    if earlier is not None:
-        console.print(terminal.benchmarks.changes_table(changes(earlier, results)))
+    if earlier:
+        console.print(terminal.benchmarks.changes_table(changes(earlier, results), len(earlier)))
     console.print(run.last_line(finished=finished), markup=False)
     outputs.write_all(
         lambda: run.save(report=report),

@@ -129,23 +129,27 @@ def absolute_table(results: Sequence[dict[str, Any]]) -> RenderableType:
     return table
 
 
-def changes_table(changes: Sequence[dict[str, Any]]) -> RenderableType:
-    """Builds the table of ratios that have changed since an earlier run, and their count."""
+def changes_table(changes: Sequence[dict[str, Any]], runs: int) -> RenderableType:
+    """Builds the table of ratios that have changed since earlier runs, and their count.
+
+    With several earlier runs every ratio has a row, and their spread.
+    """
     changed = [row for row in changes if row["change"]]
     total = f"{len(changed)} of {len(changes)} ratios have changed by more than their spread"
-    if not changed:
+    if not changed and runs == 1:
         return Text(total, style="bold green")
     table = titled_table("manual's time over that of another: then and now")
     table.add_column("subject", overflow="fold", ratio=1)
     for name in ("size", "over", "then", "now", ""):
         table.add_column(name, justify="right" if name in ("then", "now") else "left")
-    for row in changed:
-        style = "bold red" if row["change"] == "slower" else "green"
+    for row in changed if runs == 1 else changes:
+        style = {"slower": "bold red", "faster": "green"}.get(row["change"], "")
+        spread = f" ({row['low']:.2f}–{row['high']:.2f})" if runs > 1 else ""
         table.add_row(
             escape(row["model"]), escape(row["batch"]), _OTHERS[row["engine"]],
-            f"{row['then']:.2f}", f"{row['now']:.2f}", Text(row["change"], style=style),
+            f"{row['then']:.2f}{spread}", f"{row['now']:.2f}", Text(row["change"], style=style),
         )  # fmt: skip
-    return Group(table, Text(total, style="bold"))
+    return Group(table, Text(total, style="bold" if changed else "bold green"))
 
 
 def check_cost_table(results: Sequence[dict[str, Any]]) -> RenderableType:

@@ -133,9 +133,18 @@ def measurement(engine, ratio, half):
 )
 def test_a_change_is_more_than_the_spread_of_both(now, change):
     then = [measurement("autodiff", 0.5, 0.05)]
-    (row,) = changes(then, [measurement("manual", 1, 0), measurement("autodiff", now, 0.05)])
+    (row,) = changes([then], [measurement("manual", 1, 0), measurement("autodiff", now, 0.05)])
     assert (row["then"], row["now"], row["change"]) == (0.5, now, change)
 
 
 def test_what_was_not_measured_then_has_not_changed():
     assert changes([], [measurement("autodiff", 0.5, 0.05)]) == []
+    assert changes([[]], [measurement("autodiff", 0.5, 0.05)]) == []
+
+
+def test_several_runs_have_a_spread_that_a_change_must_leave():
+    then = [[measurement("autodiff", ratio, 0.02)] for ratio in (0.5, 0.7, 0.6)]
+    (row,) = changes(then, [measurement("autodiff", 0.75, 0.04)])
+    assert (row["then"], row["low"], row["high"], row["change"]) == (0.6, 0.5, 0.7, "")
+    (row,) = changes(then, [measurement("autodiff", 0.8, 0.04)])
+    assert row["change"] == "slower"

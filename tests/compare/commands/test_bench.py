@@ -48,6 +48,8 @@ def test_ratios_then_numbers_then_changes(capsys, tmp_path):
     out = capsys.readouterr().out
     assert "slower" in out
     assert "2 of 2 ratios have changed by more than their spread" in " ".join(out.split())
+    assert run(*arguments[:4], "--against", str(file), str(file)) == AGREE
+    assert "0.00 (0.00–0.00)" in capsys.readouterr().out
 
 
 def two_subjects(monkeypatch):
