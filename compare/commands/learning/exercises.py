@@ -3,6 +3,8 @@
 import csv
 import io
 import sys
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from compare.datasets import DataError
 from compare.files import replacing
 
 __all__ = ["exercises"]
+
+_PATIENCE_SECONDS = 20
+_NO_END = "handgrad: this has run for a while; does a loop of yours never end? Ctrl-C stops"
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def _check(folder: Path, only: lessons.Exercise | None = None) -> int:
     console = terminal.console()
     solved, last = 0, None
     with terminal.progress("checking"):
-        for last in lessons.attempts(folder, only):
+        for last in _patiently(lessons.attempts(folder, only)):
             solved += last.state == "solved"
             console.print(
                 terminal.exercises.line(
@@ -140,6 +145,22 @@ def _check(folder: Path, only: lessons.Exercise | None = None) -> int:
         return AGREE
     console.print(f"\n{lessons.message(last)}", markup=False, soft_wrap=True)
     return DISAGREE
+
+
+def _patiently(attempts: Iterable[lessons.Attempt]) -> Iterator[lessons.Attempt]:
+    """Yields the attempts, and says of one that takes long what may be the matter."""
+    waiting = iter(attempts)
+    while True:
+        timer = threading.Timer(_PATIENCE_SECONDS, print, [_NO_END], {"file": sys.stderr})
+        timer.daemon = True
+        timer.start()
+        try:
+            attempt = next(waiting, None)
+        finally:
+            timer.cancel()
+        if attempt is None:
+            return
+        yield attempt
 
 
 def _watch(folder: Path) -> int:

@@ -1,12 +1,14 @@
 import csv
 import io
 import re
+import time
 
 import pytest
 
 from compare import cli, own
 from compare.commands import options
-from compare.exercises import EXERCISES
+from compare.commands.learning import exercises as command
+from compare.exercises import EXERCISES, Attempt
 
 FIRST, SECOND = EXERCISES[:2]
 
@@ -59,6 +61,18 @@ def test_a_learner_goes_from_one_exercise_to_the_next(folder, capsys):
     out = capsys.readouterr().out
     assert "trained: 00, 01, 10, 11 give 0.00, 1.00, 1.00, 0.00" in out
     assert out.splitlines()[-1] == "AGREE: it is right"
+
+
+def test_a_loop_without_an_end_is_asked_about(folder, capsys, monkeypatch):
+    monkeypatch.setattr(command, "_PATIENCE_SECONDS", 0.1)
+
+    def attempts():
+        for seconds in (0, 0.5, 0):
+            time.sleep(seconds)
+            yield Attempt(FIRST, folder, "solved")
+
+    assert len(list(command._patiently(attempts()))) == 3
+    assert capsys.readouterr().err.count("does a loop of yours never end?") == 1
 
 
 def test_what_is_solved_is_checked_again_only_where_it_changed(folder, capsys, monkeypatch):
