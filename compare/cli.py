@@ -1,5 +1,6 @@
 """The command line: finds the command, runs it, and turns its errors into exit codes."""
 
+import contextlib
 import os
 import shlex
 import sys
@@ -87,14 +88,17 @@ _TRACEBACK = "--traceback"
 
 def _run(argv: Sequence[str], *, whole: bool) -> int:
     """Runs one command, and returns its exit code; an error is one line on standard error."""
+    # tyro wraps what is in its boxes, and not the description above them.
+    is_help = not {"-h", "--help"}.isdisjoint(argv)
     try:
-        return tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="handgrad",
-            description="Gradients derived by hand, proved against jax.grad. With --traceback, an "
-            "unexpected error shows where it came from.",
-            args=argv,
-        )
+        with streams.wrapping() if is_help else contextlib.nullcontext():
+            return tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="handgrad",
+                description="Gradients derived by hand, proved against jax.grad. With --traceback, "
+                "an unexpected error shows where it came from.",
+                args=argv,
+            )
     except SystemExit as exit_:  # tyro has shown its help, or what is wrong with the words
         code = 0 if exit_.code is None else exit_.code
         return code if isinstance(code, int) else USAGE

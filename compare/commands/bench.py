@@ -66,8 +66,9 @@ def bench(
     TPU the sizes are such that fill it. Each subject's line is printed, and --json written, as soon
     as it is measured; a run that is stopped keeps what it has.
 
-    --only check measures something else, which is not in the whole: what checking a gradient costs,
-    and what it finds, by our checker and by those of jax, chex and PyTorch, on the CPU.
+    With --only check it measures something else, which is not in the whole: what checking a
+    gradient costs, and what it finds, by our checker and by those of jax, chex and PyTorch, on the
+    CPU.
 
     Args:
         only: those whose name contains this; all if not given; or check.

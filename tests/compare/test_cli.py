@@ -154,11 +154,13 @@ def test_an_error_of_the_system_is_one_line_and_exits_3(failing, capsys):
     assert capsys.readouterr().err == "handgrad: cache: No space left on device\n"
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
-def test_the_help_of_a_command_shows_what_holds_by_itself(command, capsys):
-    assert run(command, "--help") == 0
+@pytest.mark.parametrize("command", [(), *((name,) for name in cli.COMMANDS)])
+def test_the_help_shows_what_holds_by_itself_in_80_columns(command, capsys):
+    assert run(*command, "--help") == 0
     shown = capsys.readouterr().out
     assert "None" not in shown, "a Python value where a person looks for a default"
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "\n\n\n" not in shown
 
 
 def test_each_problem_has_its_own_defaults_and_the_help_of_train_shows_them(capsys):
