@@ -5,12 +5,20 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from compare import exercises as lessons
 from compare import own, terminal
-from compare.commands.options import AGREE, DISAGREE, UsageError, require_writable
+from compare.commands.options import (
+    AGREE,
+    DISAGREE,
+    OptionalPath,
+    UsageError,
+    not_given,
+    require_writable,
+)
 from compare.datasets import DataError
 from compare.files import replacing
 
@@ -35,7 +43,7 @@ class Check:
 
     folder: tyro.conf.Positional[Path] = Path()
     """with the exercises."""
-    only: int | None = None
+    only: Annotated[int | None, not_given("NUMBER")] = None
     """the number of one exercise, to check it alone."""
 
 
@@ -71,7 +79,7 @@ class Table:
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
     """of the learners, one each."""
-    csv: Path | None = None
+    csv: OptionalPath = None
     """write the table to this file; to standard output if not given."""
 
 
