@@ -27,7 +27,7 @@ from compare.commands.options import (
 )
 from compare.commands.predict import predict
 from compare.commands.report import report
-from compare.commands.train import train
+from compare.commands.training.train import train
 from compare.datasets import DataError
 from compare.escapes import escaped
 from compare.experiments import (

@@ -93,7 +93,7 @@ def write_all(*writes: Callable[[], object]) -> None:
         raise failures[0]
 
 
-def tell(console: Console, *files: Path | None) -> None:
+def tell(console: Console, *files: Path | str | None) -> None:
     """Prints which files were written, as the last line; nothing where there are none."""
     names = ", ".join(str(file) for file in files if file is not None)
     if names:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from compare.escapes import escaped
 
-__all__ = ["console", "header", "print_above", "progress", "titled_table"]
+__all__ = ["console", "header", "moving_console", "print_above", "progress", "titled_table"]
 
 
 def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence[str]) -> Group:
@@ -50,8 +50,14 @@ def progress(message: str) -> Status:
 
     A notebook is none: there it would stay below the cell.
     """
-    notebook = Console(stderr=True).is_jupyter
-    return Console(stderr=True, force_jupyter=False, quiet=notebook).status(message)
+    return moving_console().status(message)
+
+
+def moving_console() -> Console:
+    """Opens standard error for what moves; mute where that is a notebook, or no terminal."""
+    plain = Console(stderr=True)
+    shown = plain.is_terminal and not plain.is_jupyter
+    return Console(stderr=True, force_jupyter=False, quiet=not shown)
 
 
 class _Moving(Protocol):
