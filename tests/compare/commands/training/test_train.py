@@ -3,6 +3,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import time
 
 import numpy as np
@@ -28,8 +29,10 @@ def narrow(monkeypatch):
 
 
 def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run("train", "xor", "--method", "both", "--epochs", "200", "--out", out) == options.AGREE
+    out, logs, chosen = tmp_path / "out", tmp_path / "logs", tmp_path / "xor.toml"
+    chosen.write_text(f"problem = 'xor'\nmethod = 'both'\nepochs = 9\nlog-dir = '{logs}'\n")
+    words = ("--config", chosen, "--epochs", "200", "--out", out)
+    assert run("train", *words) == options.AGREE
     text, err = capsys.readouterr()
     assert err == ""
     *lines, trained, wrote = text.splitlines()
@@ -37,7 +40,7 @@ def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
     assert trained.startswith("TRAINED: xor mlp, 200 epochs in ")
     shown = [line.split()[:2] for line in lines if re.match(r" +\d+  (hand|grad) ", line)]
     assert shown == [[str(e), by] for e in range(20, 201, 20) for by in ("hand", "grad")]
-    listed = wrote.removeprefix(f"WROTE: {out} (").removesuffix(")").split(", ")
+    listed = wrote.removeprefix(f"WROTE: {out} (").removesuffix(f"), {logs}").split(", ")
     assert set(listed) == {path.name for path in out.iterdir()}
     assert "PARTED AS ROUNDING DOES" in text
     assert {path.name for path in out.iterdir()} == {
@@ -47,7 +50,12 @@ def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
             ("gradient-norms", "png"),
         )),
     }  # fmt: skip
-    manual, autodiff = json.loads((out / "train.json").read_text())["results"]
+    written = json.loads((out / "train.json").read_text())
+    assert f"xor --epochs 200 --out {out} --method=both --log-dir" in written["reproduce"]
+    manual, autodiff = written["results"]
+    for own in (manual, autodiff):
+        seen = scalars(logs, f"{own['method']}/test_loss")
+        assert seen == {row["epoch"]: np.float32(row["test_loss"]) for row in own["history"]}
     assert (manual["method"], autodiff["method"]) == ("manual", "autodiff")
     assert [row["epoch"] for row in manual["history"]] == list(range(2, 201, 2))
     assert manual["history"][-1]["step"] == 200
@@ -65,6 +73,28 @@ def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["test_loss"]) == manual["history"][-1]["test_loss"]
     assert np.load(out / "params-manual.npz")["params/0/w"].shape == (2, 4)
+
+
+def scalars(folder, tag):
+    """What TensorBoard shows under one name, by epoch."""
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+
+    [file] = folder.iterdir()
+    content, found = file.read_bytes(), {}
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        for value in event.summary.value:
+            if value.tag == tag:
+                found[event.step] = value.simple_value
+        content = content[16 + length :]
+    return found
+
+
+def test_event_files_need_a_library(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert run("train", "xor", "--log-dir", tmp_path / "logs") == options.USAGE
+    assert "needs tensorboardX; pip install 'handgrad[tensorboard]'\n" in capsys.readouterr().err
 
 
 def test_a_wrong_gradient_parts_like_a_defect(monkeypatch, capsys):
