@@ -17,7 +17,7 @@ from manual.rules.losses import by_name as loss_by_name
 __all__ = ["mlp"]
 
 
-def mlp(sizes: Sequence[int], activation: str, loss: str | Rule) -> Model:
+def mlp(sizes: Sequence[int], activation: str, loss: str | Rule[..., jax.Array]) -> Model:
     """Builds the multilayer perceptron with these sizes, activation and loss.
 
     Args:
