@@ -81,7 +81,7 @@ SHOWN = [line for line in [*CONSOLE, *INLINE] if line.startswith("handgrad ")]
 
 
 def test_blocks_are_what_this_file_knows():
-    assert {block.language for block in BLOCKS} <= {"python", "sh", "console", "text"}
+    assert {block.language for block in BLOCKS} <= {"python", "sh", "console", "text", "toml"}
     assert all(line.startswith(("handgrad ", "make ")) for line in SHELL)
     assert all(" # " in line for line in CONSOLE), "a line that is not run says why"
     assert COMMANDS
@@ -155,8 +155,6 @@ def parse(command, monkeypatch):
         return run
 
     monkeypatch.setattr(cli, "COMMANDS", {n: stand_in(f) for n, f in cli.COMMANDS.items()})
-    # The file of `--config` is a block of the page.
-    monkeypatch.setattr(cli.config, "expanded", lambda words, command: list(words))
     words = shlex.split(command, comments=True)
     with pytest.raises(SystemExit) as exit_:
         cli.main(words[1:])
@@ -165,7 +163,10 @@ def parse(command, monkeypatch):
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_commands_that_are_only_shown_can_be_typed(command, monkeypatch):
+def test_commands_that_are_only_shown_can_be_typed(command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    [options_file] = [block.text for block in BLOCKS if block.language == "toml"]
+    Path("mnist.toml").write_text(options_file)
     assert len(parse(command, monkeypatch)) == 1
 
 

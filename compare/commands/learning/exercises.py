@@ -132,14 +132,13 @@ def _start(folder: Path) -> int:
 def _check(folder: Path, only: lessons.Exercise | None = None) -> int:
     console = terminal.console()
     solved, last = 0, None
-    with terminal.progress("checking"):
+    with terminal.progress("checking") as status:
         for last in lessons.attempts(folder, only):
             solved += last.state == "solved"
-            console.print(
-                terminal.exercises.line(
-                    last.exercise.number, last.exercise.title, last.state, last.learned
-                )
+            line = terminal.exercises.line(
+                last.exercise.number, last.exercise.title, last.state, last.learned
             )
+            terminal.print_above(status, console, line)
     assert last is not None
     if only is None:
         console.print(terminal.exercises.bar(solved, len(lessons.EXERCISES)))
