@@ -59,7 +59,7 @@ endurance: $(VENV)/.installed-dev
 
 # Every version of development with its hashes, for all platforms and Pythons; it needs uv.
 lock:
-	uv pip compile pyproject.toml --extra data --extra report --extra train --extra dev --extra docs \
+	uv pip compile pyproject.toml --extra data --extra report --extra train --extra tensorboard --extra dev --extra docs \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-annotate --custom-compile-command "make lock" \
 		--quiet --output-file requirements-dev.txt

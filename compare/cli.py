@@ -1,5 +1,6 @@
 """The command line: finds the command, runs it, and turns its errors into exit codes."""
 
+import contextlib
 import os
 import shlex
 import sys
@@ -27,7 +28,8 @@ from compare.commands.options import (
 )
 from compare.commands.predict import predict
 from compare.commands.report import report
-from compare.commands.train import train
+from compare.commands.training import config
+from compare.commands.training.train import train
 from compare.datasets import DataError
 from compare.escapes import escaped
 from compare.experiments import (
@@ -67,7 +69,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
     if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
-    outputs.command_line.set(shlex.join(["handgrad", *argv]))
     with streams.guarded(sys.stdout, sys.stderr) as out:
         code = _run(argv, whole=whole)
         out.flush()
@@ -89,14 +90,20 @@ _TRACEBACK = "--traceback"
 
 def _run(argv: Sequence[str], *, whole: bool) -> int:
     """Runs one command, and returns its exit code; an error is one line on standard error."""
+    # tyro wraps what is in its boxes, and not the description above them.
+    is_help = not {"-h", "--help"}.isdisjoint(argv)
     try:
-        return tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="handgrad",
-            description="Gradients derived by hand, proved against jax.grad. With --traceback, an "
-            "unexpected error shows where it came from.",
-            args=argv,
-        )
+        if argv[0] == "train":
+            argv = ["train", *config.expanded(argv[1:], train)]
+        outputs.command_line.set(shlex.join(["handgrad", *argv]))
+        with streams.wrapping() if is_help else contextlib.nullcontext():
+            return tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="handgrad",
+                description="Gradients derived by hand, proved against jax.grad. With --traceback, "
+                "an unexpected error shows where it came from.",
+                args=argv,
+            )
     except SystemExit as exit_:  # tyro has shown its help, or what is wrong with the words
         code = 0 if exit_.code is None else exit_.code
         return code if isinstance(code, int) else USAGE

@@ -91,7 +91,7 @@ def loss(
     params: Params,
     batch: Batch,
     *,
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """Computes the loss of the logits of batch = (x, targets), a scalar.
 
@@ -114,7 +114,7 @@ def loss_and_grad(
     params: Params,
     batch: Batch,
     *,
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
     """Computes the loss and its gradient with respect to the parameters, by backpropagation.
 

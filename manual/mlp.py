@@ -48,7 +48,9 @@ def init(
     ]
 
 
-def predict(params: Params, x: jax.Array, *, activation: str | Rule = "relu") -> jax.Array:
+def predict(
+    params: Params, x: jax.Array, *, activation: str | Rule[..., jax.Array] = "relu"
+) -> jax.Array:
     """Computes the logits: x (batch, n_in) -> (batch, n_out).
 
     Raises:
@@ -65,8 +67,8 @@ def loss(
     params: Params,
     batch: Batch,
     *,
-    activation: str | Rule = "relu",
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    activation: str | Rule[..., jax.Array] = "relu",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """Computes the loss of the logits of batch = (x, targets), a scalar.
 
@@ -90,8 +92,8 @@ def loss_and_grad(
     params: Params,
     batch: Batch,
     *,
-    activation: str | Rule = "relu",
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    activation: str | Rule[..., jax.Array] = "relu",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
     """Computes the loss and its gradient with respect to the parameters, by backpropagation.
 

@@ -22,7 +22,11 @@ __all__ = ["CELLS", "Params", "init", "loss", "loss_and_grad", "predict"]
 Params = dict[str, dict[str, jax.Array]]
 Batch = tuple[jax.Array, jax.Array]
 
-CELLS: dict[str, Rule] = {"gru": gru.bind(reset_after=True), "lstm": lstm, "rnn": rnn}
+CELLS: dict[str, Rule[..., Any]] = {
+    "gru": gru.bind(reset_after=True),
+    "lstm": lstm,
+    "rnn": rnn,
+}
 """The recurrent layers, by their names; gru is the variant of cuDNN."""
 
 _GATES = {"gru": 3, "lstm": 4, "rnn": 1}
@@ -103,7 +107,7 @@ def loss(
     batch: Batch,
     *,
     cell: str = "lstm",
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """Computes the loss of the logits of batch = (x, targets), a scalar.
 
@@ -128,7 +132,7 @@ def loss_and_grad(
     batch: Batch,
     *,
     cell: str = "lstm",
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
     """Computes the loss and its gradient with respect to the parameters, by backpropagation.
 

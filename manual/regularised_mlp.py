@@ -98,7 +98,7 @@ def loss(
     rate: float = 0.3,
     momentum: float = 0.99,
     epsilon: float = 1e-5,
-    loss: str | Rule = "sigmoid_binary_cross_entropy",
+    loss: str | Rule[..., jax.Array] = "sigmoid_binary_cross_entropy",
 ) -> tuple[jax.Array, State]:
     """Computes the loss in training of the logits of batch = (x, targets), and the new state.
 
@@ -140,7 +140,7 @@ def loss_and_grad(
     rate: float = 0.3,
     momentum: float = 0.99,
     epsilon: float = 1e-5,
-    loss: str | Rule = "sigmoid_binary_cross_entropy",
+    loss: str | Rule[..., jax.Array] = "sigmoid_binary_cross_entropy",
 ) -> tuple[tuple[jax.Array, State], Params]:
     """Computes the loss, the new state, and the loss's gradient with respect to the parameters.
 

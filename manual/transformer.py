@@ -216,7 +216,7 @@ def loss(
     heads: int,
     causal: bool = False,
     patch: int = 4,
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> jax.Array:
     """Computes the loss of batch = (x, targets), a scalar: the first half of `loss_and_grad`.
 
@@ -244,7 +244,7 @@ def loss_and_grad(
     heads: int,
     causal: bool = False,
     patch: int = 4,
-    loss: str | Rule = "softmax_cross_entropy_with_integer_labels",
+    loss: str | Rule[..., jax.Array] = "softmax_cross_entropy_with_integer_labels",
 ) -> tuple[jax.Array, Params]:
     """Computes the loss and its gradient with respect to the parameters, by backpropagation.
 

@@ -81,7 +81,7 @@ SHOWN = [line for line in [*CONSOLE, *INLINE] if line.startswith("handgrad ")]
 
 
 def test_blocks_are_what_this_file_knows():
-    assert {block.language for block in BLOCKS} <= {"python", "sh", "console", "text"}
+    assert {block.language for block in BLOCKS} <= {"python", "sh", "console", "text", "toml"}
     assert all(line.startswith(("handgrad ", "make ")) for line in SHELL)
     assert all(" # " in line for line in CONSOLE), "a line that is not run says why"
     assert COMMANDS
@@ -138,7 +138,8 @@ def test_commands_run(command, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "--help" in command or done.stdout.splitlines()[-1].startswith(LAST_WORDS)
+    last = [line for line in done.stdout.splitlines() if not line.startswith("WROTE: ")][-1]
+    assert "--help" in command or last.startswith(LAST_WORDS)
 
 
 def parse(command, monkeypatch):
@@ -162,7 +163,10 @@ def parse(command, monkeypatch):
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_commands_that_are_only_shown_can_be_typed(command, monkeypatch):
+def test_commands_that_are_only_shown_can_be_typed(command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    [options_file] = [block.text for block in BLOCKS if block.language == "toml"]
+    Path("mnist.toml").write_text(options_file)
     assert len(parse(command, monkeypatch)) == 1
 
 

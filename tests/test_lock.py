@@ -5,7 +5,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-INSTALLED = ("data", "report", "train", "dev", "docs")
+INSTALLED = ("data", "report", "tensorboard", "train", "dev", "docs")
 
 
 def test_the_lock_has_every_dependency_with_hashes_and_names_no_host():

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import tyro
 
 from compare import terminal
-from compare.articles import ARTICLES, METHODS, Options, Row, disagreements, run, totals
+from compare.articles import ARTICLES, METHODS, Options, disagreements, run, totals
 from compare.commands import outputs
 from compare.commands.options import (
     AGREE,
@@ -64,16 +64,19 @@ def articles(
     console = terminal.console()
     datasets, notes = ([data.name], [data.note]) if data else (["the articles' own"], [])
     console.print(terminal.header(environment, datasets, notes), "")
-    rows: list[Row] = []
-    with terminal.progress("running") as status:
+    with (
+        outputs.Growing("articles", environment, json=json, report=report) as kept,
+        terminal.progress("running") as status,
+    ):
         for article in chosen:
             status.update(f"running {article}, {' and '.join(methods)}")
             found = run(article, options, methods)
-            console.print(terminal.articles.article_table(_title(article, quick), found), "")
-            rows += found
-    apart = disagreements(rows)
-    console.print(terminal.articles.last_line(**totals(rows)._asdict(), disagreements=apart))
-    outputs.save("articles", environment, rows, json=json, report=report)
+            table = terminal.articles.article_table(_title(article, quick), found)
+            terminal.print_above(status, console, table, "")
+            kept.add(found)
+    apart, counts = disagreements(kept.results), totals(kept.results)._asdict()
+    console.print(terminal.articles.last_line(**counts, disagreements=apart))
+    kept.finish(console)
     return DISAGREE if apart else AGREE
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 from rich.console import Console
+from rich.markup import escape
 
 from compare import terminal
 from compare.benchmark import (
@@ -66,8 +67,9 @@ def bench(
     TPU the sizes are such that fill it. Each subject's line is printed, and --json written, as soon
     as it is measured; a run that is stopped keeps what it has.
 
-    --only check measures something else, which is not in the whole: what checking a gradient costs,
-    and what it finds, by our checker and by those of jax, chex and PyTorch, on the CPU.
+    With --only check it measures something else, which is not in the whole: what checking a
+    gradient costs, and what it finds, by our checker and by those of jax, chex and PyTorch, on the
+    CPU.
 
     Args:
         only: those whose name contains this; all if not given; or check.
@@ -106,24 +108,31 @@ def bench(
     chosen = subjects(only, smallest=quick, seed=seed, sizes=sizes)
     if not chosen:
         raise UsageError(f"no subject's name contains {only!r}; leave --only out to time them all")
-    run = _Run(environment, json if json is not None else resume, chosen, measured)
+    kept = outputs.Growing(
+        "bench", environment, json=json if json is not None else resume, report=report,
+        derivations=[d for subject in chosen for d in subject.derivations],
+    )  # fmt: skip
+    kept.results += measured
+    run = _Run(chosen, kept)
     console = terminal.console()
     notes = [] if on_cpu else ["NumPy, which runs on the CPU, is not timed beside this device"]
     console.print(terminal.header(environment, ["random numbers"], notes))
-    finished = run.measure(console, quick=quick, seconds=seconds, seed=seed)
-    if not run.results:
+    with kept:
+        finished = run.measure(console, quick=quick, seconds=seconds, seed=seed)
+    results = kept.results
+    if not results:
         return DISAGREE
-    results = run.results
     console.print(terminal.benchmarks.ratio_note())
     console.print(terminal.benchmarks.others_table(results))
     console.print(terminal.benchmarks.scalar_table(results))
     console.print(terminal.benchmarks.absolute_table(results))
     if earlier:
         console.print(terminal.benchmarks.changes_table(changes(earlier, results), len(earlier)))
-    console.print(run.last_line(finished=finished), markup=False)
+    going_on = resume if json is None else json
+    console.print(run.last_line(going_on, finished=finished), markup=False)
     outputs.write_all(
-        lambda: run.save(report=report),
         lambda: plot is None or plots.benchmarks.save(results, plot),
+        lambda: kept.finish(console, plot),
     )
     return DISAGREE if run.wrong else AGREE
 
@@ -132,19 +141,11 @@ class _Run:
     """A benchmark that keeps what it has, whenever it is stopped.
 
     Attributes:
-        results: those of the subjects that are measured, in JSON's types.
         wrong: the names of those whose gradients do not agree, and which are not timed.
     """
 
-    def __init__(
-        self,
-        environment: dict[str, Any],
-        json: Path | None,
-        chosen: Sequence[Subject],
-        results: list[dict[str, Any]],
-    ):
-        self._environment, self._json, self._chosen = environment, json, chosen
-        self.results = results
+    def __init__(self, chosen: Sequence[Subject], kept: outputs.Growing):
+        self._chosen, self._kept = chosen, kept
         self.wrong: list[str] = []
 
     def measure(self, console: Console, *, quick: bool, seconds: float | None, seed: int) -> bool:
@@ -153,9 +154,9 @@ class _Run:
         Raises:
             WriteError: the results cannot be written.
         """
-        have = {_key(row) for row in self.results}
+        have = {_key(row) for row in self._kept.results}
         console.print(terminal.benchmarks.ratio_head())
-        for _, rows in groupby(self.results, key=_key):
+        for _, rows in groupby(self._kept.results, key=_key):
             console.print(terminal.benchmarks.ratio_row(list(rows)))
         start, limits = time.monotonic(), measured_limits(("float32", "bfloat16"))
         of_each = _QUICK_SECONDS if quick else _SECONDS
@@ -164,7 +165,7 @@ class _Run:
                 if (subject.name, subject.batch) in have:
                     continue
                 late = seconds is not None and time.monotonic() - start > seconds
-                if late and self.results:
+                if late and self._kept.results:
                     return False
                 place = f"{i + 1} of {len(self._chosen)}"
                 status.update(f"{place}: {subject.name} {subject.batch}")
@@ -172,36 +173,24 @@ class _Run:
                     found = measure(subject, seconds=of_each, seed=seed, limits=limits)
                 except ValueError as error:
                     self.wrong.append(subject.name)
-                    console.print(str(error), markup=False)
+                    terminal.print_above(status, console, escape(str(error)))
                     continue
                 rows = [row._asdict() for row in found]
-                self.results += rows
-                console.print(terminal.benchmarks.ratio_row(rows))
-                self.save()
+                terminal.print_above(status, console, terminal.benchmarks.ratio_row(rows))
+                self._kept.add(rows)
         return True
 
-    def save(self, *, report: Path | None = None) -> None:
-        """Writes the results that are there.
-
-        Raises:
-            WriteError: they cannot be written.
-        """
-        outputs.save(
-            "bench", self._environment, self.results, json=self._json, report=report,
-            derivations=[d for subject in self._chosen for d in subject.derivations],
-        )  # fmt: skip
-
-    def last_line(self, *, finished: bool) -> str:
-        """Says how much was measured, and how to go on."""
-        done = len({_key(row) for row in self.results})
+    def last_line(self, file: Path | None, *, finished: bool) -> str:
+        """Says how much was measured, and how to go on from what is kept in a file, if any."""
+        done = len({_key(row) for row in self._kept.results})
         count = "1 subject" if done == 1 else f"{done} subjects"
         if self.wrong:
             return f"MEASURED: {count}; gradients disagree of {', '.join(self.wrong)}"
         if finished:
-            proofs = {_key(row): row.get("proof_ms", 0.0) for row in self.results}
+            proofs = {_key(row): row.get("proof_ms", 0.0) for row in self._kept.results}
             seconds = sum(proofs.values()) / 1e3
             return f"MEASURED: {count}, each after its gradients agreed, which took {seconds:.0f} s"
-        further = "--json FILE keeps it" if self._json is None else f"--resume {self._json} goes on"
+        further = "--json FILE keeps it" if file is None else f"--resume {file} goes on"
         return f"MEASURED: {count} of {len(self._chosen)} in the time given; {further}"
 
 
@@ -224,16 +213,17 @@ def _checks(*, quick: bool, seed: int, json: Path | None) -> int:
             status.update(f"{i + 1} of {len(chosen)}: {subject.name}")
             found = check_cost.costs(subject, methods, rounds=rounds, limit=limit, seed=seed)
             results += [row._asdict() for row in found]
-        console.print(terminal.benchmarks.check_cost_table(results))
+        terminal.print_above(status, console, terminal.benchmarks.check_cost_table(results))
         found = []
         for method in methods:
             if method != YARDSTICK:
                 status.update(f"the gallery of mutants: {method}")
                 words = ["a few" if quick else "all", str(seed)]
                 found.append(check_cost.detection(method, f"{__name__}:gallery", words)._asdict())
-        console.print(terminal.benchmarks.detection_table(found))
+        terminal.print_above(status, console, terminal.benchmarks.detection_table(found))
     console.print(f"MEASURED: {len(methods) - 1} methods of checking a gradient")
     outputs.save("bench", environment, [*results, *found], json=json)
+    outputs.tell(console, json)
     return AGREE
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import jax
 import tyro
-from rich.console import Console
+from rich.console import RenderableType
+from rich.markup import escape
 
 from compare import problems, terminal
 from compare.checker.check import check_gradients
@@ -80,43 +82,46 @@ def gradients(
     console.print(header, terminal.gradients.LEGEND, sep="\n")
     dtypes = ("float64", "float32") if dtype is None else (dtype,)
     names = ", ".join(f"{p.name} {p.model.name}" for p in loaded)
-    reports = []
+    reports: list[GradientReport] = []
+    kept = outputs.Growing(
+        "gradients", environment, json=json, report=report,
+        derivations=[d for p in loaded for d in p.model.derivations],
+    )  # fmt: skip
     # Most of the time is XLA's compiler, which runs beside other threads.
-    with terminal.progress(f"comparing {names}") as status, ThreadPoolExecutor() as pool:
-        for p, own in zip(
-            loaded, pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded), strict=True
-        ):
-            reports.append(own)
-            status.update(f"compared {len(reports)} of {len(loaded)}, the last: {p.name}")
-            _show(console, p, own)
-    console.print(terminal.gradients.verdict([found for own in reports for found in own]))
-    results = [
-        {
-            "problem": p.name,
-            "model": p.model.name,
-            "settings": p.model.settings,
-            "dataset": p.data.name,
-            "batch": len(p.batch[0]),
-            **found.to_dict(),
-        }
-        for p, own in zip(loaded, reports, strict=True)
-        for found in own
-    ]
-    derivations = [d for p in loaded for d in p.model.derivations]
-    outputs.save(
-        "gradients", environment, results, json=json, report=report, derivations=derivations
-    )
-    return AGREE if all(found.agree for own in reports for found in own) else DISAGREE
+    with (
+        kept,
+        terminal.progress(f"comparing {names}") as status,
+        ThreadPoolExecutor() as pool,
+    ):
+        compared = pool.map(lambda p: _compare(p, dtypes, precision, seed), loaded)
+        for i, (p, own) in enumerate(zip(loaded, compared, strict=True)):
+            reports += own
+            status.update(f"compared {i + 1} of {len(loaded)}, the last: {p.name}")
+            terminal.print_above(status, console, *_shown(p, own))
+            kept.add(_results(p, own))
+    console.print(terminal.gradients.verdict(reports))
+    kept.finish(console)
+    return AGREE if all(found.agree for found in reports) else DISAGREE
 
 
-def _show(console: Console, problem: problems.Problem, own: list[GradientReport]) -> None:
-    """Prints the table of one problem, and the full report of what disagrees."""
+def _shown(problem: problems.Problem, own: list[GradientReport]) -> list[RenderableType]:
+    """Builds the table of one problem, and the full report of what disagrees."""
     rows = f"{len(problem.batch[0])} rows of {problem.data.name}"
     title = f"{problem.name}: {problem.model.name} {problem.model.settings}, {rows}"
-    console.print(terminal.gradients.gradient_table(title, own))
-    for report in own:
-        if not report.agree:
-            console.print(f"{report}\n", markup=False)
+    wrong = [escape(f"{report}\n") for report in own if not report.agree]
+    return [terminal.gradients.gradient_table(title, own), *wrong]
+
+
+def _results(problem: problems.Problem, own: list[GradientReport]) -> list[dict[str, Any]]:
+    """Turns the reports of one problem into JSON's types."""
+    of_problem = {
+        "problem": problem.name,
+        "model": problem.model.name,
+        "settings": problem.model.settings,
+        "dataset": problem.data.name,
+        "batch": len(problem.batch[0]),
+    }
+    return [{**of_problem, **found.to_dict()} for found in own]
 
 
 def _compare(

@@ -14,7 +14,7 @@ from typing import Any
 
 from compare import files
 
-__all__ = ["INTERRUPTED", "handling", "install", "noticing_interruption"]
+__all__ = ["INTERRUPTED", "ending_with", "handling", "install", "noticing_interruption"]
 
 INTERRUPTED = 130
 """The exit code."""
@@ -53,6 +53,13 @@ def handling(handler: Callable[[int], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def ending_with(note: Callable[[], str]) -> Iterator[None]:
+    """Makes a signal end the process with what `note` returns in its line, if it is not ""."""
+    with handling(lambda number: _end(number, note())):
+        yield
+
+
+@contextlib.contextmanager
 def noticing_interruption(*, active: bool = True) -> Iterator[Callable[[], bool]]:
     """Notes the first signal instead of ending; the next one ends as usual.
 
@@ -80,9 +87,9 @@ def _watch(read_end: int) -> None:
             _handlers[-1](number)
 
 
-def _end(number: int) -> None:
+def _end(number: int, note: str = "") -> None:
     files.remove_drafts()
-    _say("interrupted")
+    _say(f"interrupted; {note}" if note else "interrupted")
     os._exit(INTERRUPTED)
 
 

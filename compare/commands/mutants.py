@@ -5,7 +5,8 @@ import tyro
 from compare import terminal
 from compare.commands import outputs
 from compare.commands.options import AGREE, DISAGREE, OptionalPath, UsageError
-from compare.mutants import run_all
+from compare.mutants import mutants as gallery
+from compare.mutants import run
 from compare.report import json_file
 
 __all__ = ["mutants"]
@@ -28,17 +29,23 @@ def mutants(
         report: write them to this file as a page for a browser.
     """
     outputs.require(json=json, report=report)
-    console = terminal.console()
-    runs = []
-    with terminal.progress("running mutants") as status:
-        for run in run_all(only, seed):
-            runs.append(run)
-            status.update(f"{len(runs)} mutants run, the last: {run.mutant}")
-    if not runs:
+    chosen = [mutant for mutant in gallery() if only in mutant.name]
+    if not chosen:
         raise UsageError(f"no mutant's name contains {only!r}; leave it out to run them all")
-    environment = json_file.environment("highest")
+    console, environment = terminal.console(), json_file.environment("highest")
     console.print(terminal.header(environment, ["the gallery of mutants"], []))
-    results = [run._asdict() for run in runs]
-    console.print(terminal.mutants.mutant_table(results))
-    outputs.save("mutants", environment, results, json=json, report=report)
-    return AGREE if all(run.detected and run.right is not False for run in runs) else DISAGREE
+    console.print(terminal.mutants.mutant_head())
+    with (
+        outputs.Growing("mutants", environment, json=json, report=report) as kept,
+        terminal.progress("running mutants") as status,
+    ):
+        for i, mutant in enumerate(chosen):
+            status.update(f"{i + 1} of {len(chosen)}: {mutant.name}")
+            result = run(mutant, seed)._asdict()
+            terminal.print_above(status, console, terminal.mutants.mutant_row(result))
+            kept.add([result])
+    results = kept.results
+    console.print(terminal.mutants.totals(results))
+    kept.finish(console)
+    right = all(result["detected"] and result["right"] is not False for result in results)
+    return AGREE if right else DISAGREE

@@ -7,10 +7,14 @@ to write its files. What a stream's encoding does not have is written in ASCII.
 import contextlib
 import io
 import os
+import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Stream", "guarded"]
+__all__ = ["Stream", "guarded", "wrapping"]
 
 _ASCII = str.maketrans(
     {"×": "x", "·": "-", "▸": ">", "–": "-", "−": "-", "←": "<", "→": ">", "∂": "d", "±": "~",
@@ -96,3 +100,28 @@ def guarded(stdout: Any, stderr: Any) -> Iterator[Stream]:
     out = Stream(stdout)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(Stream(stderr)):
         yield out
+
+
+class _Wrapping(Stream):
+    """A stream whose lines are no wider than the terminal, if they have spaces."""
+
+    def write(self, text: str) -> int:
+        """Writes whole lines, those that are too wide as several."""
+        width = shutil.get_terminal_size().columns
+        for line in text.splitlines(keepends=True):
+            if len(_STYLE.sub("", line.rstrip("\n"))) > width:
+                end = "\n" if line.endswith("\n") else ""
+                line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+                line += end
+            super().write(line)
+        return len(text)
+
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@contextlib.contextmanager
+def wrapping() -> Iterator[None]:
+    """Breaks the lines of standard output that are wider than the terminal."""
+    with contextlib.redirect_stdout(_Wrapping(sys.stdout)):
+        yield

@@ -24,7 +24,7 @@ from compare.experiments.lock import LOCK
 from compare.files import open_regular, replacing
 from compare.trees import with_keys, without_keys
 
-__all__ = ["INSTALL_TRAIN", "Checkpoint", "CheckpointError", "Checkpoints"]
+__all__ = ["INSTALL_TRAIN", "Checkpoint", "CheckpointError", "Checkpoints", "require_same"]
 
 INSTALL_TRAIN = "pip install 'handgrad[train]'"
 KEPT = 3
@@ -130,7 +130,7 @@ class Checkpoints:
         run = self._restored(step, run=args.JsonRestore())["run"]
         if not isinstance(run, dict) or not {"settings", "log"} <= set(run):
             raise CheckpointError(f"{where}: is no checkpoint of handgrad; name another folder")
-        _require_same(where, run["settings"], self._settings)
+        require_same(where, run["settings"], self._settings)
         items = {"state": args.StandardRestore(jax.device_get(without_keys(like)))}
         if (where / "arrays").is_dir():
             items["arrays"] = args.StandardRestore()
@@ -210,7 +210,7 @@ def _is_ours(name: str) -> bool:
     return re.fullmatch(rf"(\d+|{_LAST_GOOD})(\.orbax-checkpoint-tmp.*)?", name) is not None
 
 
-def _require_same(where: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+def require_same(where: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Refuses a checkpoint whose run had other settings than this run.
 
     Raises:

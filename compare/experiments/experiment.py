@@ -68,8 +68,8 @@ def prepare(
         ValueError: a number of the recipe is out of range, or the devices do not divide the batch.
     """
     rows = len(problem.data.x_train)
-    batch = _require_batch(recipe.batch, rows, mesh)
-    chosen = _optimizer(recipe, steps_per_epoch(rows, batch))
+    _require_batch(recipe.batch, rows, mesh)
+    chosen = _optimizer(recipe, steps_per_epoch(rows, recipe.batch))
     problem = _in_dtype(problem, dtype)
     model, data = problem.model, problem.data
     sides = {"manual": model.manual, "autodiff": jax.value_and_grad(model.loss, has_aux=True)}
@@ -83,7 +83,7 @@ def prepare(
         recipe=recipe,
         gradients=gradients,
         optimizer=chosen,
-        trainer=make_trainer(gradients, model.predict, model.criterion, chosen, batch, mesh),
+        trainer=make_trainer(gradients, model.predict, model.criterion, chosen, recipe.batch, mesh),
         state=devices.replicate(state, mesh),
         train_data=train_data,
         test_data=test_data,
@@ -103,22 +103,22 @@ def _optimizer(recipe: problems.Recipe, steps: int) -> Optimizer:
     )
 
 
-def _require_batch(batch: int, rows: int, mesh: Mesh | None) -> int:
-    """Returns the rows of a step: as many as asked for, or all that the data have.
+def _require_batch(batch: int, rows: int, mesh: Mesh | None) -> None:
+    """Refuses a number of rows of a step that the data or the devices do not allow.
 
     Raises:
-        ValueError: `batch` is not positive, or the devices do not divide the rows.
+        ValueError: `batch` is not positive or more than all rows, or the devices do not divide it.
     """
     if batch < 1:
         raise ValueError(f"batch must be a positive number of rows, got {batch}")
-    size = min(batch, rows)
-    if mesh is not None and size % mesh.size:
-        above = size + mesh.size - size % mesh.size
+    if batch > rows:
+        raise ValueError(f"batch must be at most the {rows} rows of the data, got {batch}")
+    if mesh is not None and batch % mesh.size:
+        above = batch + mesh.size - batch % mesh.size
         raise ValueError(
-            f"{mesh.size} devices do not divide a batch of {size} rows; choose --batch "
+            f"{mesh.size} devices do not divide a batch of {batch} rows; choose --batch "
             f"{above} or another multiple of {mesh.size}, or other --devices"
         )
-    return size
 
 
 def _in_dtype(problem: problems.Problem, dtype: str) -> problems.Problem:

@@ -13,9 +13,10 @@ from compare.experiments.experiment import Experiment
 from compare.training import devices, loop
 from compare.training.steps import TrainState
 from compare.training.trainer import compiled as compiled_trainer
+from compare.training.trainer import timed_apart
 from compare.training.trajectories import Gaps, joined
 
-__all__ = ["Run", "compiled", "save_params", "start", "train_on"]
+__all__ = ["Run", "compiled", "epochs_done", "every", "save_params", "start", "train_on"]
 
 LOOKS = 100
 """The most looks at a training; each is a row of the history and a checkpoint."""
@@ -36,14 +37,28 @@ class Run(NamedTuple):
 
 
 def compiled(experiment: Experiment) -> tuple[Experiment, float]:
-    """Compiles the epoch of a training.
+    """Compiles the epoch of a training, and times each side alone where both train in step.
 
     Returns:
-        The training with its epoch compiled, and the seconds that took.
+        The training with its epoch compiled, and the seconds that compiling it took.
     """
     began = time.perf_counter()
     trainer = compiled_trainer(experiment.trainer, experiment.state, *experiment.train_data)
-    return experiment._replace(trainer=trainer), time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    trainer = timed_apart(trainer, experiment.state, *experiment.train_data)
+    return experiment._replace(trainer=trainer), seconds
+
+
+def epochs_done(experiment: Experiment, run: Run) -> int:
+    """Counts the epochs of a run so far."""
+    first = next(iter(experiment.trainer.sides(run.state).values()))
+    rows = len(experiment.train_data[0])
+    return int(first.step) // loop.steps_per_epoch(rows, experiment.recipe.batch)
+
+
+def every(epochs: int) -> int:
+    """Tells how many epochs there are between two looks."""
+    return max(1, epochs // LOOKS)
 
 
 def start(experiment: Experiment, checkpoints: Checkpoints | None, *, resumed: bool) -> Run:
@@ -71,7 +86,7 @@ def train_on(
     checkpoints: Checkpoints | None = None,
     *,
     interrupted: Callable[[], bool] = lambda: False,
-    told: Callable[[loop.Row], None] = lambda row: None,
+    told: Callable[[tuple[loop.Row, ...]], None] = lambda rows: None,
 ) -> Run:
     """Trains to the end, or to the end of the epoch in which it is interrupted.
 
@@ -80,7 +95,7 @@ def train_on(
         run: the run so far.
         checkpoints: where a checkpoint is written at each look; None to write none.
         interrupted: tells whether to stop.
-        told: is called with the first row of each look, to show progress.
+        told: is called with the rows of each look, one for each side, to show them.
 
     Raises:
         DivergenceError: a number is not finite any more.
@@ -95,7 +110,7 @@ def train_on(
         experiment.test_data,
         epochs=recipe.epochs,
         batch_size=recipe.batch,
-        every=max(1, recipe.epochs // LOOKS),
+        every=every(recipe.epochs),
         history=history,
         interrupted=interrupted,
     ):
@@ -103,7 +118,7 @@ def train_on(
         history += look.rows
         gaps += [each for each in look.gaps if each]
         if look.rows:
-            told(look.rows[0])
+            told(look.rows)
         if checkpoints is not None:
             first = next(iter(experiment.trainer.sides(state).values()))
             checkpoints.save(int(first.step), _checkpoint(state, history, gaps))

@@ -1,14 +1,13 @@
 """Runs the checker against the gallery: is each wrong gradient detected, and its bug named?"""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from compare.checker.check import check_gradients
-from compare.mutants.gallery import mutants
 from compare.mutants.mutant import Mutant
 
-__all__ = ["MutantRun", "run_all"]
+__all__ = ["MutantRun", "run"]
 
 
 class MutantRun(NamedTuple):
@@ -40,15 +39,8 @@ class MutantRun(NamedTuple):
     line: int | None = None
 
 
-def run_all(only: str = "", seed: int = 0) -> Iterator[MutantRun]:
-    """Runs every mutant whose name contains `only` through `check_gradients`."""
-    for mutant in mutants():
-        if only in mutant.name:
-            yield run(mutant, seed)
-
-
 def run(mutant: Mutant, seed: int = 0) -> MutantRun:
-    """Runs one mutant at the point that `seed` draws."""
+    """Runs one mutant through `check_gradients`, at the point that `seed` draws."""
     start = time.monotonic()
     report = check_gradients(mutant.candidate, mutant.loss, *mutant.make(seed))
     found = report.diagnosis

@@ -25,7 +25,7 @@ class Derivation(NamedTuple):
     bwd: str
 
 
-def of_rule(rule: Rule) -> Derivation:
+def of_rule(rule: Rule[..., Any]) -> Derivation:
     """Collects the docstrings of a rule: its module's, and those of its two halves."""
     return Derivation(
         rule=rule.__name__,

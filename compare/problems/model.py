@@ -86,7 +86,7 @@ def targets_of(logits: int) -> tuple[jax.ShapeDtypeStruct, int]:
     return jax.ShapeDtypeStruct((), jnp.int32), logits
 
 
-def idiom(loss: str | Rule) -> str | Callable[..., Any]:
+def idiom(loss: str | Rule[..., jax.Array]) -> str | Callable[..., Any]:
     """Returns the loss for the side that `jax.grad` differentiates.
 
     The name of a loss is returned as it is, and means optax's. A rule is replaced by its forward

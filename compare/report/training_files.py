@@ -12,32 +12,36 @@ from compare.report.plots import training as training_plots
 __all__ = ["write"]
 
 
-def write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
+def write(folder: Path, results: Sequence[dict[str, Any]]) -> list[str]:
     """Writes `history-METHOD.csv` and each picture that the results have data for, as PNG.
 
     Args:
         folder: an existing folder.
         results: those of `train`, one a side, as in its JSON.
 
+    Returns:
+        The names of the files.
+
     Raises:
         ImportError: matplotlib is not installed.
         OSError: a file cannot be written.
     """
-    _picture(folder / "curves.png", training_plots.curves(results))
+    tables, pictures = {}, {"curves.png": training_plots.curves(results)}
     for result in results:
         method = result["method"]
-        _write_csv(folder / f"history-{method}.csv", result["history"])
-        _picture(folder / f"confusion-{method}.png", training_plots.confusion(result))
-        _picture(folder / f"gradient-norms-{method}.png", training_plots.gradient_norms(result))
+        tables[f"history-{method}.csv"] = result["history"]
+        pictures[f"confusion-{method}.png"] = training_plots.confusion(result)
+        pictures[f"gradient-norms-{method}.png"] = training_plots.gradient_norms(result)
         if result["decision_boundary"] is not None:
-            _picture(folder / f"boundary-{method}.png", training_plots.boundary(result))
+            pictures[f"boundary-{method}.png"] = training_plots.boundary(result)
         if result["parting"] is not None:
-            _picture(folder / "parting.png", training_plots.parting(result))
-
-
-def _picture(path: Path, figure: Any) -> None:
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+            pictures["parting.png"] = training_plots.parting(result)
+    for name, rows in tables.items():
+        _write_csv(folder / name, rows)
+    for name, figure in pictures.items():
+        with replacing(folder / name) as file:
+            figure.savefig(file, format="png", dpi=150)
+    return [*tables, *pictures]
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

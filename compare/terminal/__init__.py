@@ -1,7 +1,7 @@
 """Renders results for a terminal, as tables and last lines."""
 
 from compare.terminal import articles, benchmarks, exercises, explain, gradients, mutants, training
-from compare.terminal.screen import console, header, progress
+from compare.terminal.screen import console, header, print_above, progress
 
 __all__ = [
     "articles",
@@ -12,6 +12,7 @@ __all__ = [
     "gradients",
     "header",
     "mutants",
+    "print_above",
     "progress",
     "training",
 ]

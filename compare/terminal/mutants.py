@@ -4,41 +4,54 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["mutant_table"]
+__all__ = ["mutant_head", "mutant_row", "totals"]
 
 
-def mutant_table(runs: Sequence[dict[str, Any]]) -> Group:
-    """Builds the table, a row for each wrong gradient, and the totals below it."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("mutant", "detected", "named", "line"):
-        table.add_column(name, overflow="fold")
-    table.add_column("s", justify="right")
-    for run in runs:
-        named = run["named"] or ("–" if run["right"] is None else "not named")
-        wrong = run["right"] is False
-        table.add_row(
-            escape(run["mutant"]),
-            "yes" if run["detected"] else Text("NO", style="bold red"),
-            Text(named, style="bold red" if run["named"] and wrong else "yellow" if wrong else ""),
-            _line(run.get("line")),
-            f"{run['seconds']:.1f}",
-        )
-    return Group(table, *_totals(runs))
+def mutant_head() -> RenderableType:
+    """Builds the head of the table whose rows `mutant_row` builds as they are there."""
+    return _columns(Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True))
+
+
+def mutant_row(run: dict[str, Any]) -> RenderableType:
+    """Builds the row of one wrong gradient: is it detected, and its mistake named?"""
+    table = _columns(Table.grid(padding=(0, 2, 0, 0)))
+    named = run["named"] or ("–" if run["right"] is None else "not named")
+    wrong = run["right"] is False
+    table.add_row(
+        escape(run["mutant"]),
+        "yes" if run["detected"] else Text("NO", style="bold red"),
+        Text(named, style="bold red" if run["named"] and wrong else "yellow" if wrong else ""),
+        _line(run.get("line")),
+        f"{run['seconds']:.1f}",
+    )
+    return Padding(table, (0, 0, 0, 1))
+
+
+def _columns(table: Table) -> Table:
+    """Gives a table its columns, as wide whatever is in them."""
+    table.expand = True
+    table.add_column("mutant", overflow="fold", ratio=1)
+    for name, width in (("detected", 8), ("named", 24), ("line", 4)):
+        table.add_column(name, overflow="fold", width=width)
+    table.add_column("s", justify="right", no_wrap=True, width=5)
+    return table
 
 
 def _line(place: int | None) -> Text:
-    """Which of the suspected lines is the true one."""
+    """Tells which of the suspected lines is the true one."""
     if place is None:
         return Text("–")
-    return Text(f"{place}." if place else "not among them", style="" if place else "yellow")
+    return Text(f"{place}." if place else "none", style="" if place else "yellow")
 
 
-def _totals(runs: Sequence[dict[str, Any]]) -> list[Text]:
+def totals(runs: Sequence[dict[str, Any]]) -> Group:
+    """Writes how many wrong gradients are detected, and how many mistakes and lines are told."""
     detected = sum(run["detected"] for run in runs)
     nameable = [run for run in runs if run["expected"]]
     named = sum(bool(run["right"]) for run in nameable)
@@ -48,10 +61,10 @@ def _totals(runs: Sequence[dict[str, Any]]) -> list[Text]:
     done = detected == len(runs) and not wrong
     places = [run["line"] for run in runs if run.get("line") is not None]
     first = sum(1 <= place <= 3 for place in places)
-    return [
-        Text(f"named {named} of {len(nameable)} whose bug has a name; {wrong} wrong names; "
+    return Group(
+        Text(f"\nnamed {named} of {len(nameable)} whose bug has a name; {wrong} wrong names; "
              f"{confirmed} of {total} names confirmed"),
         Text(f"the true line among the first three suspects: {first} of {len(places)}"),
         Text(f"DETECTED: {detected} of {len(runs)} wrong gradients",
              style="bold green" if done else "bold white on red"),
-    ]  # fmt: skip
+    )  # fmt: skip

@@ -1,10 +1,10 @@
 """Gives all commands the same console, header and style of tables."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from compare.escapes import escaped
 
-__all__ = ["console", "header", "progress", "titled_table"]
+__all__ = ["console", "header", "moving_console", "print_above", "progress", "titled_table"]
 
 
 def header(environment: dict[str, Any], datasets: Sequence[str], notes: Sequence[str]) -> Group:
@@ -50,5 +50,26 @@ def progress(message: str) -> Status:
 
     A notebook is none: there it would stay below the cell.
     """
-    notebook = Console(stderr=True).is_jupyter
-    return Console(stderr=True, force_jupyter=False, quiet=notebook).status(message)
+    return moving_console().status(message)
+
+
+def moving_console() -> Console:
+    """Opens standard error for what moves; mute where that is a notebook, or no terminal."""
+    plain = Console(stderr=True)
+    shown = plain.is_terminal and not plain.is_jupyter
+    return Console(stderr=True, force_jupyter=False, quiet=not shown)
+
+
+class _Moving(Protocol):
+    """A spinner or a bar, which stands in the last line of a terminal."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def print_above(moving: _Moving, console: Console, *what: RenderableType) -> None:
+    """Prints to the console, with what moves on the last line out of the way meanwhile."""
+    moving.stop()
+    console.print(*what)
+    moving.start()

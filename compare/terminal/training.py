@@ -3,47 +3,127 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
 from rich.text import Text
 
 from compare.escapes import escaped
 from compare.report.html.verdict import leap_text
-from compare.terminal.screen import titled_table
+from compare.terminal.screen import moving_console, titled_table
 
 __all__ = [
-    "class_table", "history_table", "parting_text", "prediction", "prediction_table",
-    "summary",
+    "Bar", "class_table", "look_head", "look_rows", "parting_text", "prediction",
+    "prediction_table", "speed", "summary",
 ]  # fmt: skip
 
-_ROWS = 10
 _NAMES = {"manual": "by hand", "autodiff": "by jax.grad"}
+_SHORT = {"manual": "hand", "autodiff": "grad"}
 
 
-def history_table(result: dict[str, Any]) -> RenderableType:
-    """Builds the table of some ten looks at one side, the last look among them."""
-    table = titled_table(
-        f"{result['problem']}: {result['model']} {result['settings']}, {_NAMES[result['method']]}"
-    )
-    columns = ("epoch", "train loss", "accuracy", "test loss", "accuracy", "rate", "s")
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    rows = result["history"]
-    stride = max(1, -(-len(rows) // _ROWS))
-    for row in rows[(len(rows) - 1) % stride :: stride]:
+class Bar:
+    """A bar on standard error: epochs done, steps per second, time left; gone when it is stopped.
+
+    Args:
+        epochs: the number in all.
+        done: the number before the start.
+        steps: of an epoch.
+        quiet: shows nothing.
+    """
+
+    def __init__(self, epochs: int, done: int, steps: int, *, quiet: bool = False):
+        console = moving_console()
+        console.quiet = console.quiet or quiet
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("training"), BarColumn(20),
+            TextColumn("{task.completed} of {task.total} epochs"),
+            _StepsPerSecond(steps), TimeRemainingColumn(compact=True), TextColumn("left"),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("training", total=epochs, completed=done)
+
+    def advance(self, epoch: int) -> None:
+        """Shows that so many epochs are done."""
+        self._bar.update(self._task, completed=epoch)
+
+    def start(self) -> None:
+        """Shows the bar, or shows it again."""
+        self._bar.start()
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        self._bar.stop()
+
+
+class _StepsPerSecond(ProgressColumn):
+    def __init__(self, steps: int):
+        super().__init__()
+        self._steps = steps
+
+    def render(self, task: Task) -> Text:
+        """Writes the steps of a second as they were last."""
+        return Text("" if task.speed is None else f"{task.speed * self._steps:,.0f} steps/s")
+
+
+def look_head(title: str) -> RenderableType:
+    """Builds the head of the table of looks, whose rows `look_rows` builds as they come."""
+    return _looks(titled_table(title))
+
+
+def look_rows(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    """Builds the rows of one look, one for each side."""
+    table = _looks(Table.grid(padding=(0, 2, 0, 0)))
+    for row in rows:
         table.add_row(
-            str(row["epoch"]),
-            f"{row['train_loss']:.5f}", f"{row['train_accuracy']:.2%}",
-            f"{row['test_loss']:.5f}", f"{row['test_accuracy']:.2%}",
+            str(row["epoch"]), _SHORT[row["method"]],
+            _loss(row["train_loss"]), f"{row['train_accuracy']:.2%}",
+            _loss(row["test_loss"]), f"{row['test_accuracy']:.2%}",
             f"{row['learning_rate']:.1e}", f"{row['seconds']:.2f}",
         )  # fmt: skip
-    reached = result["seconds_to_98"]
-    note = (
-        f"compiled in {result['compile_seconds']:.1f} s, then {result['samples_per_second']:,.0f} "
-        f"samples/s; 98% test accuracy "
-        + ("not reached" if reached is None else f"after {reached:.1f} s")
-    )
-    return Group(table, Text(f"{note}\n", style="dim"))
+    return Padding(table, (0, 0, 0, 1))
+
+
+def _looks(table: Table) -> Table:
+    """Gives a table its columns, as wide whatever is in them."""
+    columns = (
+        ("epoch", 7), ("by", 4), ("train\nloss", 8), ("accuracy", 8), ("test\nloss", 8),
+        ("accuracy", 8), ("rate", 7), ("s", 8),
+    )  # fmt: skip
+    for name, width in columns:
+        justify = "left" if name == "by" else "right"
+        table.add_column(name, justify=justify, no_wrap=True, width=width)
+    return table
+
+
+def _loss(value: float) -> str:
+    return f"{value:.5f}" if abs(value) < 99 else f"{value:.2e}"
+
+
+def speed(results: Sequence[dict[str, Any]]) -> Text:
+    """Writes how fast each side was, and when it was good."""
+    lines = []
+    for result in results:
+        reached = result["seconds_to_98"]
+        compiled = result["compile_seconds"]
+        lines.append(
+            f"{_NAMES[result['method']]}: {result['samples_per_second']:,.0f} samples/s"
+            + (f", compiled in {compiled:.1f} s" if compiled and len(results) == 1 else "")
+            + "; 98% test accuracy "
+            + ("not reached" if reached is None else f"after {reached:.1f} s")
+        )
+    if len(results) > 1:
+        lines.append("The seconds of a side are those of its epochs, alone.")
+    return Text("\n".join(["", *lines, ""]), style="dim")
 
 
 def class_table(result: dict[str, Any]) -> RenderableType:
@@ -101,8 +181,9 @@ def summary(results: Sequence[dict[str, Any]]) -> Text:
     last = [(r["method"], r["history"][-1]) for r in results]
     scores = ", ".join(f"{row['test_accuracy']:.2%} {_NAMES[method]}" for method, row in last)
     first = results[0]
+    data = "" if first["dataset"] == first["problem"] else f" on {first['dataset']}"
     return Text(
-        f"TRAINED: {first['problem']} {first['model']}, {last[0][1]['epoch']} epochs in "
+        f"TRAINED: {first['problem']} {first['model']}{data}, {last[0][1]['epoch']} epochs in "
         f"{first['seconds']:.1f} s; test accuracy {scores}",
         style="bold green",
     )

@@ -7,6 +7,7 @@ caller, who may save it. Between two looks the host does not wait for the device
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -27,17 +28,21 @@ class Trainer(NamedTuple):
     Attributes:
         epoch: `epoch(state, x, y) -> (state, losses, gaps)`: the losses by method, (steps,) each,
             and the `Gaps` between the two sides, or () where one side trains.
+        alone: the epoch of each side alone, where both train in step; {} where one trains.
         sides: `sides(state) -> {method: state of that side}`.
         evaluate: `evaluate(params, model_state, x, y) -> (loss, accuracy)`.
         replays: the replay of each method, see `nonfinite.make_replay`.
         learning_rate: `learning_rate(opt_state, step) -> rate` of the step that starts there.
+        alone_seconds: what an epoch of each side alone takes, once that is measured.
     """
 
     epoch: Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+    alone: Mapping[str, Callable[[TrainState, Any, Any], Any]]
     sides: Callable[[Any], Mapping[str, TrainState]]
     evaluate: Callable[..., tuple[jax.Array, jax.Array]]
     replays: Mapping[str, Callable[..., tuple[TrainState, NonFinite | None]]]
     learning_rate: Callable[[Any, Any], Any]
+    alone_seconds: Mapping[str, float] = MappingProxyType({})
 
 
 class Row(NamedTuple):
@@ -52,9 +57,10 @@ class Row(NamedTuple):
         test_loss: the mean over all of the test data.
         test_accuracy: the share of the test data that is classified right.
         learning_rate: of the next step.
-        seconds: spent on training since the start, compiling and looks left out.
-        samples_per_second: since the last look. If both sides train, these are the samples of one
-            side over the time of both.
+        seconds: spent on training since the start, compiling and looks left out. If both sides
+            train, in one program, these are the side's own: the number of its epochs times what one
+            takes alone, which is measured before the first.
+        samples_per_second: since the last look, in the same seconds.
     """
 
     method: str
@@ -146,25 +152,29 @@ def train_epochs(
     rows = len(train_data[0])
     first = next(iter(trainer.sides(state).values()))
     done = int(first.step) // steps_per_epoch(rows, batch_size)
-    seconds = history[-1].seconds if history else 0.0
+    seconds = {row.method: row.seconds for row in history}
     while done < epochs:
         count = min(every - done % every, epochs - done)
         began = state
         state, losses, gaps, took = _timed_epochs(trainer, state, train_data, count, interrupted)
         if not losses:
             return
-        seconds, done = seconds + took, done + len(losses)
+        done += len(losses)
         if not all_finite((losses, dict(trainer.sides(state)))):
             raise _diverged(trainer, began, train_data, count)
         if len(losses) < count:
             yield Look(state, (), tuple(jax.tree.map(np.asarray, gaps)))
             return
-        progress = {"epoch": done, "seconds": seconds, "samples_per_second": rows * count / took}
-        new_rows = tuple(
-            _row(trainer, method, side, train_data, test_data, **progress)
-            for method, side in trainer.sides(state).items()
-        )
-        yield Look(state, new_rows, tuple(jax.tree.map(np.asarray, gaps)))
+        new_rows = []
+        for method, side in trainer.sides(state).items():
+            alone = trainer.alone_seconds.get(method)
+            own = took if alone is None else count * alone
+            seconds[method] = seconds.get(method, 0.0) + own
+            progress = {
+                "epoch": done, "seconds": seconds[method], "samples_per_second": rows * count / own,
+            }  # fmt: skip
+            new_rows.append(_row(trainer, method, side, train_data, test_data, **progress))
+        yield Look(state, tuple(new_rows), tuple(jax.tree.map(np.asarray, gaps)))
 
 
 def _timed_epochs(

@@ -1,5 +1,7 @@
 """Puts together the functions that a training needs, for one gradient or for both in step."""
 
+import statistics
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +14,7 @@ from compare.training.optimizers import Optimizer
 from compare.training.steps import LossAndGrad, TrainState, init_state, make_epoch, make_evaluate
 from compare.training.trajectories import Pair, init_pair, make_pair_epoch
 
-__all__ = ["compiled", "first_state", "make_trainer"]
+__all__ = ["compiled", "first_state", "make_trainer", "timed_apart"]
 
 _Epoch = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
 _Sides = Callable[[Any], Mapping[str, TrainState]]
@@ -44,8 +46,10 @@ def make_trainer(
     epoch, sides = (
         _one(gradients, *settings) if len(gradients) == 1 else _both(gradients, *settings)
     )
+    each = gradients if len(gradients) > 1 else {}
     return Trainer(
         epoch=jax.jit(epoch),
+        alone={method: make_epoch(gradient, *settings) for method, gradient in each.items()},
         sides=sides,
         evaluate=make_evaluate(predict, criterion, EVALUATED_AT_ONCE, mesh),
         replays={
@@ -109,3 +113,31 @@ def compiled(trainer: Trainer, state: Any, *data: Any) -> Trainer:
     """Compiles the epoch of a trainer ahead of time, for this state and these x and targets."""
     epoch: Any = trainer.epoch
     return trainer._replace(epoch=epoch.lower(state, *data).compile())
+
+
+def timed_apart(trainer: Trainer, state: Any, *data: Any) -> Trainer:
+    """Measures what an epoch of each side takes alone, where both train in step.
+
+    Both are one program then, in which `jax.grad` trains several times over. Short epochs are
+    repeated; how often is a matter of their steps, the same in every process.
+
+    Args:
+        trainer: for one side or both; for one, nothing is measured.
+        state: from which the trainer starts.
+        *data: x and targets.
+    """
+    seconds = {}
+    for method, epoch in trainer.alone.items():
+        side = trainer.sides(state)[method]
+        compiled_epoch = jax.jit(epoch).lower(side, *data).compile()
+        steps = jax.eval_shape(epoch, side, *data)[1].size
+        took = []
+        for _ in range(max(1, _TIMED_STEPS // steps)):
+            began = time.perf_counter()
+            jax.block_until_ready(compiled_epoch(side, *data))
+            took.append(time.perf_counter() - began)
+        seconds[method] = statistics.median(took)
+    return trainer._replace(alone_seconds=seconds)
+
+
+_TIMED_STEPS = 100

@@ -274,7 +274,7 @@ def gelu_erf_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
 gelu_erf = Rule(gelu_erf_fwd, gelu_erf_bwd)
 
 
-ACTIVATIONS: dict[str, Rule] = {
+ACTIVATIONS: dict[str, Rule[..., jax.Array]] = {
     rule.__name__: rule
     for rule in (
         elu,
@@ -292,7 +292,7 @@ ACTIVATIONS: dict[str, Rule] = {
 """By their names."""
 
 
-def by_name(name: str | Rule) -> Rule:
+def by_name(name: str | Rule[..., jax.Array]) -> Rule[..., jax.Array]:
     """Returns the activation called `name`; a rule of one's own is returned as it is.
 
     Raises:

@@ -194,7 +194,7 @@ softmax_cross_entropy_with_integer_labels = Rule(
 )
 
 
-LOSSES: dict[str, Rule] = {
+LOSSES: dict[str, Rule[..., jax.Array]] = {
     rule.__name__: rule
     for rule in (
         mean_squared_error,
@@ -206,7 +206,7 @@ LOSSES: dict[str, Rule] = {
 """By their names."""
 
 
-def by_name(name: str | Rule) -> Rule:
+def by_name(name: str | Rule[..., jax.Array]) -> Rule[..., jax.Array]:
     """Returns the loss called `name`; a rule of one's own is returned as it is.
 
     Raises:

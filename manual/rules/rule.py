@@ -110,7 +110,9 @@ class _Static(NamedTuple):
     placed: tuple[Any, ...] | None
 
 
-def chosen(kind: str, table: Mapping[str, Rule], choice: str | Rule) -> Rule:
+def chosen(
+    kind: str, table: Mapping[str, Rule[..., _Out]], choice: str | Rule[..., _Out]
+) -> Rule[..., _Out]:
     """Returns the rule of that name in the table, or the rule itself where one is given.
 
     Raises:

@@ -7,12 +7,20 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from compare import exercises as lessons
 from compare import own, terminal
-from compare.commands.options import AGREE, DISAGREE, UsageError, require_writable
+from compare.commands.options import (
+    AGREE,
+    DISAGREE,
+    OptionalPath,
+    UsageError,
+    not_given,
+    require_writable,
+)
 from compare.datasets import DataError
 from compare.files import replacing
 
@@ -40,7 +48,7 @@ class Check:
 
     folder: tyro.conf.Positional[Path] = Path()
     """with the exercises."""
-    only: int | None = None
+    only: Annotated[int | None, not_given("NUMBER")] = None
     """the number of one exercise, to check it alone."""
 
 
@@ -76,7 +84,7 @@ class Table:
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
     """of the learners, one each."""
-    csv: Path | None = None
+    csv: OptionalPath = None
     """write the table to this file; to standard output if not given."""
 
 
@@ -129,14 +137,13 @@ def _start(folder: Path) -> int:
 def _check(folder: Path, only: lessons.Exercise | None = None) -> int:
     console = terminal.console()
     solved, last = 0, None
-    with terminal.progress("checking"):
+    with terminal.progress("checking") as status:
         for last in _patiently(lessons.attempts(folder, only)):
             solved += last.state == "solved"
-            console.print(
-                terminal.exercises.line(
-                    last.exercise.number, last.exercise.title, last.state, last.learned
-                )
+            line = terminal.exercises.line(
+                last.exercise.number, last.exercise.title, last.state, last.learned
             )
+            terminal.print_above(status, console, line)
     assert last is not None
     if only is None:
         console.print(terminal.exercises.bar(solved, len(lessons.EXERCISES)))

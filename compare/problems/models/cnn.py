@@ -17,7 +17,10 @@ __all__ = ["cnn"]
 
 
 def cnn(
-    image: tuple[int, int, int], channels: Sequence[int], n_out: int, loss: str | Rule
+    image: tuple[int, int, int],
+    channels: Sequence[int],
+    n_out: int,
+    loss: str | Rule[..., jax.Array],
 ) -> Model:
     """Builds the convolutional network with these widths.
 

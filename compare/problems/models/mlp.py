@@ -18,7 +18,10 @@ __all__ = ["mlp"]
 
 
 def mlp(
-    sizes: Sequence[int], activation: str, loss: str | Rule, initializer: str = "he_normal"
+    sizes: Sequence[int],
+    activation: str,
+    loss: str | Rule[..., jax.Array],
+    initializer: str = "he_normal",
 ) -> Model:
     """Builds the multilayer perceptron with these sizes, activation and loss.
 

@@ -15,7 +15,9 @@ from manual.rules.losses import by_name as loss_by_name
 __all__ = ["recurrent"]
 
 
-def recurrent(cell: str, sequence: tuple[int, int], n: int, n_out: int, loss: str | Rule) -> Model:
+def recurrent(
+    cell: str, sequence: tuple[int, int], n: int, n_out: int, loss: str | Rule[..., jax.Array]
+) -> Model:
     """Builds a recurrent classifier.
 
     Args:

@@ -16,7 +16,9 @@ from manual.rules.losses import by_name as loss_by_name
 __all__ = ["regularised_mlp"]
 
 
-def regularised_mlp(sizes: Sequence[int], loss: str | Rule, *, rate: float = 0.3) -> Model:
+def regularised_mlp(
+    sizes: Sequence[int], loss: str | Rule[..., jax.Array], *, rate: float = 0.3
+) -> Model:
     """Builds the multilayer perceptron with batch normalisation and dropout.
 
     Args:

@@ -18,7 +18,7 @@ __all__ = ["transformer"]
 
 
 def transformer(
-    image: tuple[int, int], width: int, depth: int, n_out: int, loss: str | Rule
+    image: tuple[int, int], width: int, depth: int, n_out: int, loss: str | Rule[..., jax.Array]
 ) -> Model:
     """Builds a transformer of images, in patches of 4×4, with heads of 16 numbers.
 

@@ -32,7 +32,7 @@ class RuleProblem(NamedTuple):
             that; None where it is not.
     """
 
-    rule: Rule
+    rule: Rule[..., Any]
     name: str
     size: str
     reference: Callable[..., Any]
@@ -42,7 +42,7 @@ class RuleProblem(NamedTuple):
 
 
 def entry(
-    rule: Rule,
+    rule: Rule[..., Any],
     reference: Callable[..., Any],
     sizes: Sizes,
     *,

@@ -52,7 +52,7 @@ def _size(shape: Shape, dtype: Any, more: str = "") -> str:
 
 
 def _problem(
-    rule: rules.Rule,
+    rule: rules.Rule[..., Any],
     reference: Callable[..., Any],
     size: str,
     draw: Draw,
@@ -70,7 +70,7 @@ def _problem(
 
 
 def _of_rows(
-    rule: rules.Rule,
+    rule: rules.Rule[..., Any],
     reference: Callable[..., Any],
     vectors: int,
     change: Callable[[Draw], Draw] = lambda draw: draw,
@@ -93,7 +93,11 @@ def _of_rows(
 
 
 def _of_images(
-    rule: rules.Rule, reference: Callable[..., Any], vectors: int, label: str, **settings: Any
+    rule: rules.Rule[..., Any],
+    reference: Callable[..., Any],
+    vectors: int,
+    label: str,
+    **settings: Any,
 ) -> RuleProblem:
     """Returns a rule of 256 images of 56×56×64 and of some vectors of 64."""
 

@@ -26,8 +26,9 @@ def test_claimed_beside_measured(capsys, tmp_path):
     assert run("articles", "xor", "--json", str(file)) == AGREE
     out, err = capsys.readouterr()
     assert err == ""
-    assert max(map(len, out.splitlines())) <= 80
-    assert out.splitlines()[-1] == "MEASURED: 5 of 6 published claims hold"
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+    last = ["MEASURED: 5 of 6 published claims hold", f"WROTE: {file}"]
+    assert out.splitlines()[-2:] == last
     results = json.loads(file.read_text())["results"]
     assert {"article", "claim", "claimed", "measured", "holds", "method", "values"} <= set(
         results[0]

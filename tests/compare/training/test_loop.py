@@ -65,6 +65,20 @@ def test_going_on_is_as_if_it_had_never_stopped():
     assert looks(trainer, whole[-1].state, epochs=6) == []
 
 
+def test_both_sides_are_timed_apart():
+    trainer, state = prepared({"manual": gradient, "autodiff": gradient})
+    timed = trainers.timed_apart(trainer, state, X, Y)
+    assert set(timed.alone_seconds) == {"manual", "autodiff"}
+    assert all(seconds > 0 for seconds in timed.alone_seconds.values())
+    chosen = trainer._replace(alone_seconds={"manual": 2.0, "autodiff": 4.0})
+    rows = [row for look in looks(chosen, state, epochs=3, every=2) for row in look.rows]
+    assert [(row.method, row.seconds, row.samples_per_second) for row in rows] == [
+        ("manual", 4.0, 5.0), ("autodiff", 8.0, 2.5), ("manual", 6.0, 5.0), ("autodiff", 12.0, 2.5),
+    ]  # fmt: skip
+    one, state = prepared({"manual": gradient})
+    assert trainers.timed_apart(one, state, X, Y).alone_seconds == {}
+
+
 @pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 5])
 def test_an_interruption_is_obeyed_within_the_epoch_and_leaves_no_trace(stop_after):
     trainer, state = prepared({"manual": gradient, "autodiff": gradient})

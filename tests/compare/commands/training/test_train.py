@@ -4,13 +4,15 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from compare import cli, problems
+from compare import cli, problems, terminal
 from compare.commands import options
+from compare.experiments import run as training
 
 QUICK = ("classification", "--epochs", "3", "--batch", "200")
 
@@ -28,12 +30,19 @@ def narrow(monkeypatch):
 
 
 def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run("train", "xor", "--method", "both", "--epochs", "200", "--out", out) == options.AGREE
+    out, logs, chosen = tmp_path / "out", tmp_path / "logs", tmp_path / "xor.toml"
+    chosen.write_text(f"problem = 'xor'\nmethod = 'both'\nepochs = 9\nlog-dir = '{logs}'\n")
+    words = ("--config", chosen, "--epochs", "200", "--out", out)
+    assert run("train", *words) == options.AGREE
     text, err = capsys.readouterr()
     assert err == ""
-    assert max(map(len, text.splitlines()[:-1])) <= 80
-    assert text.splitlines()[-1].startswith("TRAINED: xor mlp, 200 epochs in ")
+    *lines, trained, wrote = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert trained.startswith("TRAINED: xor mlp, 200 epochs in ")
+    shown = [line.split()[:2] for line in lines if re.match(r" +\d+  (hand|grad) ", line)]
+    assert shown == [[str(e), by] for e in range(20, 201, 20) for by in ("hand", "grad")]
+    listed = wrote.removeprefix(f"WROTE: {out} (").removesuffix(f"), {logs}").split(", ")
+    assert set(listed) == {path.name for path in out.iterdir()}
     assert "PARTED AS ROUNDING DOES" in text
     assert {path.name for path in out.iterdir()} == {
         "train.json", "curves.png", "parting.png",
@@ -42,10 +51,21 @@ def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
             ("gradient-norms", "png"),
         )),
     }  # fmt: skip
-    manual, autodiff = json.loads((out / "train.json").read_text())["results"]
+    written = json.loads((out / "train.json").read_text())
+    assert f"xor --epochs 200 --out {out} --method=both --log-dir" in written["reproduce"]
+    manual, autodiff = written["results"]
+    for own in (manual, autodiff):
+        seen = scalars(logs, f"{own['method']}/test_loss")
+        assert seen == {row["epoch"]: np.float32(row["test_loss"]) for row in own["history"]}
     assert (manual["method"], autodiff["method"]) == ("manual", "autodiff")
     assert [row["epoch"] for row in manual["history"]] == list(range(2, 201, 2))
     assert manual["history"][-1]["step"] == 200
+    for own in (manual, autodiff):
+        seconds = [row["seconds"] for row in own["history"]]
+        assert np.allclose(np.diff(seconds), seconds[0]), "what its own epochs take"
+        rates = [row["samples_per_second"] for row in own["history"]]
+        assert np.allclose(rates, 2 * 4 / seconds[0])
+    assert manual["seconds"] != autodiff["seconds"]
     assert manual["parting"]["verdict"] == "chaos"
     assert autodiff["parting"] is None
     assert np.sum(manual["confusion"]) == 4
@@ -54,6 +74,28 @@ def test_both_sides_are_trained_shown_and_kept(tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["test_loss"]) == manual["history"][-1]["test_loss"]
     assert np.load(out / "params-manual.npz")["params/0/w"].shape == (2, 4)
+
+
+def scalars(folder, tag):
+    """What TensorBoard shows under one name, by epoch."""
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+
+    [file] = folder.iterdir()
+    content, found = file.read_bytes(), {}
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        for value in event.summary.value:
+            if value.tag == tag:
+                found[event.step] = value.simple_value
+        content = content[16 + length :]
+    return found
+
+
+def test_event_files_need_a_library(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert run("train", "xor", "--log-dir", tmp_path / "logs") == options.USAGE
+    assert "needs tensorboardX; pip install 'handgrad[tensorboard]'\n" in capsys.readouterr().err
 
 
 def test_a_wrong_gradient_parts_like_a_defect(monkeypatch, capsys):
@@ -196,6 +238,40 @@ def test_a_checkpoint_that_will_not_do_exits_3(kept, change, argv, message, tmp_
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_run_that_has_ended_says_so_first_and_compiles_nothing(kept, monkeypatch, capsys):
+    monkeypatch.setattr(training, "compiled", lambda experiment: pytest.fail("compiled"))
+    real, said = problems.load, []
+    monkeypatch.setattr(
+        problems, "load", lambda *a, **s: said.append(capsys.readouterr().out) or real(*a, **s)
+    )
+    assert run("train", *QUICK, "--checkpoint", kept, "--resume") == options.AGREE
+    assert said == [f"FINISHED: 3 epochs are in {kept}, and there is no further to train\n"]
+    assert "TRAINED: classification mlp, 3 epochs" in capsys.readouterr().out
+
+
+def test_further_epochs_on_a_schedule_are_refused_before_anything_is_loaded(
+    tmp_path, monkeypatch, capsys
+):
+    command = ("train", *QUICK, "--schedule", "cosine", "--checkpoint", tmp_path)
+    assert run(*command) == options.AGREE
+    capsys.readouterr()
+    monkeypatch.setattr(problems, "load", lambda *args, **settings: pytest.fail("loaded"))
+    assert run(*command, "--resume", "--epochs", "5") == options.DATA
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "a cosine schedule made for 3 epochs, which cannot be 5 now; resume it with" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_subset_is_named_in_the_last_line():
+    found = {
+        "problem": "mnist", "model": "mlp", "dataset": "mnist5k", "method": "manual",
+        "seconds": 1.0, "history": [{"epoch": 2, "test_accuracy": 0.9}],
+    }  # fmt: skip
+    said = "TRAINED: mnist mlp on mnist5k, 2 epochs in 1.0 s; test accuracy 90.00% by hand"
+    assert str(terminal.training.summary([found])) == said
+
+
 def copy(source, target):
     import shutil
 
@@ -224,6 +300,8 @@ def test_going_non_finite_names_the_step_and_keeps_the_state_before_it(tmp_path,
         (("xor", "--model", "cnn"), "xor has no model 'cnn'; choose from mlp"),
         (("xor", "--epochs", "0"), "epochs must be a positive number, got 0"),
         (("xor", "--batch", "-1"), "batch must be a positive number of rows, got -1"),
+        (("xor", "--batch", "5"), "batch must be at most the 4 rows of the data, got 5"),
+        (("xor", "--log-dir", "README.md"), "--log-dir README.md: is a file"),
         (("xor", "--learning-rate", "0"), "learning_rate must be positive, got 0"),
         (("xor", "--hidden", "0"), "widths must be positive, got 0"),
         (("xor", "--resume"), "--resume needs --checkpoint DIR"),

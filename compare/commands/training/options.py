@@ -12,6 +12,7 @@ from compare import files, problems
 from compare.commands import outputs
 from compare.commands.options import OptionalPath, UsageError, not_given
 from compare.experiments import Processes
+from compare.report.event_files import INSTALL_TENSORBOARD
 from compare.training.optimizers import OptimizerName, ScheduleName
 
 __all__ = ["Cluster", "Keeping", "Optimization", "settings"]
@@ -162,6 +163,7 @@ class Keeping:
         checkpoint: write checkpoints to this folder.
         resume: go on from the last checkpoint, if there is one.
         out: write curves, tables and the final parameters to this folder.
+        log_dir: write event files for TensorBoard to this folder.
         json: write the results to this file.
         report: write them to this file as a page for a browser.
     """
@@ -169,6 +171,7 @@ class Keeping:
     checkpoint: OptionalPath = None
     resume: bool = False
     out: OptionalPath = None
+    log_dir: OptionalPath = None
     json: OptionalPath = None
     report: OptionalPath = None
 
@@ -182,10 +185,17 @@ class Keeping:
         outputs.require(json=self.json, report=self.report)
         if self.resume and self.checkpoint is None:
             raise UsageError("--resume needs --checkpoint DIR, the folder to go on from")
+        for option, folder in (("--out", self.out), ("--log-dir", self.log_dir)):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise UsageError(f"{option} {folder}: is a file; name a folder")
+        if self.log_dir is not None:
+            if importlib.util.find_spec("tensorboardX") is None:
+                raise UsageError(
+                    f"--log-dir {self.log_dir}: needs tensorboardX; {INSTALL_TENSORBOARD}"
+                )
+            files.require_writable(_nearest(self.log_dir) / "events")
         if self.out is None:
             return
-        if self.out.exists() and not self.out.is_dir():
-            raise UsageError(f"--out {self.out}: is a file; name a folder")
         if importlib.util.find_spec("matplotlib") is None:
             raise UsageError(f"--out {self.out}: needs matplotlib; pip install 'handgrad[report]'")
         files.require_writable(_nearest(self.out) / "train.json")
@@ -196,24 +206,16 @@ def _nearest(folder: Path) -> Path:
     return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 
-def settings(problem: problems.Problem, recipe: problems.Recipe, **further: Any) -> dict[str, Any]:
+def settings(recipe: problems.Recipe, **further: Any) -> dict[str, Any]:
     """Collects what determines a training, and must be the same if the training is resumed.
 
     The number of epochs is left out unless the learning rate depends on it.
 
     Args:
-        problem: the model and the data.
         recipe: how the model is trained.
         **further: what else determines the training.
     """
-    found = {
-        "problem": problem.name,
-        "model": problem.model.name,
-        "settings": problem.model.settings,
-        "dataset": problem.data.name,
-        **further,
-        **recipe._asdict(),
-    }
+    found = {**further, **recipe._asdict()}
     if recipe.schedule not in ("cosine", "warmup-cosine"):
         del found["epochs"]
     return found

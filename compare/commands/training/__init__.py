@@ -1,0 +1,1 @@
+"""The command `train`: its options, its configuration file, what it shows, and the run."""
