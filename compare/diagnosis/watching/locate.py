@@ -64,6 +64,7 @@ class Locator:
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
         self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
         self._matches: dict[int, Match | None] = {}
+        self._groups = graph.groups(range(len(graph.equations)))
 
     def match(self, slot: int) -> Match | None:
         """What the value of a slot is recognised as."""
@@ -120,7 +121,7 @@ class Locator:
             return
         before_each = [graph.ancestors([graph.outputs[path]]) for path in paths]
         before_all = set.intersection(*before_each)
-        best = self._earliest(graph.groups(before_all - self.vouched), paths, ("gradient",))
+        best = self._earliest(self._whole(before_all - self.vouched), paths, ("gradient",))
         if best is None:
             found = [*self._substitutions(self._in_order(before_all), paths)]
             yield from found
@@ -129,10 +130,17 @@ class Locator:
                 yield from self._substitutions(self._in_order(others), paths)
             return
         yield best
-        before = graph.groups(self._region(best.group) - set(best.group))
+        before = self._whole(self._region(best.group) - set(best.group))
         best = self._earliest(before, paths, _KINDS)
         if best is not None:
             yield best
+
+    def _whole(self, indices: set[int]) -> list[Group]:
+        """The groups of these equations with every turn of their loops.
+
+        At one turn a value may be right, or lead to fewer leaves than at the others.
+        """
+        return [group for group in self._groups if indices & set(group)]
 
     def _is_anothers(self, path: str) -> bool:
         """Whether a leaf is the derivative by something else: nothing before it is wrong."""
@@ -152,10 +160,10 @@ class Locator:
         for group in reversed(groups):
             if time.monotonic() > self.deadline:
                 break
-            if best is not None and not set(group) <= region:
+            if best is not None and not set(group) & region:
                 continue
-            target = self._substituted(group, paths, kinds)
-            if target is not None and len(target.paths) == len(paths):
+            target = self._substituted(group, paths, kinds, every=True)
+            if target is not None:
                 best, region = target, self._region(group)
         return best
 
@@ -186,8 +194,13 @@ class Locator:
     def _is_known_group(self, group: Group) -> bool:
         return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
 
-    def _substituted(self, group: Group, paths: list[str], kinds: tuple[str, ...]) -> Target | None:
-        """The group with what it should be, if there is a reference that mends leaves."""
+    def _substituted(
+        self, group: Group, paths: list[str], kinds: tuple[str, ...], *, every: bool = False
+    ) -> Target | None:
+        """The group with what it should be, if there is a reference that mends leaves.
+
+        With `every` it has to mend all of them, and the one that is soonest computed is tried alone.
+        """
         graph = self.graph
         slots = [graph.equations[i].outputs[0] for i in group]
         if not all(isinstance(graph.values[s], np.ndarray | np.generic) for s in slots):
@@ -199,13 +212,20 @@ class Locator:
         best: Target | None = None
         watched = [*paths, *self.right] if set(group) & self.vouched else paths
         plan = graph.plan(slots, [graph.outputs[p] for p in watched])
+        alone = {p: graph.plan(slots, [graph.outputs[p]]) for p in (paths if every else ())}
+        soonest = min(alone, key=lambda p: len(alone[p]), default=None)
         for reference, others in self._substitutes(values, kinds):
             if all(same(v, o) for v, o in zip(values, others, strict=True)):
                 continue
-            mended = self.mended(dict(zip(slots, others, strict=True)), watched, plan)
+            replaced = dict(zip(slots, others, strict=True))
+            if soonest and not self.mended(replaced, [soonest], alone[soonest]):
+                continue
+            mended = self.mended(replaced, watched, plan)
             if not set(mended) >= set(watched) - set(paths):
                 continue
             mended = tuple(path for path in mended if path in paths)
+            if every and len(mended) < len(paths):
+                continue
             if mended and (best is None or len(mended) > len(best.paths)):
                 best = Target(group, tuple(others), reference, mended)
             if len(mended) == len(paths) or time.monotonic() > self.deadline:

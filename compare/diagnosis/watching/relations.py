@@ -28,17 +28,17 @@ class Spot(NamedTuple):
     """One operation of the candidate that gives wrong numbers.
 
     Attributes:
-        found: its numbers, at every turn of a loop.
+        found: its numbers, at every turn of a loop, where all that the turn is given is right.
         expected: the right ones; NaN where they are not known.
-        inputs: the values that it is computed from, at its last turn.
-        matches: what the found numbers are recognised as.
+        inputs: the values that it is computed from, at every turn.
+        matches: what the found numbers are recognised as, at every turn.
         reference: what the expected ones are; None where that has no name.
         leaf: the slot of the parameter, where the expected numbers are its gradient.
     """
 
     found: list[np.ndarray]
     expected: list[np.ndarray]
-    inputs: list[np.ndarray]
+    inputs: list[list[np.ndarray]]
     matches: list[Match | None]
     reference: Reference | None
     leaf: int | None
@@ -171,8 +171,6 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     """Times, or divided by, something known."""
-    if len(spot.found) > 1:
-        return
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
     if np.isnan(expected).any() or not (found[expected != 0]).all() or found[expected == 0].any():
         return
@@ -198,6 +196,24 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
         return
 
 
+def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
+    """One factor of a product is another known value than the one that belongs there."""
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    if found.shape != expected.shape or np.isnan(expected).any() or distinct_numbers(expected) < 3:
+        return
+    factors = [r for r in known.references.of_size(found.size)
+               if r.kind in ("value", "slope") and r.array.shape == found.shape
+               and np.all(r.array != 0)]  # fmt: skip
+    rest = [(factor, found / factor.array) for factor in factors]
+    for right in factors:
+        wanted = expected / right.array
+        for factor, own in rest:
+            if factor is not right and _close(own, wanted):
+                bug = "wrong_derivative" if right.kind == "slope" else "wrong_value"
+                yield Named(bug, f"{told(factor)} stands where {told(right)} belongs")
+                return
+
+
 def _core(ratio: np.ndarray) -> np.ndarray | None:
     """An array without the axes along which it is constant; None where nothing is known."""
     if ratio.size == 0:
@@ -218,8 +234,6 @@ def _largest(array: np.ndarray, axis: int) -> np.ndarray:
 
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     """Something known too much, or too little."""
-    if len(spot.found) > 1:
-        return
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
     if np.isnan(expected).any() or found.shape != expected.shape or not found.any():
         return
@@ -244,7 +258,7 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:
     """Of the terms of a sum one is kept, or others are added up."""
     found, expected = np.asarray(spot.found[-1], float), np.asarray(spot.expected[-1], float)
-    for terms in spot.inputs:
+    for terms in spot.inputs[-1]:
         terms = np.asarray(terms)
         if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
             continue
@@ -319,7 +333,38 @@ def _slopes(spot: Spot, known: Known) -> Iterator[Named]:
         yield Named("wrong_derivative", f"it should be the derivative of {about}")
 
 
+def _at_every_turn(relation: Any) -> Any:
+    """The relation that holds at every turn of a loop at which there is something wrong."""
+
+    def of_all(spot: Spot, known: Known) -> Iterator[Named]:
+        names = [next(relation(turn, known), None) for turn in _turns(spot, known)]
+        first = next(iter(names), None)
+        if first and all(name and name.bug == first.bug for name in names):
+            yield first
+
+    return of_all
+
+
+def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
+    """A spot of its own for every turn whose numbers are wrong."""
+    if len(spot.found) == 1:
+        yield spot
+        return
+    turns = zip(spot.found, spot.expected, spot.inputs, spot.matches, strict=True)
+    for found, expected, inputs, match in turns:
+        if np.isnan(expected).any() or not same(found, expected):
+            right = known.references.match(expected) if spot.reference else None
+            reference = right.reference if right and right.exact else spot.reference
+            yield Spot([found], [expected], [inputs], [match], reference, spot.leaf)
+
+
 _RELATIONS = (
-    _factor, _transposed, _other_value, _places, _other_derivative, _masks, _ratio, _difference,
-    _sums, _matrix, _slopes,
-)  # fmt: skip
+    _factor,
+    _transposed,
+    _at_every_turn(_other_value),
+    _places,
+    _at_every_turn(_other_derivative),
+    _masks,
+    *(_at_every_turn(relation) for relation in (_ratio, _exchanged, _difference, _sums, _matrix)),
+    _slopes,
+)

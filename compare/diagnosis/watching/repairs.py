@@ -38,6 +38,7 @@ def repairs(
     """Yields the changes that make the target right, the simplest first."""
     graph, target = locator.graph, location.target
     wanted = [graph.equations[i].outputs[0] for i in target.group]
+    expected = dict(zip(wanted, target.expected, strict=True))
     by_line: dict[str, list[int]] = defaultdict(list)
     # What is recognised may still not belong there: one step further back.
     before = {graph.maker[s] for i in location.region for s in graph.equations[i].inputs
@@ -50,22 +51,28 @@ def repairs(
     for kind in (_transposes, _shorter, _others):
         for line in lines:
             mending: dict[Any, list[tuple[Named, np.ndarray]]] = defaultdict(list)
+            plans: dict[Any, list[int]] = {}
             for read, name in kind(graph, by_line[line], known, own):
                 if time.monotonic() > locator.deadline:
                     return
                 value = next(iter(read.values()))
-                if any(same(value, other) for _, other in mending[tuple(read)]):
+                where = tuple(read)
+                if any(same(value, other) for _, other in mending[where]):
                     continue
-                if _mends(graph, read, dict(zip(wanted, target.expected, strict=True))):
-                    mending[tuple(read)].append((name, value))
+                if where not in plans:
+                    plans[where] = graph.plan((), wanted, read)
+                if _mends(graph, read, expected, plans[where]):
+                    mending[where].append((name, value))
             # Where many values will do the operand does not matter much, and none is the right one.
             yield from (Repair(line, own[0][0]) for own in mending.values() if 0 < len(own) <= 2)
 
 
-def _mends(graph: Graph, read: "Read", expected: dict[int, np.ndarray]) -> bool:
+def _mends(
+    graph: Graph, read: "Read", expected: dict[int, np.ndarray], plan: list[int]
+) -> bool:
     try:
         with np.errstate(all="ignore"):
-            found = graph.run({}, expected, read)
+            found = graph.run({}, expected, read, plan)
     except Exception:  # Whatever a change does to a person's function.
         return False
     return all(same(found[slot], value) for slot, value in expected.items())

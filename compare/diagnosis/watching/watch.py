@@ -4,7 +4,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     sources = Sources()
     references = References(references_of(backward, sources.variable))
     locator = Locator(case, graph, references, deadline)
-    own = References(_own(graph))
+    own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
     names: list[Named | None] = []
@@ -82,9 +82,12 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
             location = location._replace(region=location.target.group)
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)
-        if name is not None and name.bug in _SOMETHING_MISSING:
-            lines += _idle(passed(), graph, location)
-        lines += [*(repair.site for repair in mends), *_of(graph, location)]
+        shown = [*(repair.site for repair in mends), *_of(graph, location)]
+        if name is None:
+            shown[1:1] = _idle(passed(), graph, location)
+        elif name.bug in _SOMETHING_MISSING:
+            shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
+        lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, locations, suspects, sources)
     reason = "" if suspects else "no line of it has a source"
@@ -173,10 +176,24 @@ def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location
     return [site for site, value in passed if any(same(value, own) for own in found)]
 
 
-def _own(graph: Graph) -> Iterator[Reference]:
-    """The candidate's own values, as references."""
+def _readers(locator: Locator, location: Location) -> list[str]:
+    """The lines that read a value which is right for another thing: there a step is missing."""
+    graph = locator.graph
+    for group in (location.innermost.group, location.target.group):
+        slots = [graph.equations[i].outputs[0] for i in group]
+        matches = [match for slot in slots if (match := locator.match(slot))]
+        if any(m.exact and m.reference.kind in ("gradient", "term") for m in matches):
+            return _sites(graph, [i for slot in slots for i in graph.readers[slot]])
+    return []
+
+
+def _own(graph: Graph, locator: Locator) -> Iterator[Reference]:
+    """The candidate's own values that are none of the loss's, as references."""
     for slot, value in graph.values.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            match = locator.match(slot)
+            if match and match.exact and match.reference.array.shape == value.shape:
+                continue
             index = graph.maker.get(slot)
             equation = None if index is None else graph.equations[index]
             site, about = (equation.site, equation.name) if equation else ("", "a constant")
@@ -202,14 +219,39 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
         for path in target.paths
         if graph.outputs[path] == equations[0].outputs[0] and target.reference is None
     ]
+    right = {
+        e.outputs[0]: np.asarray(own).reshape(np.shape(graph.values[e.outputs[0]]))
+        for e, own in zip(equations, target.expected, strict=True)
+        if not np.isnan(np.asarray(own, float)).any()
+    }
+    found, inputs = [], []
+    for index in target.group:
+        slot, terms = graph.equations[index].outputs[0], _terms(graph, index)
+        values = _with_other_turns(graph, right, [slot, *terms])
+        found.append(np.asarray(values[slot]))
+        inputs.append([x for s in terms if not is_key(x := values[s])])
     return Spot(
-        found=[np.asarray(graph.values[e.outputs[0]]) for e in equations],
+        found=found,
         expected=[np.asarray(e) for e in target.expected],
-        inputs=[x for s in _terms(graph, target.group[-1]) if not is_key(x := graph.values[s])],
-        matches=[locator.match(e.outputs[0]) for e in equations],
+        inputs=inputs,
+        matches=[locator.references.match(value) for value in found],
         reference=target.reference,
         leaf=leaves[0] if leaves else None,
     )
+
+
+def _with_other_turns(graph: Graph, right: dict[int, np.ndarray], slots: list[int]) -> Any:
+    """The values of one turn of a loop with the right ones at all others.
+
+    What a loop carries on is wrong after a wrong turn; what a turn itself does wrong shows where
+    all that it is given is right.
+    """
+    others = {slot: value for slot, value in right.items() if slot != slots[0]}
+    if not others:
+        return graph.values
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):
+        return graph.values | graph.run(others, slots)
+    return graph.values
 
 
 def _terms(graph: Graph, index: int) -> list[int]:
