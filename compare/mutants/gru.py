@@ -149,7 +149,7 @@ def candidate_weight_reads_the_whole_state(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, new_weight_bwd=lambda da_n, r, h: h.T @ da_n)  # bug
 
 
-@GRU.mutant("wrong_value", *RESET, *UPDATE, *NEW)
+@GRU.mutant(None, *RESET, *UPDATE, *NEW, aliases=("wrong_value",))
 def update_gate_and_its_rest_swapped(*inputs: Any) -> tuple[Any, Any]:
     """z and 1 − z change places: other papers write the unit so."""
     return correct(*inputs, mix_bwd=lambda dh, h, z, n: (dh * (1 - z), dh * (h - n), dh * z))  # bug
@@ -179,7 +179,7 @@ def candidate_differentiated_as_a_gate(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, new_bwd=lambda dn, n: dn * n * (1 - n))  # bug
 
 
-@GRU.mutant("wrong_value", *RESET, *UPDATE, *NEW)
+@GRU.mutant(None, *RESET, *UPDATE, *NEW, aliases=("wrong_value",))
 def reset_and_state_swapped(*inputs: Any) -> tuple[Any, Any]:
     """dr gets the factor r and dh the factor h: in a product each has the other's."""
 
@@ -257,13 +257,13 @@ def after(
 AFTER = Original("gru", after_loss, after, make_after)
 
 
-@AFTER.mutant("missing_factor", "inside")
+@AFTER.mutant("missing_factor", "inside", aliases=("wrong_value",))
 def inner_bias_outside_of_the_gate(*inputs: Any) -> tuple[Any, Any]:
     """Both biases of the candidate get the same gradient; the inner one is behind the gate r."""
     return after(*inputs, inner_bias_bwd=lambda dm, da_n: da_n.sum(axis=0))  # bug
 
 
-@AFTER.mutant("wrong_value", *RESET, *UPDATE, *NEW)
+@AFTER.mutant("wrong_value", *RESET, *UPDATE, *NEW, "inside", aliases=("constant_omitted",))
 def reset_gate_without_the_inner_bias(*inputs: Any) -> tuple[Any, Any]:
     """dr = da_n ⊙ h u: the gate also multiplies the bias."""
     bias = inputs[0]["inside"]

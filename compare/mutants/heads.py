@@ -17,7 +17,7 @@ from compare.mutants.mutant import Original, normal
 
 __all__ = ["ORIGINALS"]
 
-G, R, K, CAP = 2, 3, 4, 2.0
+G, R, K, CAP = 2, 3, 6, 3.0
 Arrays = tuple[jax.Array, ...]
 
 
@@ -25,12 +25,12 @@ def make(seed: int) -> tuple[Any, ...]:
     """Draws projections and 2 sequences of up to 5 steps: (params, x, lengths, y)."""
     rng = np.random.default_rng(seed)
     params = {
-        "wq": normal(rng, 3, G * R * K, scale=0.9),
-        "wk": normal(rng, 3, G * K, scale=0.9),
-        "wv": normal(rng, 3, G * K, scale=0.9),
-        "wo": normal(rng, G * R * K, 3, scale=0.4),
+        "wq": normal(rng, 4, G * R * K, scale=0.9),
+        "wk": normal(rng, 4, G * K, scale=0.9),
+        "wv": normal(rng, 4, G * K, scale=0.9),
+        "wo": normal(rng, G * R * K, 4, scale=0.4),
     }
-    return params, normal(rng, 2, 5, 3), jnp.asarray([5, 3]), normal(rng, 2, 5, 3)
+    return params, normal(rng, 2, 5, 4), jnp.asarray([5, 3]), normal(rng, 2, 5, 4)
 
 
 def loss(params: Any, x: jax.Array, lengths: jax.Array, y: jax.Array) -> jax.Array:
@@ -127,9 +127,9 @@ def correct(
     dq, dk = products_bwd(cap_bwd(scores_bwd(p, dp, out, dout), s), q, k)
     dk, dv = shared_bwd(dk), shared_bwd(dv)
     return (error**2).mean(), {
-        "wq": jnp.einsum("btc,bgrtk->cgrk", x, dq).reshape(3, -1),
-        "wk": jnp.einsum("btc,bgtk->cgk", x, dk).reshape(3, -1),
-        "wv": jnp.einsum("btc,bgtk->cgk", x, dv).reshape(3, -1),
+        "wq": jnp.einsum("btc,bgrtk->cgrk", x, dq).reshape(4, -1),
+        "wk": jnp.einsum("btc,bgtk->cgk", x, dk).reshape(4, -1),
+        "wv": jnp.einsum("btc,bgtk->cgk", x, dv).reshape(4, -1),
         "wo": jnp.einsum("btc,bto->co", joined, dprediction),
     }
 
@@ -187,7 +187,7 @@ def sum_over_the_wrong_axis(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, weights=over_queries)
 
 
-@HEADS.mutant(None, "wq", "wk", "wv")
+@HEADS.mutant(None, "wq", "wk", "wv", aliases=("wrong_value",))
 def maximum_subtracted_without_the_sum(*inputs: Any) -> tuple[Any, Any]:
     """exp(s − max) is taken for the weights: the division by their sum is left out."""
 
@@ -230,7 +230,7 @@ def cap_without_a_derivative(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, cap_bwd=lambda ds, capped: ds)  # bug
 
 
-@HEADS.mutant("wrong_derivative", "wq", "wk", aliases=("wrong_activation", "wrong_value"))
+@HEADS.mutant("wrong_derivative", "wq", "wk", aliases=("constant_factor", "wrong_value"))
 def cap_not_divided_again(*inputs: Any) -> tuple[Any, Any]:
     """1 − capped², where the tanh is capped / cap."""
     return correct(*inputs, cap_bwd=lambda ds, capped: ds * (1 - capped**2))  # bug

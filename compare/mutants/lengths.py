@@ -98,7 +98,7 @@ LENGTHS = Original("lengths", loss, correct, make)
 CELL = ("w", "u", "b")
 
 
-@LENGTHS.mutant("mask_missing", *CELL, "h0", aliases=("path_cut", "extra_term"))
+@LENGTHS.mutant("mask_missing", *CELL, "h0")
 def padded_steps_get_a_gradient(*inputs: Any) -> tuple[Any, Any]:
     """Every step is gone through backwards, also those behind a sequence's end."""
 
@@ -108,7 +108,7 @@ def padded_steps_get_a_gradient(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, split_bwd=unmasked)
 
 
-@LENGTHS.mutant("path_cut", *CELL, "h0", aliases=("mask_extra",))
+@LENGTHS.mutant("path_cut", *CELL, "h0", aliases=("mask_extra", "overwritten_not_accumulated"))
 def gradient_of_short_sequences_lost(*inputs: Any) -> tuple[Any, Any]:
     """The mask sets dh to 0 behind the end, and nothing is handed to the end itself."""
 
@@ -185,13 +185,7 @@ def direction_bwd(own: Any, xs: jax.Array, hs: jax.Array, dhs: jax.Array) -> dic
         dz = (dhs[t] + dh) * (1 - hs[t] ** 2)
         dh = dz @ own["u"].T
         dzs.insert(0, dz)
-    dz = jnp.stack(dzs)
-    before = jnp.concatenate([jnp.zeros_like(hs[:1]), hs[:-1]])
-    return weights_bwd(xs, before, dz)
-
-
-def weights_bwd(xs: jax.Array, before: jax.Array, dz: jax.Array) -> dict[str, jax.Array]:
-    """dw, du and db, each in one product over time and batch."""
+    dz, before = jnp.stack(dzs), jnp.concatenate([jnp.zeros_like(hs[:1]), hs[:-1]])
     return {
         "w": jnp.einsum("tbi,tbh->ih", xs, dz),
         "u": jnp.einsum("tbk,tbh->kh", before, dz),
@@ -243,18 +237,17 @@ def directions_swapped(*inputs: Any) -> tuple[Any, Any]:
     return both(*inputs, halves=lambda d: (d[..., 4:], d[..., :4]))  # bug
 
 
-@BOTH.mutant("time_reversed", "back/w", aliases=("wrong_places",))
+@BOTH.mutant("time_reversed", "back/w", aliases=("wrong_places", "wrong_value"))
 def inputs_not_turned_back(*inputs: Any) -> tuple[Any, Any]:
     """dw of the direction back takes the inputs in their order, and dz in the opposite one."""
 
     def unturned(own: Any, xs: jax.Array, hs: jax.Array, dhs: jax.Array) -> dict[str, jax.Array]:
-        dw = direction_bwd(own, xs, hs[::-1], dhs[::-1])["w"]  # bug
-        return back_bwd(own, xs, hs, dhs) | {"w": dw}
+        return direction_bwd(own, xs, hs[::-1], dhs[::-1])  # bug
 
     return both(*inputs, back_bwd=unturned)
 
 
-@BOTH.mutant("wrong_value", "forth/u", aliases=("wrong_places",))
+@BOTH.mutant(None, "forth/u", aliases=("wrong_value", "wrong_places"))
 def state_after_in_one_product(*inputs: Any) -> tuple[Any, Any]:
     """du = Σ h_tᵀ dz_t in one product; the state that step t read is h_t−1."""
 
@@ -265,7 +258,8 @@ def state_after_in_one_product(*inputs: Any) -> tuple[Any, Any]:
             dh = dz @ own["u"].T
             dzs.insert(0, dz)
         dz = jnp.stack(dzs)
-        return weights_bwd(xs, hs, dz) | {"u": jnp.einsum("tbk,tbh->kh", hs, dz)}  # bug
+        du = jnp.einsum("tbk,tbh->kh", hs, dz)  # bug
+        return {"w": jnp.einsum("tbi,tbh->ih", xs, dz), "u": du, "b": dz.sum(axis=(0, 1))}
 
     return both(*inputs, forth_bwd=unshifted)
 

@@ -6,6 +6,7 @@ recognised as right nor vouched for by a leaf that came out right, is its *regio
 mistake is.
 """
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -171,8 +172,8 @@ class Locator:
         for group in groups:
             if time.monotonic() > self.deadline:
                 return
-            # What is a value of the loss can only be mistaken for another one.
-            kinds = ("value",) if self._is_known_group(group) else _KINDS
+            # What is known can only be mistaken for another of its kind.
+            kinds = self._kinds_of(group) if self._is_known_group(group) else _KINDS
             target = self._substituted(group, paths, kinds)
             if target is not None:
                 yield target
@@ -193,6 +194,11 @@ class Locator:
 
     def _is_known_group(self, group: Group) -> bool:
         return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
+
+    def _kinds_of(self, group: Group) -> tuple[str, ...]:
+        match = self.match(self.graph.equations[group[0]].outputs[0])
+        forward = match is None or match.reference.kind in ("value", "slope")
+        return ("value",) if forward else ("gradient", "term")
 
     def _substituted(
         self, group: Group, paths: list[str], kinds: tuple[str, ...], *, every: bool = False
@@ -357,7 +363,18 @@ _KINDS = ("gradient", "value", "slope", "term")
 
 
 def _turned(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
-    """Arrays of the same size in this shape: as they are, or transposed."""
+    """Arrays of the same size in this shape: as they are, or with their axes in another order."""
     yield [a.reshape(shape) for a in arrays]
-    if len(shape) == 2 and 1 not in shape and arrays[0].shape[::-1] == shape:
-        yield [a.T for a in arrays]
+    own = arrays[0].shape
+    if len(own) != len(shape) or sorted(own) != sorted(shape) or not 2 <= len(own) <= 5:
+        return
+    orders = itertools.permutations(range(len(own)))
+    moving = (axes for axes in orders if tuple(own[i] for i in axes) == shape)
+    for axes in itertools.islice(moving, _MOST_ORDERS):
+        # Axes of length 1 may go anywhere.
+        if [i for i in axes if own[i] > 1] != [i for i, n in enumerate(own) if n > 1]:
+            yield [a.transpose(axes) for a in arrays]
+
+
+_MOST_ORDERS = 7
+"""Of so many orders of axes at most one is tried after another."""

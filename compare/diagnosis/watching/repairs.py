@@ -48,7 +48,7 @@ def repairs(
     # The innermost place first, then what it is computed from, then what is computed from it.
     last = max(location.innermost.group)
     lines = sorted(by_line, key=lambda line: (min(by_line[line]) > last, -max(by_line[line])))
-    for kind in (_transposes, _shorter, _others):
+    for kind in (_transposes, _shorter, _others, _others_at_every_turn):
         for line in lines:
             mending: dict[Any, list[tuple[Named, np.ndarray]]] = defaultdict(list)
             plans: dict[Any, list[int]] = {}
@@ -146,6 +146,30 @@ def _others(
             shifted = value.dtype.kind in "iu" and not np.ptp(array - value)
             if not shifted and not same(array, value):
                 yield {(i, slot): array for i in readers}, _named(value, reference, known)
+
+
+def _others_at_every_turn(
+    graph: Graph, indices: list[int], known: Known, own: References
+) -> Iterator[tuple[Read, Named]]:
+    """Another value of the loss for an operand, at every turn of a loop its own."""
+    for group in graph.groups(indices):
+        operands = zip(*(graph.equations[i].inputs for i in group), strict=True)
+        for slots in operands if len(group) > 1 else ():
+            values = [graph.values[slot] for slot in slots]
+            first = values[0]
+            if len(set(slots)) == 1 or not isinstance(first, np.ndarray) or first.size < 2:
+                continue
+            seen: set[Any] = set()
+            for reference in known.references.of_size(first.size):
+                family = known.references.family(reference)
+                alike = reference.array.shape == first.shape and len(family) == len(group)
+                if not alike or reference.family in seen:
+                    continue
+                seen.add(reference.family)
+                named = _named(first, family[-1], known)
+                for order in (family, family[::-1]):
+                    arrays = zip(group, slots, order, strict=True)
+                    yield {(i, slot): r.array for i, slot, r in arrays}, named
 
 
 def _alternatives(value: np.ndarray, known: Known, own: References) -> Iterator[Reference]:
