@@ -48,7 +48,7 @@ def repairs(
     # The innermost place first, then what it is computed from, then what is computed from it.
     last = max(location.innermost.group)
     lines = sorted(by_line, key=lambda line: (min(by_line[line]) > last, -max(by_line[line])))
-    for kind in (_transposes, _shorter, _others, _others_at_every_turn):
+    for kind in (_transposes, _shorter, _signs, _others, _others_at_every_turn):
         for line in lines:
             mending: dict[Any, list[tuple[Named, np.ndarray]]] = defaultdict(list)
             plans: dict[Any, list[int]] = {}
@@ -121,6 +121,22 @@ def _shorter(
             yield read, _constant_left(graph, group, known)
         elif read and name == "neg":
             yield read, Named("sign_flipped", "the sign is wrong there")
+
+
+def _signs(
+    graph: Graph, indices: list[int], known: Known, own: References
+) -> Iterator[tuple[Read, Named]]:
+    """The other sign for the second of two terms: in one sum of a line, at all turns, or in all."""
+    sums = [i for i in indices if graph.equations[i].name in ("add", "sub")]
+    for group in dict.fromkeys([*graph.groups(sums), tuple(sums)]):
+        read: Read = {}
+        for index in group:
+            slot = graph.equations[index].inputs[1]
+            value = graph.values[slot]
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
+                read[index, slot] = -value
+        if read:
+            yield read, Named("sign_flipped", "a term has the wrong sign there")
 
 
 def _constant_left(graph: Graph, group: list[int], known: Known) -> Named:
