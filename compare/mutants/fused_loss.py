@@ -15,7 +15,7 @@ from compare.mutants.mutant import Original, normal
 
 __all__ = ["ORIGINALS"]
 
-ROWS, CHANNELS, CLASSES, CHUNK = 8, 3, 7, 3
+ROWS, CHANNELS, CLASSES, CHUNK = 9, 5, 8, 3
 SMOOTHING = 0.1
 IGNORED = -1
 
@@ -176,10 +176,10 @@ def chunks_overwritten(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, add=lambda total, term: term)  # bug
 
 
-@FUSED.mutant("dropped_examples", *ALL, aliases=("path_cut",))
+@FUSED.mutant(None, *ALL, aliases=("dropped_examples", "path_cut"))
 def last_chunk_left_out(*inputs: Any) -> tuple[Any, Any]:
-    """N // chunk chunks: the rows that do not fill one are left out."""
-    return correct(*inputs, starts=range(0, ROWS - CHUNK + 1, CHUNK))  # bug
+    """range(0, N − chunk, chunk) ends before the last chunk."""
+    return correct(*inputs, starts=range(0, ROWS - CHUNK, CHUNK))  # bug
 
 
 @FUSED.mutant("missing_batch_mean", *ALL, aliases=("constant_factor", "scale_omitted"))
@@ -187,8 +187,8 @@ def mean_forgotten(*inputs: Any) -> tuple[Any, Any]:
     """The gradient of the sum, where the loss is the mean over the labels."""
 
     def of_sum(logits: jax.Array, labels: jax.Array, mean: jax.Array) -> jax.Array:
-        d = jnp.exp(logits - log_sum(logits)) - targets_of(labels, 0, CLASSES)
-        return jnp.where((labels != IGNORED)[:, None], d, 0)  # bug
+        d = jnp.exp(logits - log_sum(logits)) - targets_of(labels, 0, CLASSES)  # bug
+        return jnp.where((labels != IGNORED)[:, None], d, 0)
 
     return correct(*inputs, logits_bwd=of_sum)
 
@@ -206,7 +206,7 @@ def by_classes(
     a, w, b = x @ params["h"], params["w"], params["b"]
     l, has_label = log_sum(a @ w + b), (labels != IGNORED)[:, None]
     das, dws, dbs = [], [], []
-    for first, last in ((0, 4), (4, 7)):
+    for first, last in ((0, 4), (4, 8)):
         p = softmax_of(a @ w[:, first:last] + b[first:last], l)
         d = (p - targets_of(labels, first, last - first)) / has_label.sum()
         d = jnp.where(has_label, d, 0)

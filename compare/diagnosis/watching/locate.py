@@ -15,7 +15,7 @@ import numpy as np
 
 from compare.diagnosis.case import Case, distance
 from compare.diagnosis.watching.expectations import expected_operand, same
-from compare.diagnosis.watching.graph import Graph, Group
+from compare.diagnosis.watching.graph import Graph, Group, Turn
 from compare.diagnosis.watching.references import Match, Reference, References, informative
 
 __all__ = ["Location", "Locator", "Target"]
@@ -65,7 +65,8 @@ class Locator:
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
         self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
         self._matches: dict[int, Match | None] = {}
-        self._groups = graph.groups(range(len(graph.equations)))
+        # What leads to no leaf, such as what the first step hands on, is no turn of a loop.
+        self._groups = graph.groups(graph.ancestors(graph.outputs.values()))
 
     def match(self, slot: int) -> Match | None:
         """What the value of a slot is recognised as."""
@@ -241,22 +242,33 @@ class Locator:
     def _substitutes(
         self, values: list[np.ndarray], kinds: tuple[str, ...]
     ) -> Iterator[tuple[Reference, list[np.ndarray]]]:
-        """References of the same size, one for each turn of a loop, in its order or backwards."""
+        """References of the same size, one for each turn of a loop, in its order or backwards.
+
+        A loop may also have some of the turns only, or go over the blocks of one reference.
+        """
         shape, count = values[0].shape, len(values)
         seen: set[Any] = set()
         for reference in self.references.of_size(values[0].size):
             if values[0].dtype.kind in "biu" and reference.array.dtype.kind == "f":
                 continue
             family = self.references.family(reference) if count > 1 else [reference]
-            key = reference.family if count > 1 else reference.array.tobytes()
-            if key in seen or len(family) != count or reference.kind not in kinds:
+            own = reference.array
+            key = reference.family if count > 1 else (own.shape, own.tobytes())
+            if key in seen or len(family) < count or reference.kind not in kinds:
                 continue
             seen.add(key)
             for turned in _turned([r.array for r in family], shape):
                 arrays = [a.astype(values[0].dtype) for a in turned]
-                yield reference, arrays
-                if count > 1:
-                    yield reference, arrays[::-1]
+                for first in range(len(arrays) - count + 1):
+                    turns = arrays[first : first + count]
+                    yield reference, turns
+                    if count > 1:
+                        yield reference, turns[::-1]
+        for reference in self.references.of_size(values[0].size * count) if count > 1 else ():
+            if reference.kind in kinds:
+                for blocks in _blocks(reference.array, shape, count):
+                    yield reference, blocks
+                    yield reference, blocks[::-1]
 
     def mended(
         self, replaced: dict[int, Any], paths: list[str], plan: list[int] | None = None
@@ -314,17 +326,17 @@ class Locator:
 
     def is_known(self, slot: int) -> bool:
         """Whether a value is recognised as right; a derivative of the other sign is not."""
-        match = self.match(slot)
-        if match is None:
-            return False
-        return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
+        return _is_right_match(self.match(slot))
 
     def _innermost(self, target: Target, region: set[int]) -> Target:
         """Solves for one operand after another while only one can be wrong."""
         graph = self.graph
+        turns = [graph.equations[i].outputs[0] for i in target.group]
+        right = dict(zip(turns, target.expected, strict=True))
         while True:
             steps = [
-                self._step(i, e, region) for i, e in zip(target.group, target.expected, strict=True)
+                self._step(i, e, region, graph.at_one_turn(right, turn))
+                for turn, i, e in zip(turns, target.group, target.expected, strict=True)
             ]
             known = [step for step in steps if step is not None]
             if not known or len(known) != len(steps):
@@ -336,15 +348,17 @@ class Locator:
             target = Target(group, expected, None, target.paths)
 
     def _step(
-        self, index: int, expected: np.ndarray, region: set[int]
+        self, index: int, expected: np.ndarray, region: set[int], at_turn: Turn
     ) -> tuple[int, np.ndarray] | None:
         """The one operand that is wrong, and what it should be."""
         equation = self.graph.equations[index]
-        inputs = [self.graph.values[s] for s in equation.inputs]
+        values = at_turn(equation.inputs)
+        inputs = [values[s] for s in equation.inputs]
         open_ = [
             (operand, slot)
             for operand, slot in enumerate(equation.inputs)
             if self.graph.maker.get(slot) in region
+            and (values[slot] is self.graph.values[slot] or not _is_right_match(self.references.match(values[slot])))
         ]
         several = equation.name in ("concatenate", "stack", "select_n")
         if len(equation.outputs) > 1 or not open_ or (len(open_) > 1 and not several):
@@ -357,6 +371,12 @@ class Locator:
             if not same(inputs[operand], wanted):
                 found.append((slot, wanted))
         return found[0] if len(found) == 1 else None
+
+
+def _is_right_match(match: Match | None) -> bool:
+    if match is None:
+        return False
+    return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
 
 
 _KINDS = ("gradient", "value", "slope", "term")
@@ -374,6 +394,14 @@ def _turned(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[n
         # Axes of length 1 may go anywhere.
         if [i for i in axes if own[i] > 1] != [i for i, n in enumerate(own) if n > 1]:
             yield [a.transpose(axes) for a in arrays]
+
+
+def _blocks(array: np.ndarray, shape: tuple[int, ...], count: int) -> Iterator[list[np.ndarray]]:
+    """An array in so many blocks of this shape, along any axis."""
+    for axis in range(len(shape)):
+        whole = tuple(n * count if i == axis else n for i, n in enumerate(shape))
+        if array.shape == whole:
+            yield np.split(array, count, axis=axis)
 
 
 _MOST_ORDERS = 7

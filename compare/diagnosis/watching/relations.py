@@ -50,6 +50,7 @@ class Known(NamedTuple):
     Attributes:
         references: the values of the loss and of its derivative.
         own: the candidate's own values.
+        turns: what each of its operations gives at every turn of a loop.
         leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
         activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
             what has this gradient, or "".
@@ -59,6 +60,7 @@ class Known(NamedTuple):
 
     references: References
     own: References
+    turns: list[list[np.ndarray]]
     leads_to: Any
     activation: Any
     means: set[int]
@@ -273,6 +275,20 @@ def _sums(spot: Spot, known: Known) -> Iterator[Named]:
                     return
 
 
+def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
+    """Of what the turns of a loop give, one is kept and the sum should be."""
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    if np.isnan(expected).any() or distinct_numbers(expected) < 2:
+        return
+    for turns in known.turns:
+        if turns[0].shape != expected.shape or not any(same(own, found) for own in turns):
+            continue
+        if same(np.sum(turns, axis=0), expected):
+            story = f"of {len(turns)} turns of a loop one is kept, and all should be added up"
+            yield Named("overwritten_not_accumulated", story)
+            return
+
+
 def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """The terms with one axis made two, of which the one at `axis` is to be summed."""
     if terms.ndim == len(shape) + 1 and np.delete(terms.shape, axis).tolist() == list(shape):
@@ -361,6 +377,7 @@ def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
 _RELATIONS = (
     _factor,
     _transposed,
+    _at_every_turn(_turns_lost),
     _at_every_turn(_other_value),
     _places,
     _at_every_turn(_other_derivative),

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -219,15 +219,11 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
         for path in target.paths
         if graph.outputs[path] == equations[0].outputs[0] and target.reference is None
     ]
-    right = {
-        e.outputs[0]: np.asarray(own).reshape(np.shape(graph.values[e.outputs[0]]))
-        for e, own in zip(equations, target.expected, strict=True)
-        if not np.isnan(np.asarray(own, float)).any()
-    }
+    right = {e.outputs[0]: own for e, own in zip(equations, target.expected, strict=True)}
     found, inputs = [], []
     for index in target.group:
         slot, terms = graph.equations[index].outputs[0], _terms(graph, index)
-        values = _with_other_turns(graph, right, [slot, *terms])
+        values = graph.at_one_turn(right, slot)([slot, *terms])
         found.append(np.asarray(values[slot]))
         inputs.append([x for s in terms if not is_key(x := values[s])])
     return Spot(
@@ -238,20 +234,6 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
         reference=target.reference,
         leaf=leaves[0] if leaves else None,
     )
-
-
-def _with_other_turns(graph: Graph, right: dict[int, np.ndarray], slots: list[int]) -> Any:
-    """The values of one turn of a loop with the right ones at all others.
-
-    What a loop carries on is wrong after a wrong turn; what a turn itself does wrong shows where
-    all that it is given is right.
-    """
-    others = {slot: value for slot, value in right.items() if slot != slots[0]}
-    if not others:
-        return graph.values
-    with contextlib.suppress(Exception), np.errstate(all="ignore"):
-        return graph.values | graph.run(others, slots)
-    return graph.values
 
 
 def _terms(graph: Graph, index: int) -> list[int]:
@@ -286,4 +268,19 @@ def _known(case: Case, backward: Backward, locator: Locator, own: References) ->
                     return display_name(equation)
         return ""
 
-    return Known(locator.references, own, leads_to, activation, divisors(tape), batch_sizes(case))
+    return Known(
+        references=locator.references,
+        own=own,
+        turns=_turns_of(locator.graph),
+        leads_to=leads_to,
+        activation=activation,
+        means=divisors(tape),
+        batch=batch_sizes(case),
+    )
+
+
+def _turns_of(graph: Graph) -> list[list[np.ndarray]]:
+    """What each operation gives at every turn of its loop."""
+    groups = [group for group in graph.groups(range(len(graph.equations))) if len(group) > 1]
+    turns = [[graph.values[graph.equations[i].outputs[0]] for i in group] for group in groups]
+    return [own for own in turns if isinstance(own[0], np.ndarray) and own[0].dtype.kind == "f"]
