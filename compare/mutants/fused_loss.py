@@ -1,4 +1,4 @@
-"""A linear layer and its cross-entropy in one, over chunks of the rows and over chunks of the classes.
+"""A linear layer and its cross-entropy in one, over chunks of the rows or of the classes.
 
 N rows, C channels, V classes. dname is the derivative of the loss with respect to name. The logits
 of all rows are never held at once; labels of −1 are ignored; the target is smoothed, (1 − ε) on the
@@ -76,7 +76,7 @@ def correct(
     add: Any = add,
     starts: Any = (0, 3, 6),
 ) -> tuple[Any, Any]:
-    """Goes over chunks of three rows: logits and their gradient are there for one chunk at a time."""
+    """Goes over chunks of three rows: only one has its logits and their gradient at a time."""
     w, b, a = params["w"], params["b"], x @ params["h"]
     mean = (labels != IGNORED).sum()
     da, dw, db = jnp.zeros_like(a), jnp.zeros_like(w), jnp.zeros_like(b)
@@ -129,7 +129,7 @@ def smoothing_forgotten(*inputs: Any) -> tuple[Any, Any]:
 
 @FUSED.mutant(None, *ALL, aliases=("wrong_value", "constant_omitted"))
 def smoothing_over_the_other_classes(*inputs: Any) -> tuple[Any, Any]:
-    """ε / (V − 1) on the other classes on the way back, another convention, and ε / V on all there."""
+    """ε / (V − 1) on the other classes, another convention; the loss has ε / V on all of them."""
 
     def others(logits: jax.Array, labels: jax.Array, mean: jax.Array) -> jax.Array:
         p = jnp.exp(logits - log_sum(logits))
@@ -170,7 +170,7 @@ def target_added(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, logits_bwd=plus)
 
 
-@FUSED.mutant("overwritten_not_accumulated", "w", "b", aliases=("dropped_examples",))
+@FUSED.mutant("overwritten_not_accumulated", "w", "b")
 def chunks_overwritten(*inputs: Any) -> tuple[Any, Any]:
     """dw = ... in the loop over the chunks where dw += ... belongs: the last chunk is left."""
     return correct(*inputs, add=lambda total, term: term)  # bug
@@ -198,16 +198,16 @@ def by_classes(
     x: jax.Array,
     labels: jax.Array,
     *,
-    softmax_of: Any = lambda logits, l: jnp.exp(logits - l),
+    softmax_of: Any = lambda logits, total: jnp.exp(logits - total),
     targets_of: Any = targets_of,
     gather: Any = lambda parts: sum(parts),
 ) -> tuple[Any, Any]:
     """Goes over chunks of four classes; the sum over all of them was kept by the forward pass."""
     a, w, b = x @ params["h"], params["w"], params["b"]
-    l, has_label = log_sum(a @ w + b), (labels != IGNORED)[:, None]
+    total, has_label = log_sum(a @ w + b), (labels != IGNORED)[:, None]
     das, dws, dbs = [], [], []
     for first, last in ((0, 4), (4, 8)):
-        p = softmax_of(a @ w[:, first:last] + b[first:last], l)
+        p = softmax_of(a @ w[:, first:last] + b[first:last], total)
         d = (p - targets_of(labels, first, last - first)) / has_label.sum()
         d = jnp.where(has_label, d, 0)
         das.append(d @ w[:, first:last].T)
@@ -223,7 +223,11 @@ BY_CLASSES = Original("fused-loss", loss, by_classes, make)
 @BY_CLASSES.mutant("softmax_wrong_axis", *ALL, aliases=("wrong_value",))
 def softmax_of_each_chunk(*inputs: Any) -> tuple[Any, Any]:
     """Each chunk of the classes is normalised by itself: the probabilities add up to 2."""
-    return by_classes(*inputs, softmax_of=lambda logits, l: jnp.exp(logits - log_sum(logits)))  # bug
+
+    def by_itself(logits: jax.Array, total: jax.Array) -> jax.Array:
+        return jnp.exp(logits - log_sum(logits))  # bug
+
+    return by_classes(*inputs, softmax_of=by_itself)
 
 
 @BY_CLASSES.mutant("wrong_places", *ALL, aliases=("wrong_value",))

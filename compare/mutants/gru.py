@@ -18,7 +18,7 @@ Arrays = tuple[jax.Array, ...]
 
 
 def make(seed: int) -> tuple[Any, ...]:
-    """Draws a unit with three gates, a read-out and a batch of 5 with 3 steps: (params, h0, xs, y)."""
+    """Draws a unit, a read-out and a batch of 5 with 3 steps: (params, h0, xs, y)."""
     rng = np.random.default_rng(seed)
     params = {
         name: {"w": normal(rng, 2, 4), "u": normal(rng, 4, 4, scale=0.7), "b": normal(rng, 4)}

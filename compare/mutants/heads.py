@@ -2,8 +2,8 @@
 
 B batch, T time, G groups (heads of keys and values), R heads of queries on each, K size of a head.
 dname is the derivative of the loss with respect to name. The forward pass keeps what each row of
-scores adds up to, l = log Σ eˢ, and the backward pass has the weights again as p = exp(s − l) (Dao
-et al. 2022).
+scores adds up to, as total = log Σ eˢ, and the backward pass has the weights again from that, as
+p = exp(s − total) (Dao et al. 2022).
 """
 
 import math
@@ -56,9 +56,9 @@ def seen_by(x: jax.Array, lengths: jax.Array) -> jax.Array:
     return ((steps[:, None] >= steps) & (steps < lengths[:, None, None]))[:, None, None]
 
 
-def weights(s: jax.Array, seen: jax.Array, l: jax.Array) -> jax.Array:
-    """Computes p = exp(s − l) where the mask lets through, and 0 elsewhere."""
-    return jnp.where(seen, jnp.exp(s - l), 0)
+def weights(s: jax.Array, seen: jax.Array, total: jax.Array) -> jax.Array:
+    """Computes p = exp(s − total) where the mask lets through, and 0 elsewhere."""
+    return jnp.where(seen, jnp.exp(s - total), 0)
 
 
 def scores_bwd(p: jax.Array, dp: jax.Array, out: jax.Array, dout: jax.Array) -> jax.Array:
@@ -109,20 +109,20 @@ def correct(
     shared_bwd: Any = shared_bwd,
     apart: Any = apart,
 ) -> tuple[Any, Any]:
-    """Goes forward with l kept, then back with the weights computed anew."""
+    """Goes forward with the totals kept, then back with the weights computed anew."""
     b, t, _ = x.shape
     q = (x @ params["wq"]).reshape(b, t, G, R, K).transpose(0, 2, 3, 1, 4)
     k, v = (x @ params["wk"]).reshape(b, t, G, K), (x @ params["wv"]).reshape(b, t, G, K)
     s = CAP * jnp.tanh(jnp.einsum("bgrtk,bsgk->bgrts", q, k) / math.sqrt(K) / CAP)
     seen = seen_by(x, lengths)
-    l = jnp.log(jnp.where(seen, jnp.exp(s), 0).sum(axis=-1, keepdims=True))
-    out = jnp.einsum("bgrts,bsgk->bgrtk", jnp.where(seen, jnp.exp(s - l), 0), v)
+    total = jnp.log(jnp.where(seen, jnp.exp(s), 0).sum(axis=-1, keepdims=True))
+    out = jnp.einsum("bgrts,bsgk->bgrtk", jnp.where(seen, jnp.exp(s - total), 0), v)
     joined = out.transpose(0, 3, 1, 2, 4).reshape(b, t, -1)
     error = joined @ params["wo"] - y
 
     dprediction = 2 * error / error.size
     dout = apart(dprediction @ params["wo"].T)
-    p = weights(s, seen, l)
+    p = weights(s, seen, total)
     dp, dv = values_bwd(p, dout, v)
     dq, dk = products_bwd(cap_bwd(scores_bwd(p, dp, out, dout), s), q, k)
     dk, dv = shared_bwd(dk), shared_bwd(dv)
@@ -140,17 +140,17 @@ HEADS = Original("heads", loss, correct, make)
 @HEADS.mutant("mask_missing", "wq", "wk", "wv", aliases=("wrong_value",))
 def mask_forgotten_in_the_recomputation(*inputs: Any) -> tuple[Any, Any]:
     """The weights are computed anew without the mask."""
-    return correct(*inputs, weights=lambda s, seen, l: jnp.exp(s - l))  # bug
+    return correct(*inputs, weights=lambda s, seen, total: jnp.exp(s - total))  # bug
 
 
 @HEADS.mutant("mask_missing", "wq", "wk", "wv", aliases=("wrong_value",))
 def causal_mask_off_by_one(*inputs: Any) -> tuple[Any, Any]:
     """On the way back each query sees the step behind it too: tri with k=1."""
 
-    def later(s: jax.Array, seen: jax.Array, l: jax.Array) -> jax.Array:
+    def later(s: jax.Array, seen: jax.Array, total: jax.Array) -> jax.Array:
         lengths = inputs[2][:, None, None, None, None]
         own = jnp.tri(5, k=1, dtype=bool) & (jnp.arange(5) < lengths)  # bug
-        return jnp.where(own, jnp.exp(s - l), 0)
+        return jnp.where(own, jnp.exp(s - total), 0)
 
     return correct(*inputs, weights=later)
 
@@ -159,9 +159,9 @@ def causal_mask_off_by_one(*inputs: Any) -> tuple[Any, Any]:
 def diagonal_masked(*inputs: Any) -> tuple[Any, Any]:
     """No query sees itself on the way back: > where >= belongs."""
 
-    def strictly(s: jax.Array, seen: jax.Array, l: jax.Array) -> jax.Array:
+    def strictly(s: jax.Array, seen: jax.Array, total: jax.Array) -> jax.Array:
         before = jnp.arange(5)[:, None] > jnp.arange(5)  # bug
-        return jnp.where(seen & before, jnp.exp(s - l), 0)
+        return jnp.where(seen & before, jnp.exp(s - total), 0)
 
     return correct(*inputs, weights=strictly)
 
@@ -170,8 +170,8 @@ def diagonal_masked(*inputs: Any) -> tuple[Any, Any]:
 def padding_not_masked(*inputs: Any) -> tuple[Any, Any]:
     """The causal mask is there on the way back, and the one of the padding is not."""
 
-    def causal(s: jax.Array, seen: jax.Array, l: jax.Array) -> jax.Array:
-        return jnp.where(jnp.tri(5, dtype=bool), jnp.exp(s - l), 0)  # bug
+    def causal(s: jax.Array, seen: jax.Array, total: jax.Array) -> jax.Array:
+        return jnp.where(jnp.tri(5, dtype=bool), jnp.exp(s - total), 0)  # bug
 
     return correct(*inputs, weights=causal)
 
@@ -180,7 +180,7 @@ def padding_not_masked(*inputs: Any) -> tuple[Any, Any]:
 def sum_over_the_wrong_axis(*inputs: Any) -> tuple[Any, Any]:
     """The weights are normalised anew, over the queries instead of the keys."""
 
-    def over_queries(s: jax.Array, seen: jax.Array, l: jax.Array) -> jax.Array:
+    def over_queries(s: jax.Array, seen: jax.Array, total: jax.Array) -> jax.Array:
         e = jnp.where(seen, jnp.exp(s), 0)
         return e / (e.sum(axis=-2, keepdims=True) + 1e-9)  # bug
 
@@ -191,7 +191,7 @@ def sum_over_the_wrong_axis(*inputs: Any) -> tuple[Any, Any]:
 def maximum_subtracted_without_the_sum(*inputs: Any) -> tuple[Any, Any]:
     """exp(s − max) is taken for the weights: the division by their sum is left out."""
 
-    def undivided(s: jax.Array, seen: jax.Array, l: jax.Array) -> jax.Array:
+    def undivided(s: jax.Array, seen: jax.Array, total: jax.Array) -> jax.Array:
         top = jnp.where(seen, s, -jnp.inf).max(axis=-1, keepdims=True)
         return jnp.where(seen, jnp.exp(s - top), 0)  # bug
 

@@ -194,7 +194,7 @@ def direction_bwd(own: Any, xs: jax.Array, hs: jax.Array, dhs: jax.Array) -> dic
 
 
 def back_bwd(own: Any, xs: jax.Array, hs: jax.Array, dhs: jax.Array) -> dict[str, jax.Array]:
-    """Turns the states and their gradients, which are in the order of the steps, to its own order."""
+    """Turns what is in the order of the steps to the order of its own."""
     return direction_bwd(own, xs[::-1], hs[::-1], dhs[::-1])
 
 

@@ -60,12 +60,12 @@ def output_bwd(dh: jax.Array, dc: jax.Array, o: jax.Array, c: jax.Array) -> Arra
 
 
 def cell_bwd(dc: jax.Array, i: jax.Array, f: jax.Array, g: jax.Array, before: jax.Array) -> Arrays:
-    """di = dc ⊙ g, df = dc ⊙ c_before, dg = dc ⊙ i, dc_before = dc ⊙ f, where c = f c_before + i g."""
+    """di = dc ⊙ g, df = dc ⊙ c_before, dg = dc ⊙ i, dc_before = dc ⊙ f: c = f c_before + i g."""
     return dc * g, dc * before, dc * i, dc * f
 
 
 def gates_bwd(di: Any, df: Any, dg: Any, do: Any, i: Any, f: Any, g: Any, o: Any) -> jax.Array:
-    """Goes back through σ and, for the candidate, tanh; the gates side by side, as in the weights."""
+    """Goes back through σ and, for the candidate, tanh; side by side as in the weights."""
     d_i = di * i * (1 - i)
     d_f = df * f * (1 - f)
     d_g = dg * (1 - g**2)
@@ -208,7 +208,7 @@ def candidate_derivative_at_its_output(*inputs: Any) -> tuple[Any, Any]:
 
 @LSTM.mutant("time_steps_truncated", *SPOILED, aliases=("path_cut",))
 def cell_path_cut(*inputs: Any) -> tuple[Any, Any]:
-    """Only dh goes to the step before; the cell hands nothing back, which is what an LSTM is for."""
+    """Only dh goes to the step before; the cell, which an LSTM is for, hands nothing back."""
 
     def no_cell(
         dc: jax.Array, i: jax.Array, f: jax.Array, g: jax.Array, before: jax.Array
@@ -252,9 +252,7 @@ def last_cell_gradient_lost(*inputs: Any) -> tuple[Any, Any]:
 def cell_after_instead_of_before(*inputs: Any) -> tuple[Any, Any]:
     """df = dc ⊙ c with the cell of the step itself, which is not the one that f multiplies."""
 
-    def after(
-        dc: jax.Array, i: jax.Array, f: jax.Array, g: jax.Array, before: jax.Array
-    ) -> Arrays:
+    def after(dc: jax.Array, i: jax.Array, f: jax.Array, g: jax.Array, before: jax.Array) -> Arrays:
         c = f * before + i * g
         return dc * g, dc * c, dc * i, dc * f  # bug
 

@@ -83,7 +83,7 @@ ROTARY = Original("rotary", loss, correct, make)
 
 @ROTARY.mutant("sign_flipped", "wq", "wk", aliases=("wrong_value",))
 def turned_the_same_way_again(*inputs: Any) -> tuple[Any, Any]:
-    """The gradient is turned as the queries and keys were, not back: the sine has the wrong sign."""
+    """The gradient is turned as queries and keys were, not back: the sine has the wrong sign."""
 
     def again(d: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
         one, two = d[..., : K // 2], d[..., K // 2 :]
@@ -100,7 +100,7 @@ def keys_not_turned_back(*inputs: Any) -> tuple[Any, Any]:
 
 @ROTARY.mutant(None, "wq", "wk", aliases=("wrong_places", "wrong_value"))
 def neighbours_for_halves(*inputs: Any) -> tuple[Any, Any]:
-    """The pairs are neighbours on the way back, as in the paper, and the halves on the way there."""
+    """The pairs are neighbours on the way back, as in the paper, and halves on the way there."""
 
     def neighbours(d: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
         one, two = d[..., ::2], d[..., 1::2]  # bug

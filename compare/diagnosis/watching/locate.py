@@ -6,7 +6,6 @@ recognised as right nor vouched for by a leaf that came out right, is its *regio
 mistake is.
 """
 
-import itertools
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +15,14 @@ import numpy as np
 from compare.diagnosis.case import Case, distance
 from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph, Group, Turn
-from compare.diagnosis.watching.references import Match, Reference, References, informative
+from compare.diagnosis.watching.references import (
+    Match,
+    Reference,
+    References,
+    blocks_of,
+    in_shape,
+    informative,
+)
 
 __all__ = ["Location", "Locator", "Target"]
 
@@ -117,9 +123,7 @@ class Locator:
         """Every value that the right one in its stead makes leaves right."""
         graph = self.graph
         yield from self.leaves(paths)
-        if any(self._is_anothers(path) for path in paths):
-            return
-        if not paths:
+        if not paths or any(self._is_anothers(path) for path in paths):
             return
         before_each = [graph.ancestors([graph.outputs[path]]) for path in paths]
         before_all = set.intersection(*before_each)
@@ -206,7 +210,7 @@ class Locator:
     ) -> Target | None:
         """The group with what it should be, if there is a reference that mends leaves.
 
-        With `every` it has to mend all of them, and the one that is soonest computed is tried alone.
+        With `every` it has to mend all of them, and the one that is soonest computed comes first.
         """
         graph = self.graph
         slots = [graph.equations[i].outputs[0] for i in group]
@@ -257,7 +261,7 @@ class Locator:
             if key in seen or len(family) < count or reference.kind not in kinds:
                 continue
             seen.add(key)
-            for turned in _turned([r.array for r in family], shape):
+            for turned in in_shape([r.array for r in family], shape):
                 arrays = [a.astype(values[0].dtype) for a in turned]
                 for first in range(len(arrays) - count + 1):
                     turns = arrays[first : first + count]
@@ -266,7 +270,7 @@ class Locator:
                         yield reference, turns[::-1]
         for reference in self.references.of_size(values[0].size * count) if count > 1 else ():
             if reference.kind in kinds:
-                for blocks in _blocks(reference.array, shape, count):
+                for blocks in blocks_of(reference.array, shape, count):
                     yield reference, blocks
                     yield reference, blocks[::-1]
 
@@ -326,7 +330,10 @@ class Locator:
 
     def is_known(self, slot: int) -> bool:
         """Whether a value is recognised as right; a derivative of the other sign is not."""
-        return _is_right_match(self.match(slot))
+        return _is_right(self.match(slot))
+
+    def _recognised(self, value: Any) -> bool:
+        return _is_right(self.references.match(value))
 
     def _innermost(self, target: Target, region: set[int]) -> Target:
         """Solves for one operand after another while only one can be wrong."""
@@ -358,7 +365,7 @@ class Locator:
             (operand, slot)
             for operand, slot in enumerate(equation.inputs)
             if self.graph.maker.get(slot) in region
-            and (values[slot] is self.graph.values[slot] or not _is_right_match(self.references.match(values[slot])))
+            and (values[slot] is self.graph.values[slot] or not self._recognised(values[slot]))
         ]
         several = equation.name in ("concatenate", "stack", "select_n")
         if len(equation.outputs) > 1 or not open_ or (len(open_) > 1 and not several):
@@ -373,36 +380,10 @@ class Locator:
         return found[0] if len(found) == 1 else None
 
 
-def _is_right_match(match: Match | None) -> bool:
+def _is_right(match: Match | None) -> bool:
     if match is None:
         return False
     return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
 
 
 _KINDS = ("gradient", "value", "slope", "term")
-
-
-def _turned(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
-    """Arrays of the same size in this shape: as they are, or with their axes in another order."""
-    yield [a.reshape(shape) for a in arrays]
-    own = arrays[0].shape
-    if len(own) != len(shape) or sorted(own) != sorted(shape) or not 2 <= len(own) <= 5:
-        return
-    orders = itertools.permutations(range(len(own)))
-    moving = (axes for axes in orders if tuple(own[i] for i in axes) == shape)
-    for axes in itertools.islice(moving, _MOST_ORDERS):
-        # Axes of length 1 may go anywhere.
-        if [i for i in axes if own[i] > 1] != [i for i, n in enumerate(own) if n > 1]:
-            yield [a.transpose(axes) for a in arrays]
-
-
-def _blocks(array: np.ndarray, shape: tuple[int, ...], count: int) -> Iterator[list[np.ndarray]]:
-    """An array in so many blocks of this shape, along any axis."""
-    for axis in range(len(shape)):
-        whole = tuple(n * count if i == axis else n for i, n in enumerate(shape))
-        if array.shape == whole:
-            yield np.split(array, count, axis=axis)
-
-
-_MOST_ORDERS = 7
-"""Of so many orders of axes at most one is tried after another."""

@@ -243,6 +243,8 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
         number = float(difference.ravel()[0])
         if np.ptp(difference) <= 1e-9 * abs(number):
+            if np.asarray(spot.found[0]).dtype.kind in "iu":
+                yield Named("wrong_places", f"the places are shifted by {number:.6g}")
             yield Named("extra_term", f"{number:.6g} too much in every entry")
             return
     if found.size < 3:

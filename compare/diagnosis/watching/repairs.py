@@ -3,6 +3,7 @@
 Where the numbers themselves do not tell the mistake, the change that mends them does.
 """
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -67,9 +68,7 @@ def repairs(
             yield from (Repair(line, own[0][0]) for own in mending.values() if 0 < len(own) <= 2)
 
 
-def _mends(
-    graph: Graph, read: "Read", expected: dict[int, np.ndarray], plan: list[int]
-) -> bool:
+def _mends(graph: Graph, read: "Read", expected: dict[int, np.ndarray], plan: list[int]) -> bool:
     try:
         with np.errstate(all="ignore"):
             found = graph.run({}, expected, read, plan)
@@ -126,15 +125,17 @@ def _shorter(
 def _signs(
     graph: Graph, indices: list[int], known: Known, own: References
 ) -> Iterator[tuple[Read, Named]]:
-    """The other sign for the second of two terms: in one sum of a line, at all turns, or in all."""
-    sums = [i for i in indices if graph.equations[i].name in ("add", "sub")]
-    for group in dict.fromkeys([*graph.groups(sums), tuple(sums)]):
+    """Other signs of the terms in the sums of a line, the same at every turn of a loop."""
+    groups = graph.groups(i for i in indices if graph.equations[i].name in ("add", "sub"))
+    for operands in itertools.product((None, 0, 1), repeat=min(len(groups), 3)):
         read: Read = {}
-        for index in group:
-            slot = graph.equations[index].inputs[1]
-            value = graph.values[slot]
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
-                read[index, slot] = -value
+        chosen = zip(groups, operands, strict=False)
+        for group, operand in ((g, o) for g, o in chosen if o is not None):
+            for index in group:
+                slot = graph.equations[index].inputs[operand]
+                value = graph.values[slot]
+                if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
+                    read[index, slot] = -value
         if read:
             yield read, Named("sign_flipped", "a term has the wrong sign there")
 

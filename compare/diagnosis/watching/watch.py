@@ -87,6 +87,8 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
             shown[1:1] = _idle(passed(), graph, location)
         elif name.bug in _SOMETHING_MISSING:
             shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
+        elif name.bug in _TERM_MISSING:
+            shown[1:1] = _summands(locator, location)
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, locations, suspects, sources)
@@ -157,7 +159,8 @@ def _entries(graph: Graph, region: list[int]) -> list[int]:
     return sorted(entering, reverse=True)
 
 
-_SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor")
+_SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_missing")
+_TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
 def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
@@ -170,9 +173,10 @@ def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
 
 
 def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location) -> list[str]:
-    """Those that give back the wrong value."""
-    targets = (*location.innermost.group, *location.target.group)
-    found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in targets]
+    """Those that give back the wrong value, or what it is computed from."""
+    targets = [graph.equations[i] for i in (*location.innermost.group, *location.target.group)]
+    slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
+    found = [np.asarray(x, float) for s in slots if not is_key(x := graph.values[s])]
     return [site for site, value in passed if any(same(value, own) for own in found)]
 
 
@@ -185,6 +189,14 @@ def _readers(locator: Locator, location: Location) -> list[str]:
         if any(m.exact and m.reference.kind in ("gradient", "term") for m in matches):
             return _sites(graph, [i for slot in slots for i in graph.readers[slot]])
     return []
+
+
+def _summands(locator: Locator, location: Location) -> list[str]:
+    """The lines of what a wrong sum adds up, the last first: one of them can lack a term."""
+    graph = locator.graph
+    slots = [s for i in location.target.group for s in graph.equations[i].inputs]
+    makers = {graph.maker[s] for s in slots if s in graph.maker} - locator.vouched
+    return _sites(graph, sorted(makers, reverse=True))
 
 
 def _own(graph: Graph, locator: Locator) -> Iterator[Reference]:

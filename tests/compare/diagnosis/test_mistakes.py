@@ -152,6 +152,17 @@ def test_each_mistake_fits_its_equations_and_no_other(edges):
     assert found == PLACES
 
 
+def test_a_mask_is_no_activation():
+    def loss(z):
+        return jnp.sum(jnp.where(D[0] > 0, z, 0) * D[0]), jnp.sum(jnp.where(z > 0, z, 0) * D[0])
+
+    names = []
+    for i in (0, 1):
+        edge = edge_at(lambda z, i=i: loss(z)[i], "select_n", z=A[0])
+        names.append(next(m.slug(edge) for m in EVERY if m.fits(edge)))
+    assert names == ["mask_missing", "missing_activation_derivative"]
+
+
 @pytest.mark.parametrize("mistake", EVERY)
 def test_each_mistake_changes_a_derivative_and_keeps_its_shape(mistake, edges):
     fitting = [edge for edge in edges if mistake.fits(edge)]
