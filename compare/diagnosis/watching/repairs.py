@@ -132,7 +132,10 @@ def _signs(
         chosen = zip(groups, operands, strict=False)
         for group, operand in ((g, o) for g, o in chosen if o is not None):
             for index in group:
-                slot = graph.equations[index].inputs[operand]
+                inputs = graph.equations[index].inputs
+                if operand >= len(inputs):
+                    continue  # The other is a number.
+                slot = inputs[operand]
                 value = graph.values[slot]
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
                     read[index, slot] = -value
