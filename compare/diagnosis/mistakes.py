@@ -271,6 +271,15 @@ def _last_window_wins(edge: Edge, *, backwards: bool = False) -> np.ndarray:
     return d
 
 
+def _is_mask(edge: Edge) -> bool:
+    """Whether an equation keeps some entries by what is not their own sign, as a ReLU does."""
+    if edge.equation.name != "select_n" or edge.inputs[0].dtype != bool:
+        return False
+    return not any(np.array_equal(edge.inputs[0], own) for own in (edge.value > 0, edge.value < 0,
+                                                                   edge.value >= 0,
+                                                                   edge.value <= 0))  # fmt: skip
+
+
 def _always(slug: str) -> Callable[[Edge], str]:
     return lambda edge: slug
 
@@ -278,7 +287,7 @@ def _always(slug: str) -> Callable[[Edge], str]:
 # Most specific first: what several mistakes explain is called by the first of them.
 MISTAKES: tuple[Mistake, ...] = (
     Mistake(
-        _always("missing_activation_derivative"),
+        lambda edge: "mask_missing" if _is_mask(edge) else "missing_activation_derivative",
         lambda edge: is_activation(edge) or _is_softmax(edge),
         lambda edge: edge.d_output,
         _of("the derivative of {} left out"),
@@ -331,6 +340,12 @@ MISTAKES: tuple[Mistake, ...] = (
         _is_softmax,
         _diagonal_softmax,
         lambda edge: "only the diagonal of the softmax's Jacobian",
+    ),
+    Mistake(
+        _always("path_cut"),
+        lambda edge: _is_softmax(edge) and edge.equation.name == "softmax",
+        lambda edge: edge.d_output * edge.output,
+        lambda edge: "the path through the softmax's sum cut",
     ),
     Mistake(
         _always("softmax_wrong_axis"),

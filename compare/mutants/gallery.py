@@ -7,12 +7,19 @@ from compare.mutants import (
     dropout,
     embedding,
     forks,
+    fused_loss,
+    gru,
+    heads,
+    lengths,
+    lstm,
     mlp,
     normalisation,
     pooling,
     regression_mlp,
     rnn,
+    rotary,
     trackers,
+    transformer,
 )
 from compare.mutants.mutant import Mutant, Original
 
@@ -31,6 +38,13 @@ _FILES = (
     pooling,
     dropout,
     trackers,
+    lstm,
+    gru,
+    lengths,
+    heads,
+    rotary,
+    fused_loss,
+    transformer,
 )
 
 

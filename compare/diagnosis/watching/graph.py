@@ -1,7 +1,8 @@
 """What a candidate computed: its values, which come from which, and what if one were another."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy as np
 from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.numpy_ops import computed
 
-__all__ = ["Graph", "Group"]
+__all__ = ["Graph", "Group", "Turn"]
 
 Group = tuple[int, ...]
 """The equations that one operation of the source made: one, or one for each turn of a loop."""
+
+Turn = Callable[[Iterable[int]], dict[int, Any]]
+"""The values of some slots at one turn of a loop."""
 
 
 class Graph:
@@ -107,3 +111,31 @@ class Graph:
             for slot, out in zip(equation.outputs, computed(equation, inputs), strict=True):
                 changed.setdefault(slot, out)
         return {slot: np.asarray(changed.get(slot, self.values[slot])) for slot in wanted}
+
+    def at_one_turn(self, right: Mapping[int, Any], slot: int) -> Turn:
+        """Gives values as they are at one turn of a loop if all other turns are right.
+
+        What a loop carries on is wrong after a wrong turn; what a turn itself does wrong shows
+        where all that it is given is right.
+
+        Args:
+            right: the right value of one slot at every turn; where an entry is NaN it is not known.
+            slot: that of the turn.
+        """
+        others = {
+            own: np.asarray(value).reshape(np.shape(self.values[own]))
+            for own, value in right.items()
+            if own != slot and not np.isnan(np.asarray(value, float)).any()
+        }
+
+        def values(slots: Iterable[int]) -> dict[int, Any]:
+            slots = list(slots)
+            moved = {self.equations[i].outputs[0] for i in self.plan(others, slots)} | {*others}
+            known = {s: self.values[s] for s in slots}
+            if not moved & known.keys():
+                return known
+            with contextlib.suppress(Exception), np.errstate(all="ignore"):
+                return known | self.run(others, [s for s in slots if s in moved])
+            return known
+
+        return values

@@ -179,6 +179,12 @@ class _Rewriter(ast.NodeTransformer):
             return ast.copy_location(ast.Assign([node.target], call), node)
         return node
 
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        self.generic_visit(node)
+        if node.value is not None:
+            node.value = self.told(node, "returned", node.value)
+        return node
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node
 

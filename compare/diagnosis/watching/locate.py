@@ -14,8 +14,15 @@ import numpy as np
 
 from compare.diagnosis.case import Case, distance
 from compare.diagnosis.watching.expectations import expected_operand, same
-from compare.diagnosis.watching.graph import Graph, Group
-from compare.diagnosis.watching.references import Match, Reference, References, informative
+from compare.diagnosis.watching.graph import Graph, Group, Turn
+from compare.diagnosis.watching.references import (
+    Match,
+    Reference,
+    References,
+    blocks_of,
+    in_shape,
+    informative,
+)
 
 __all__ = ["Location", "Locator", "Target"]
 
@@ -64,6 +71,8 @@ class Locator:
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
         self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
         self._matches: dict[int, Match | None] = {}
+        # What leads to no leaf, such as what the first step hands on, is no turn of a loop.
+        self._groups = graph.groups(graph.ancestors(graph.outputs.values()))
 
     def match(self, slot: int) -> Match | None:
         """What the value of a slot is recognised as."""
@@ -114,13 +123,11 @@ class Locator:
         """Every value that the right one in its stead makes leaves right."""
         graph = self.graph
         yield from self.leaves(paths)
-        if any(self._is_anothers(path) for path in paths):
-            return
-        if not paths:
+        if not paths or any(self._is_anothers(path) for path in paths):
             return
         before_each = [graph.ancestors([graph.outputs[path]]) for path in paths]
         before_all = set.intersection(*before_each)
-        best = self._earliest(graph.groups(before_all - self.vouched), paths, ("gradient",))
+        best = self._earliest(self._whole(before_all - self.vouched), paths, ("gradient",))
         if best is None:
             found = [*self._substitutions(self._in_order(before_all), paths)]
             yield from found
@@ -129,10 +136,17 @@ class Locator:
                 yield from self._substitutions(self._in_order(others), paths)
             return
         yield best
-        before = graph.groups(self._region(best.group) - set(best.group))
+        before = self._whole(self._region(best.group) - set(best.group))
         best = self._earliest(before, paths, _KINDS)
         if best is not None:
             yield best
+
+    def _whole(self, indices: set[int]) -> list[Group]:
+        """The groups of these equations with every turn of their loops.
+
+        At one turn a value may be right, or lead to fewer leaves than at the others.
+        """
+        return [group for group in self._groups if indices & set(group)]
 
     def _is_anothers(self, path: str) -> bool:
         """Whether a leaf is the derivative by something else: nothing before it is wrong."""
@@ -152,10 +166,10 @@ class Locator:
         for group in reversed(groups):
             if time.monotonic() > self.deadline:
                 break
-            if best is not None and not set(group) <= region:
+            if best is not None and not set(group) & region:
                 continue
-            target = self._substituted(group, paths, kinds)
-            if target is not None and len(target.paths) == len(paths):
+            target = self._substituted(group, paths, kinds, every=True)
+            if target is not None:
                 best, region = target, self._region(group)
         return best
 
@@ -163,8 +177,8 @@ class Locator:
         for group in groups:
             if time.monotonic() > self.deadline:
                 return
-            # What is a value of the loss can only be mistaken for another one.
-            kinds = ("value",) if self._is_known_group(group) else _KINDS
+            # What is known can only be mistaken for another of its kind.
+            kinds = self._kinds_of(group) if self._is_known_group(group) else _KINDS
             target = self._substituted(group, paths, kinds)
             if target is not None:
                 yield target
@@ -186,8 +200,18 @@ class Locator:
     def _is_known_group(self, group: Group) -> bool:
         return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
 
-    def _substituted(self, group: Group, paths: list[str], kinds: tuple[str, ...]) -> Target | None:
-        """The group with what it should be, if there is a reference that mends leaves."""
+    def _kinds_of(self, group: Group) -> tuple[str, ...]:
+        match = self.match(self.graph.equations[group[0]].outputs[0])
+        forward = match is None or match.reference.kind in ("value", "slope")
+        return ("value",) if forward else ("gradient", "term")
+
+    def _substituted(
+        self, group: Group, paths: list[str], kinds: tuple[str, ...], *, every: bool = False
+    ) -> Target | None:
+        """The group with what it should be, if there is a reference that mends leaves.
+
+        With `every` it has to mend all of them, and the one that is soonest computed comes first.
+        """
         graph = self.graph
         slots = [graph.equations[i].outputs[0] for i in group]
         if not all(isinstance(graph.values[s], np.ndarray | np.generic) for s in slots):
@@ -199,13 +223,20 @@ class Locator:
         best: Target | None = None
         watched = [*paths, *self.right] if set(group) & self.vouched else paths
         plan = graph.plan(slots, [graph.outputs[p] for p in watched])
+        alone = {p: graph.plan(slots, [graph.outputs[p]]) for p in (paths if every else ())}
+        soonest = min(alone, key=lambda p: len(alone[p]), default=None)
         for reference, others in self._substitutes(values, kinds):
             if all(same(v, o) for v, o in zip(values, others, strict=True)):
                 continue
-            mended = self.mended(dict(zip(slots, others, strict=True)), watched, plan)
+            replaced = dict(zip(slots, others, strict=True))
+            if soonest and not self.mended(replaced, [soonest], alone[soonest]):
+                continue
+            mended = self.mended(replaced, watched, plan)
             if not set(mended) >= set(watched) - set(paths):
                 continue
             mended = tuple(path for path in mended if path in paths)
+            if every and len(mended) < len(paths):
+                continue
             if mended and (best is None or len(mended) > len(best.paths)):
                 best = Target(group, tuple(others), reference, mended)
             if len(mended) == len(paths) or time.monotonic() > self.deadline:
@@ -215,22 +246,33 @@ class Locator:
     def _substitutes(
         self, values: list[np.ndarray], kinds: tuple[str, ...]
     ) -> Iterator[tuple[Reference, list[np.ndarray]]]:
-        """References of the same size, one for each turn of a loop, in its order or backwards."""
+        """References of the same size, one for each turn of a loop, in its order or backwards.
+
+        A loop may also have some of the turns only, or go over the blocks of one reference.
+        """
         shape, count = values[0].shape, len(values)
         seen: set[Any] = set()
         for reference in self.references.of_size(values[0].size):
             if values[0].dtype.kind in "biu" and reference.array.dtype.kind == "f":
                 continue
             family = self.references.family(reference) if count > 1 else [reference]
-            key = reference.family if count > 1 else reference.array.tobytes()
-            if key in seen or len(family) != count or reference.kind not in kinds:
+            own = reference.array
+            key = reference.family if count > 1 else (own.shape, own.tobytes())
+            if key in seen or len(family) < count or reference.kind not in kinds:
                 continue
             seen.add(key)
-            for turned in _turned([r.array for r in family], shape):
+            for turned in in_shape([r.array for r in family], shape):
                 arrays = [a.astype(values[0].dtype) for a in turned]
-                yield reference, arrays
-                if count > 1:
-                    yield reference, arrays[::-1]
+                for first in range(len(arrays) - count + 1):
+                    turns = arrays[first : first + count]
+                    yield reference, turns
+                    if count > 1:
+                        yield reference, turns[::-1]
+        for reference in self.references.of_size(values[0].size * count) if count > 1 else ():
+            if reference.kind in kinds:
+                for blocks in blocks_of(reference.array, shape, count):
+                    yield reference, blocks
+                    yield reference, blocks[::-1]
 
     def mended(
         self, replaced: dict[int, Any], paths: list[str], plan: list[int] | None = None
@@ -288,17 +330,20 @@ class Locator:
 
     def is_known(self, slot: int) -> bool:
         """Whether a value is recognised as right; a derivative of the other sign is not."""
-        match = self.match(slot)
-        if match is None:
-            return False
-        return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
+        return _is_right(self.match(slot))
+
+    def _recognised(self, value: Any) -> bool:
+        return _is_right(self.references.match(value))
 
     def _innermost(self, target: Target, region: set[int]) -> Target:
         """Solves for one operand after another while only one can be wrong."""
         graph = self.graph
+        turns = [graph.equations[i].outputs[0] for i in target.group]
+        right = dict(zip(turns, target.expected, strict=True))
         while True:
             steps = [
-                self._step(i, e, region) for i, e in zip(target.group, target.expected, strict=True)
+                self._step(i, e, region, graph.at_one_turn(right, turn))
+                for turn, i, e in zip(turns, target.group, target.expected, strict=True)
             ]
             known = [step for step in steps if step is not None]
             if not known or len(known) != len(steps):
@@ -310,15 +355,17 @@ class Locator:
             target = Target(group, expected, None, target.paths)
 
     def _step(
-        self, index: int, expected: np.ndarray, region: set[int]
+        self, index: int, expected: np.ndarray, region: set[int], at_turn: Turn
     ) -> tuple[int, np.ndarray] | None:
         """The one operand that is wrong, and what it should be."""
         equation = self.graph.equations[index]
-        inputs = [self.graph.values[s] for s in equation.inputs]
+        values = at_turn(equation.inputs)
+        inputs = [values[s] for s in equation.inputs]
         open_ = [
             (operand, slot)
             for operand, slot in enumerate(equation.inputs)
             if self.graph.maker.get(slot) in region
+            and (values[slot] is self.graph.values[slot] or not self._recognised(values[slot]))
         ]
         several = equation.name in ("concatenate", "stack", "select_n")
         if len(equation.outputs) > 1 or not open_ or (len(open_) > 1 and not several):
@@ -333,11 +380,10 @@ class Locator:
         return found[0] if len(found) == 1 else None
 
 
+def _is_right(match: Match | None) -> bool:
+    if match is None:
+        return False
+    return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
+
+
 _KINDS = ("gradient", "value", "slope", "term")
-
-
-def _turned(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
-    """Arrays of the same size in this shape: as they are, or transposed."""
-    yield [a.reshape(shape) for a in arrays]
-    if len(shape) == 2 and 1 not in shape and arrays[0].shape[::-1] == shape:
-        yield [a.T for a in arrays]

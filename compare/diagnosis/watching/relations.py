@@ -28,17 +28,17 @@ class Spot(NamedTuple):
     """One operation of the candidate that gives wrong numbers.
 
     Attributes:
-        found: its numbers, at every turn of a loop.
+        found: its numbers, at every turn of a loop, where all that the turn is given is right.
         expected: the right ones; NaN where they are not known.
-        inputs: the values that it is computed from, at its last turn.
-        matches: what the found numbers are recognised as.
+        inputs: the values that it is computed from, at every turn.
+        matches: what the found numbers are recognised as, at every turn.
         reference: what the expected ones are; None where that has no name.
         leaf: the slot of the parameter, where the expected numbers are its gradient.
     """
 
     found: list[np.ndarray]
     expected: list[np.ndarray]
-    inputs: list[np.ndarray]
+    inputs: list[list[np.ndarray]]
     matches: list[Match | None]
     reference: Reference | None
     leaf: int | None
@@ -50,6 +50,7 @@ class Known(NamedTuple):
     Attributes:
         references: the values of the loss and of its derivative.
         own: the candidate's own values.
+        turns: what each of its operations gives at every turn of a loop.
         leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
         activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
             what has this gradient, or "".
@@ -59,6 +60,7 @@ class Known(NamedTuple):
 
     references: References
     own: References
+    turns: list[list[np.ndarray]]
     leads_to: Any
     activation: Any
     means: set[int]
@@ -171,8 +173,6 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     """Times, or divided by, something known."""
-    if len(spot.found) > 1:
-        return
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
     if np.isnan(expected).any() or not (found[expected != 0]).all() or found[expected == 0].any():
         return
@@ -198,6 +198,24 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
         return
 
 
+def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
+    """One factor of a product is another known value than the one that belongs there."""
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    if found.shape != expected.shape or np.isnan(expected).any() or distinct_numbers(expected) < 3:
+        return
+    factors = [r for r in known.references.of_size(found.size)
+               if r.kind in ("value", "slope") and r.array.shape == found.shape
+               and np.all(r.array != 0)]  # fmt: skip
+    rest = [(factor, found / factor.array) for factor in factors]
+    for right in factors:
+        wanted = expected / right.array
+        for factor, own in rest:
+            if factor is not right and _close(own, wanted):
+                bug = "wrong_derivative" if right.kind == "slope" else "wrong_value"
+                yield Named(bug, f"{told(factor)} stands where {told(right)} belongs")
+                return
+
+
 def _core(ratio: np.ndarray) -> np.ndarray | None:
     """An array without the axes along which it is constant; None where nothing is known."""
     if ratio.size == 0:
@@ -218,8 +236,6 @@ def _largest(array: np.ndarray, axis: int) -> np.ndarray:
 
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     """Something known too much, or too little."""
-    if len(spot.found) > 1:
-        return
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
     if np.isnan(expected).any() or found.shape != expected.shape or not found.any():
         return
@@ -227,6 +243,8 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
         number = float(difference.ravel()[0])
         if np.ptp(difference) <= 1e-9 * abs(number):
+            if np.asarray(spot.found[0]).dtype.kind in "iu":
+                yield Named("wrong_places", f"the places are shifted by {number:.6g}")
             yield Named("extra_term", f"{number:.6g} too much in every entry")
             return
     if found.size < 3:
@@ -244,7 +262,7 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:
     """Of the terms of a sum one is kept, or others are added up."""
     found, expected = np.asarray(spot.found[-1], float), np.asarray(spot.expected[-1], float)
-    for terms in spot.inputs:
+    for terms in spot.inputs[-1]:
         terms = np.asarray(terms)
         if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
             continue
@@ -257,6 +275,20 @@ def _sums(spot: Spot, known: Known) -> Iterator[Named]:
                     else:
                         yield Named("summed_wrongly", "other terms should be added up")
                     return
+
+
+def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
+    """Of what the turns of a loop give, one is kept and the sum should be."""
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    if np.isnan(expected).any() or distinct_numbers(expected) < 2:
+        return
+    for turns in known.turns:
+        if turns[0].shape != expected.shape or not any(same(own, found) for own in turns):
+            continue
+        if same(np.sum(turns, axis=0), expected):
+            story = f"of {len(turns)} turns of a loop one is kept, and all should be added up"
+            yield Named("overwritten_not_accumulated", story)
+            return
 
 
 def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -319,7 +351,39 @@ def _slopes(spot: Spot, known: Known) -> Iterator[Named]:
         yield Named("wrong_derivative", f"it should be the derivative of {about}")
 
 
+def _at_every_turn(relation: Any) -> Any:
+    """The relation that holds at every turn of a loop at which there is something wrong."""
+
+    def of_all(spot: Spot, known: Known) -> Iterator[Named]:
+        names = [next(relation(turn, known), None) for turn in _turns(spot, known)]
+        first = next(iter(names), None)
+        if first and all(name and name.bug == first.bug for name in names):
+            yield first
+
+    return of_all
+
+
+def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
+    """A spot of its own for every turn whose numbers are wrong."""
+    if len(spot.found) == 1:
+        yield spot
+        return
+    turns = zip(spot.found, spot.expected, spot.inputs, spot.matches, strict=True)
+    for found, expected, inputs, match in turns:
+        if np.isnan(expected).any() or not same(found, expected):
+            right = known.references.match(expected) if spot.reference else None
+            reference = right.reference if right and right.exact else spot.reference
+            yield Spot([found], [expected], [inputs], [match], reference, spot.leaf)
+
+
 _RELATIONS = (
-    _factor, _transposed, _other_value, _places, _other_derivative, _masks, _ratio, _difference,
-    _sums, _matrix, _slopes,
-)  # fmt: skip
+    _factor,
+    _transposed,
+    _at_every_turn(_turns_lost),
+    _at_every_turn(_other_value),
+    _places,
+    _at_every_turn(_other_derivative),
+    _masks,
+    *(_at_every_turn(relation) for relation in (_ratio, _exchanged, _difference, _sums, _matrix)),
+    _slopes,
+)

@@ -3,6 +3,7 @@
 Where the numbers themselves do not tell the mistake, the change that mends them does.
 """
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def repairs(
     """Yields the changes that make the target right, the simplest first."""
     graph, target = locator.graph, location.target
     wanted = [graph.equations[i].outputs[0] for i in target.group]
+    expected = dict(zip(wanted, target.expected, strict=True))
     by_line: dict[str, list[int]] = defaultdict(list)
     # What is recognised may still not belong there: one step further back.
     before = {graph.maker[s] for i in location.region for s in graph.equations[i].inputs
@@ -47,25 +49,29 @@ def repairs(
     # The innermost place first, then what it is computed from, then what is computed from it.
     last = max(location.innermost.group)
     lines = sorted(by_line, key=lambda line: (min(by_line[line]) > last, -max(by_line[line])))
-    for kind in (_transposes, _shorter, _others):
+    for kind in (_transposes, _shorter, _signs, _others, _others_at_every_turn):
         for line in lines:
             mending: dict[Any, list[tuple[Named, np.ndarray]]] = defaultdict(list)
+            plans: dict[Any, list[int]] = {}
             for read, name in kind(graph, by_line[line], known, own):
                 if time.monotonic() > locator.deadline:
                     return
                 value = next(iter(read.values()))
-                if any(same(value, other) for _, other in mending[tuple(read)]):
+                where = tuple(read)
+                if any(same(value, other) for _, other in mending[where]):
                     continue
-                if _mends(graph, read, dict(zip(wanted, target.expected, strict=True))):
-                    mending[tuple(read)].append((name, value))
+                if where not in plans:
+                    plans[where] = graph.plan((), wanted, read)
+                if _mends(graph, read, expected, plans[where]):
+                    mending[where].append((name, value))
             # Where many values will do the operand does not matter much, and none is the right one.
             yield from (Repair(line, own[0][0]) for own in mending.values() if 0 < len(own) <= 2)
 
 
-def _mends(graph: Graph, read: "Read", expected: dict[int, np.ndarray]) -> bool:
+def _mends(graph: Graph, read: "Read", expected: dict[int, np.ndarray], plan: list[int]) -> bool:
     try:
         with np.errstate(all="ignore"):
-            found = graph.run({}, expected, read)
+            found = graph.run({}, expected, read, plan)
     except Exception:  # Whatever a change does to a person's function.
         return False
     return all(same(found[slot], value) for slot, value in expected.items())
@@ -116,6 +122,27 @@ def _shorter(
             yield read, Named("sign_flipped", "the sign is wrong there")
 
 
+def _signs(
+    graph: Graph, indices: list[int], known: Known, own: References
+) -> Iterator[tuple[Read, Named]]:
+    """Other signs of the terms in the sums of a line, the same at every turn of a loop."""
+    groups = graph.groups(i for i in indices if graph.equations[i].name in ("add", "sub"))
+    for operands in itertools.product((None, 0, 1), repeat=min(len(groups), 3)):
+        read: Read = {}
+        chosen = zip(groups, operands, strict=False)
+        for group, operand in ((g, o) for g, o in chosen if o is not None):
+            for index in group:
+                inputs = graph.equations[index].inputs
+                if operand >= len(inputs):
+                    continue  # The other is a number.
+                slot = inputs[operand]
+                value = graph.values[slot]
+                if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
+                    read[index, slot] = -value
+        if read:
+            yield read, Named("sign_flipped", "a term has the wrong sign there")
+
+
 def _constant_left(graph: Graph, group: list[int], known: Known) -> Named:
     """Is it a constant of the loss that is taken away again, or one that is added?"""
     inputs = [s for i in group for s in graph.equations[i].inputs if s in graph.maker]
@@ -141,6 +168,30 @@ def _others(
                 yield {(i, slot): array for i in readers}, _named(value, reference, known)
 
 
+def _others_at_every_turn(
+    graph: Graph, indices: list[int], known: Known, own: References
+) -> Iterator[tuple[Read, Named]]:
+    """Another value of the loss for an operand, at every turn of a loop its own."""
+    for group in graph.groups(indices):
+        operands = zip(*(graph.equations[i].inputs for i in group), strict=True)
+        for slots in operands if len(group) > 1 else ():
+            values = [graph.values[slot] for slot in slots]
+            first = values[0]
+            if len(set(slots)) == 1 or not isinstance(first, np.ndarray) or first.size < 2:
+                continue
+            seen: set[Any] = set()
+            for reference in known.references.of_size(first.size):
+                family = known.references.family(reference)
+                alike = reference.array.shape == first.shape and len(family) == len(group)
+                if not alike or reference.family in seen:
+                    continue
+                seen.add(reference.family)
+                named = _named(first, family[-1], known)
+                for order in (family, family[::-1]):
+                    arrays = zip(group, slots, order, strict=True)
+                    yield {(i, slot): r.array for i, slot, r in arrays}, named
+
+
 def _alternatives(value: np.ndarray, known: Known, own: References) -> Iterator[Reference]:
     for references in (known.references, own):
         for reference in references.of_size(value.size):
@@ -157,6 +208,9 @@ def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
         if activation:
             story = f"the derivative by the output of {activation}, not by its input, is used"
             return Named("missing_activation_derivative", story)
+        if known.leads_to(reference.slot, old.reference.slot):
+            story = f"the derivative by what is computed of it ({old.reference.about}) is used"
+            return Named("chain_step_missing", f"{story}: a step is missing")
     shift = right - value
     if (
         old is not None

@@ -66,7 +66,7 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     sources = Sources()
     references = References(references_of(backward, sources.variable))
     locator = Locator(case, graph, references, deadline)
-    own = References(_own(graph))
+    own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
     names: list[Named | None] = []
@@ -82,9 +82,14 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
             location = location._replace(region=location.target.group)
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)
-        if name is not None and name.bug in _SOMETHING_MISSING:
-            lines += _idle(passed(), graph, location)
-        lines += [*(repair.site for repair in mends), *_of(graph, location)]
+        shown = [*(repair.site for repair in mends), *_of(graph, location)]
+        if name is None:
+            shown[1:1] = _idle(passed(), graph, location)
+        elif name.bug in _SOMETHING_MISSING:
+            shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
+        elif name.bug in _TERM_MISSING:
+            shown[1:1] = _summands(locator, location)
+        lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, locations, suspects, sources)
     reason = "" if suspects else "no line of it has a source"
@@ -154,7 +159,8 @@ def _entries(graph: Graph, region: list[int]) -> list[int]:
     return sorted(entering, reverse=True)
 
 
-_SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor")
+_SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_missing")
+_TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
 def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
@@ -167,16 +173,39 @@ def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
 
 
 def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location) -> list[str]:
-    """Those that give back the wrong value."""
-    targets = (*location.innermost.group, *location.target.group)
-    found = [np.asarray(graph.values[graph.equations[i].outputs[0]], float) for i in targets]
+    """Those that give back the wrong value, or what it is computed from."""
+    targets = [graph.equations[i] for i in (*location.innermost.group, *location.target.group)]
+    slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
+    found = [np.asarray(x, float) for s in slots if not is_key(x := graph.values[s])]
     return [site for site, value in passed if any(same(value, own) for own in found)]
 
 
-def _own(graph: Graph) -> Iterator[Reference]:
-    """The candidate's own values, as references."""
+def _readers(locator: Locator, location: Location) -> list[str]:
+    """The lines that read a value which is right for another thing: there a step is missing."""
+    graph = locator.graph
+    for group in (location.innermost.group, location.target.group):
+        slots = [graph.equations[i].outputs[0] for i in group]
+        matches = [match for slot in slots if (match := locator.match(slot))]
+        if any(m.exact and m.reference.kind in ("gradient", "term") for m in matches):
+            return _sites(graph, [i for slot in slots for i in graph.readers[slot]])
+    return []
+
+
+def _summands(locator: Locator, location: Location) -> list[str]:
+    """The lines of what a wrong sum adds up, the last first: one of them can lack a term."""
+    graph = locator.graph
+    slots = [s for i in location.target.group for s in graph.equations[i].inputs]
+    makers = {graph.maker[s] for s in slots if s in graph.maker} - locator.vouched
+    return _sites(graph, sorted(makers, reverse=True))
+
+
+def _own(graph: Graph, locator: Locator) -> Iterator[Reference]:
+    """The candidate's own values that are none of the loss's, as references."""
     for slot, value in graph.values.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            match = locator.match(slot)
+            if match and match.exact and match.reference.array.shape == value.shape:
+                continue
             index = graph.maker.get(slot)
             equation = None if index is None else graph.equations[index]
             site, about = (equation.site, equation.name) if equation else ("", "a constant")
@@ -202,11 +231,18 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
         for path in target.paths
         if graph.outputs[path] == equations[0].outputs[0] and target.reference is None
     ]
+    right = {e.outputs[0]: own for e, own in zip(equations, target.expected, strict=True)}
+    found, inputs = [], []
+    for index in target.group:
+        slot, terms = graph.equations[index].outputs[0], _terms(graph, index)
+        values = graph.at_one_turn(right, slot)([slot, *terms])
+        found.append(np.asarray(values[slot]))
+        inputs.append([x for s in terms if not is_key(x := values[s])])
     return Spot(
-        found=[np.asarray(graph.values[e.outputs[0]]) for e in equations],
+        found=found,
         expected=[np.asarray(e) for e in target.expected],
-        inputs=[x for s in _terms(graph, target.group[-1]) if not is_key(x := graph.values[s])],
-        matches=[locator.match(e.outputs[0]) for e in equations],
+        inputs=inputs,
+        matches=[locator.references.match(value) for value in found],
         reference=target.reference,
         leaf=leaves[0] if leaves else None,
     )
@@ -244,4 +280,19 @@ def _known(case: Case, backward: Backward, locator: Locator, own: References) ->
                     return display_name(equation)
         return ""
 
-    return Known(locator.references, own, leads_to, activation, divisors(tape), batch_sizes(case))
+    return Known(
+        references=locator.references,
+        own=own,
+        turns=_turns_of(locator.graph),
+        leads_to=leads_to,
+        activation=activation,
+        means=divisors(tape),
+        batch=batch_sizes(case),
+    )
+
+
+def _turns_of(graph: Graph) -> list[list[np.ndarray]]:
+    """What each operation gives at every turn of its loop."""
+    groups = [group for group in graph.groups(range(len(graph.equations))) if len(group) > 1]
+    turns = [[graph.values[graph.equations[i].outputs[0]] for i in group] for group in groups]
+    return [own for own in turns if isinstance(own[0], np.ndarray) and own[0].dtype.kind == "f"]

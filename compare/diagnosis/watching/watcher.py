@@ -42,7 +42,7 @@ def passed_through(fn: Callable[[], Any]) -> list[tuple[str, np.ndarray]]:
     """Runs `fn` and lists the functions that return what they are given, as if left to be done.
 
     Returns:
-        The `file:line` of each such function, and the value.
+        The `file:line` where each such function returns, and the value.
 
     Raises:
         Exception: whatever `fn` raises.
@@ -62,6 +62,7 @@ class _Watcher:
         self._slots: dict[int, int] = {}
         self._alive: list[Any] = []
         self._count = 0
+        self._line = 0
 
     def slot(self, value: Any) -> int:
         """The slot of a value; a new one, of a constant, where nothing is known of it."""
@@ -86,9 +87,11 @@ class _Watcher:
             return self.call(line, function.__func__, function.__self__, *args, **kwargs)
         if is_instrumentable(function):
             result = instrumented(function, self)(*args, **kwargs)
-            if _is_array(result) and any(result is own for own in (*args, *kwargs.values())):
-                code = function.__code__
-                self.passed.append((f"{code.co_filename}:{code.co_firstlineno}", _on_host(result)))
+            code = function.__code__
+            line = code.co_firstlineno if code.co_name == "<lambda>" else self._line
+            for own in _leaves(result):
+                if _is_array(own) and any(own is x for x in (*args, *kwargs.values())):
+                    self.passed.append((f"{code.co_filename}:{line}", _on_host(own)))
             return result
         if function in _OF_PYTHON or isinstance(function, type):
             return function(*args, **kwargs)
@@ -98,6 +101,10 @@ class _Watcher:
             unbound = getattr(function, "__func__", None) or _method(name)
             return self._done(line, name.strip("_"), unbound, (owner, *args), kwargs)
         return self._done(line, getattr(function, "__name__", "call"), function, args, kwargs)
+
+    def returned(self, line: int, value: Any) -> Any:
+        self._line = line
+        return value
 
     def binary(self, line: int, name: str, left: Any, right: Any) -> Any:
         if not (_is_number(left) or _is_number(right)):

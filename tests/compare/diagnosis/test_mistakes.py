@@ -137,6 +137,7 @@ PLACES = {
     "transposed": {"dot_general"},
     "kernel_flipped": {"conv_general_dilated"},
     "diagonal_softmax_jacobian": {*SOFTMAXES},
+    "path_cut": {"softmax"},
     "softmax_wrong_axis": {*SOFTMAXES},
     "overwritten_not_accumulated": {"gather", "conv_general_dilated", "reduce_window_max"},
     "missing_factor": {"sin", "exp", *POWERS},
@@ -150,6 +151,15 @@ def test_each_mistake_fits_its_equations_and_no_other(edges):
         for edge in filter(mistake.fits, edges):
             found.setdefault(mistake.slug(edge), set()).add(edge.equation.name)
     assert found == PLACES
+
+
+def test_a_mask_is_no_activation():
+    def loss(z):
+        return jnp.sum(lax.select(jnp.asarray(A[0] > 0), z, jnp.zeros_like(z)) * D[0])
+
+    edges = [e for e in edges_of(loss, z=D[0]) if e.equation.name == "select_n"]
+    (edge,) = edges[:1]
+    assert next(m.slug(edge) for m in EVERY if m.fits(edge)) == "mask_missing"
 
 
 @pytest.mark.parametrize("mistake", EVERY)

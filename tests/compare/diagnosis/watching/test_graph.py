@@ -78,3 +78,21 @@ def test_the_turns_of_a_loop_are_one_group():
 def test_two_calls_on_one_line_are_two_groups():
     graph = graph_of(lambda: {"a": jnp.tanh(jnp.tanh(X))})
     assert [len(g) for g in graph.groups(range(2))] == [1, 1]
+
+
+def counted():
+    totals, total = [], jnp.asarray(X)
+    for _ in range(3):
+        total = total * 2 + 1
+        totals.append(total)
+    return {"one": totals[-1]}
+
+
+def test_one_turn_where_the_others_are_right():
+    graph = graph_of(counted)
+    slots = [e.outputs[0] for e in graph.equations if e.name == "add"]
+    right = dict(zip(slots, np.asarray([[10.0], [20.0], [30.0]]) + X, strict=True))
+    values = graph.at_one_turn(right, slots[1])(slots)
+    assert np.allclose(values[slots[1]], 2 * right[slots[0]] + 1)
+    unknown = {**right, slots[0]: np.full(3, np.nan)}
+    assert graph.at_one_turn(unknown, slots[1])(slots)[slots[1]] is graph.values[slots[1]]

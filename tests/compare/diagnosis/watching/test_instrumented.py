@@ -22,6 +22,9 @@ class Counting:
         self.calls.append((name, line))
         return {"Add": left.__add__, "Mult": left.__mul__, "Lt": left.__lt__}[name](right)
 
+    def returned(self, line, value):
+        return value
+
     def item(self, line, value, index):
         self.calls.append(("item", line))
         return value[index]

@@ -2,6 +2,7 @@
 
 import time
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -53,6 +54,24 @@ def test_what_a_right_leaf_comes_from_is_vouched_for(locator_of):
     names = {locator.graph.equations[i].name for i in locator.vouched}
     assert "tanh" in names
     assert line_of("# wrong in jax") not in sites(locator, locator.vouched)
+
+
+def test_the_blocks_of_a_loop(locator_of):
+    def candidate(p, x, y):
+        value, grads = candidates.right(p, x, y)
+        a1 = jnp.tanh(x @ p["w1"] + p["b1"])
+        dw1 = jnp.zeros_like(p["w1"])
+        for i in (0, 2, 4):
+            dz2 = 2 * (a1[i : i + 2] @ p["w2"] - y[i : i + 2]) / y.size
+            dz1 = dz2 @ p["w2"].T * a1[i : i + 2]  # no slope of tanh
+            dw1 = dw1 + x[i : i + 2].T @ dz1
+        return value, {**grads, "w1": dw1}
+
+    locator = locator_of(candidate)
+    (location,) = locator.locations()
+    line = f"{__file__}:{candidate.__code__.co_firstlineno + 6}"
+    assert sites(locator, location.target.group) == {line}
+    assert [e.shape for e in location.target.expected] == [(2, 5)] * 3
 
 
 def test_two_mistakes_have_two_places(locator_of):

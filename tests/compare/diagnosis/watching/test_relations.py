@@ -7,7 +7,7 @@ from compare.diagnosis.watching.references import Reference, References
 from compare.diagnosis.watching.relations import Known, Spot, named, told
 
 RNG = np.random.default_rng(0)
-E, OTHER, TERM = RNG.standard_normal((3, 5, 4))
+E, OTHER, TERM, POSITIVE = RNG.standard_normal((4, 5, 4))
 FEATURE, SQUARE = RNG.standard_normal(4), RNG.standard_normal((4, 4))
 
 
@@ -21,17 +21,19 @@ ALL = [
     reference(TERM, "term", 3),
     reference(SQUARE, slot=4),
     reference(TERM + E, "gradient", 5, "z"),
+    reference(POSITIVE, slot=6),
 ]
 
 
 def spot(found, expected=E, **given):
-    details = {"inputs": [], "matches": [None], "reference": None, "leaf": None} | given
     many = isinstance(found, list)
-    return Spot(found if many else [found], expected if many else [expected], **details)
+    turns = len(found) if many else 1
+    details = {"inputs": [[]] * turns, "matches": [None] * turns, "reference": None, "leaf": None}
+    return Spot(found if many else [found], expected if many else [expected], **details | given)
 
 
 KNOWN = Known(
-    References(ALL), References([]), lambda slot, other: (slot, other) == (9, 5),
+    References(ALL), References([]), [[E, OTHER]], lambda slot, other: (slot, other) == (9, 5),
     lambda gradient, slot: "tanh" if slot == 7 else "", {5}, {5},
 )  # fmt: skip
 ROWS = np.where(np.arange(5)[:, None] > 2, 0, E)
@@ -45,6 +47,14 @@ RELATIONS = {
     "no mask": (spot(E, ROWS), "mask_missing"),
     "a mask": (spot(ROWS, E), "mask_extra"),
     "other rows": (spot(E[::-1]), "wrong_places"),
+    "places one further": (spot(np.arange(4) + 3, np.arange(4)), "wrong_places"),
+    "another factor": (spot(E * OTHER, E * POSITIVE), "wrong_value"),
+    "another slope": (spot(E * POSITIVE, E * OTHER), "wrong_derivative"),
+    "one turn of a loop": (spot(E, E + OTHER), "overwritten_not_accumulated"),
+    "a term left out at every turn": (
+        spot([E - TERM, 2 * E - TERM], [E, 2 * E]), "path_cut"),
+    "a term left out at one turn": (spot([E, 2 * E - TERM], [E, 2 * E]), "path_cut"),
+    "another mistake at every turn": (spot([E - TERM, E + TERM], [E, E]), None),
     "turns backwards": (spot([E[0], E[1], E[2]], [E[2], E[1], E[0]]), "time_reversed"),
     "a known factor": (spot(E / FEATURE), "missing_factor"),
     "a slope left out": (spot(E / OTHER), "missing_activation_derivative"),
@@ -56,9 +66,9 @@ RELATIONS = {
     "one more": (spot(E + 1), "extra_term"),
     "a matrix": (spot(E @ np.linalg.inv(SQUARE)), "missing_factor"),
     "one term of a sum": (
-        spot(E, E + OTHER, inputs=[np.stack([E, OTHER])]), "overwritten_not_accumulated"),
+        spot(E, E + OTHER, inputs=[[np.stack([E, OTHER])]]), "overwritten_not_accumulated"),
     "other terms": (
-        spot(E[::2].sum(0), E[:2].sum(0), inputs=[E[:, None]]), None),
+        spot(E[::2].sum(0), E[:2].sum(0), inputs=[[E[:, None]]]), None),
     "another function's": (
         spot(E**3, reference=reference(E, "slope", about="abs")), "wrong_derivative"),
 }  # fmt: skip
@@ -75,7 +85,7 @@ def test_the_sum_of_other_groups():
     terms = RNG.standard_normal((6, 4))
     right = terms.reshape(2, 3, 4).sum(1)
     wrong = terms.reshape(3, 2, 4).sum(0)
-    found = named(spot(wrong, right, inputs=[terms]), KNOWN)
+    found = named(spot(wrong, right, inputs=[[terms]]), KNOWN)
     assert found is not None
     assert found.bug == "summed_wrongly"
 

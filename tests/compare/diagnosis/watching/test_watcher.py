@@ -82,8 +82,18 @@ def test_a_line_is_that_of_the_helper():
 def test_functions_that_leave_everything_as_it_is():
     (found,) = passed_through(lambda: {"a": same(scaled(A))})
     site, value = found
-    assert site == f"{__file__}:{same.__code__.co_firstlineno}"
+    assert site == f"{__file__}:{same.__code__.co_firstlineno + 1}"
     assert np.array_equal(value, 2 * A)
+
+
+def test_functions_that_leave_one_of_several_as_it_is():
+    def both(x, y):
+        z = x * y
+        return z, x
+
+    (found,) = passed_through(lambda: {"a": both(scaled(A), A)[0]})
+    assert found[0] == f"{__file__}:{both.__code__.co_firstlineno + 2}"
+    assert np.array_equal(found[1], 2 * A)
 
 
 def test_an_error_of_the_function_is_its_own():
