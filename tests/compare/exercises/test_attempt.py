@@ -27,7 +27,7 @@ WRONG = [
     for number, right, wrong, bugs, missed in [f"{row} | ".split(" | ")[:5]]
 ]
 
-# Each costs seconds: the gate has one in three of every second one.
+# Each costs seconds: the gate has one in six of every second one.
 ROWS = WRONG if os.environ.get("HANDGRAD_THOROUGH") else WRONG[::2]
 
 
