@@ -236,7 +236,7 @@ def gallery(size: str, seed: str) -> list[Case]:
     """
     wrong, right = mutants(), originals()
     if size == "a few":
-        wrong, right = wrong[::24], right[::8]
+        wrong, right = wrong[::48], right[::16]
     return [
         *(_case(m.name, m.loss, m.candidate, m.make(int(seed)), right=False) for m in wrong),
         *(
