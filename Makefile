@@ -54,6 +54,7 @@ narrow: $(VENV)/.installed-dev
 endurance: $(VENV)/.installed-dev
 	$(VENV)/bin/python tests/endurance/interruptions.py
 	$(VENV)/bin/python tests/endurance/kills.py
+	$(VENV)/bin/python tests/endurance/full_disk.py
 	PYTHONPATH=. $(VENV)/bin/python tests/endurance/soak.py
 	HANDGRAD_FUZZ=10 $(VENV)/bin/python -m pytest tests/test_foreign_files.py
 

@@ -6,11 +6,13 @@ folder that holds anything but checkpoints.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +31,9 @@ __all__ = ["INSTALL_TRAIN", "Checkpoint", "CheckpointError", "Checkpoints", "req
 INSTALL_TRAIN = "pip install 'handgrad[train]'"
 KEPT = 3
 """The number of checkpoints that are kept: the last ones."""
+
+_OVERHEAD_BYTES = 131_072
+"""What a checkpoint takes beside its numbers, in many small files."""
 
 _LAST_GOOD, _SEAL = "last_good", "sha256.json"
 
@@ -104,6 +109,7 @@ class Checkpoints:
         if checkpoint.arrays:  # Orbax refuses an item without leaves
             items["arrays"] = args.StandardSave(checkpoint.arrays)
         try:
+            _require_space(self._folder, items)
             with _quiet():
                 self._manager.save(step, args=args.Composite(**items), force=True)
             _seal(self._folder / str(step))
@@ -249,6 +255,18 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _require_space(folder: Path, items: Mapping[str, Any]) -> None:
+    """Refuses a disk that cannot hold a checkpoint: Orbax's threads would each report it.
+
+    Raises:
+        OSError: there is not enough space.
+    """
+    leaves = [leaf for item in items.values() for leaf in jax.tree.leaves(vars(item))]
+    needed = _OVERHEAD_BYTES + sum(getattr(leaf, "nbytes", 0) for leaf in leaves)
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _reason(error: Exception) -> str:
