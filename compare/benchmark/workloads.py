@@ -1,5 +1,6 @@
 """Lists what the benchmark times: every rule and every model, at sizes that suit the platform."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -41,6 +42,7 @@ class Sizes(NamedTuple):
         epochs: rows of the longer epochs.
         borrowed: batches of a user's network with our max_pool.
         rules: at their sizes.
+        proved_on: on how many examples the agreement of a model is proved at most.
     """
 
     on_cpu: bool
@@ -54,21 +56,20 @@ class Sizes(NamedTuple):
     epochs: Sequence[int]
     borrowed: int
     rules: Sequence[RuleProblem]
+    proved_on: int
 
 
 ON_CPU = Sizes(
     on_cpu=True, cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
     language=((64, 32, 1, 2, (2, 8)), (8192, 256, 4, 8, (8, 256))),
     batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES,
+    proved_on=sys.maxsize,
 )  # fmt: skip
 ELSEWHERE = Sizes(
     on_cpu=False, cnn=(4096,), mlp=(4096,), regularised=(8192,), sequences=(4096,),
     language=((32_768, 1024, 4, 16, (8, 1024)),),
-    batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE,
+    batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE, proved_on=64,
 )  # fmt: skip
-
-_PROVED_ON = 64
-"""Agreement of a model is proved on so many examples at most."""
 
 
 def subjects(
@@ -140,14 +141,15 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
     mlp = problems.mlp((784, 512, 512, 10), "relu", _CLASSES)
     regularised = problems.regularised_mlp((128, 256, 128, 64, 1), _BINARY)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
-    mlp_others = _torch_engines(torch_engine.mlp_loss_and_grad)
-    cnn_others = _torch_engines(torch_engine.cnn_loss_and_grad)
-    if jax.default_backend() == "cpu":  # engines are compared on one device
+    most = sizes.proved_on
+    mlp_others = _torch_engines(torch_engine.mlp_loss_and_grad, most)
+    cnn_others = _torch_engines(torch_engine.cnn_loss_and_grad, most)
+    if sizes.on_cpu:  # engines are compared on one device
         mlp_others["numpy"] = _numpy_mlp
     return [
-        *(_model(cnn, batch, seed, cnn_others) for batch in sizes.cnn),
-        *(_model(mlp, batch, seed, mlp_others) for batch in sizes.mlp),
-        *(_model(regularised, batch, seed, {}) for batch in sizes.regularised),
+        *(_model(cnn, batch, seed, cnn_others, most) for batch in sizes.cnn),
+        *(_model(mlp, batch, seed, mlp_others, most) for batch in sizes.mlp),
+        *(_model(regularised, batch, seed, {}, most) for batch in sizes.regularised),
     ]
 
 
@@ -155,9 +157,10 @@ def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
     recurrent = [problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru")]
     images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
+    batches, most = sizes.sequences, sizes.proved_on
     return [
-        *(_model(m, batch, seed, {}) for m in (*recurrent, images) for batch in sizes.sequences),
-        *(_language_model(*size, seed) for size in sizes.language),
+        *(_model(m, batch, seed, {}, most) for m in (*recurrent, images) for batch in batches),
+        *(_language_model(*size, seed, narrowed=not sizes.on_cpu) for size in sizes.language),
     ]
 
 
@@ -169,21 +172,28 @@ def _small_models(seed: int) -> list[Subject]:
         (problems.mlp((49, 32, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
     ]
     return [
-        _model(model, batch, seed, {"scalar": partial(_scalars, activation, loss)})
+        _model(model, batch, seed, {"scalar": partial(_scalars, activation, loss)}, batch)
         for model, batch, activation, loss in small
     ]
 
 
 def _language_model(
-    vocabulary: int, width: int, depth: int, heads: int, tokens: tuple[int, int], seed: int
+    vocabulary: int,
+    width: int,
+    depth: int,
+    heads: int,
+    tokens: tuple[int, int],
+    seed: int,
+    *,
+    narrowed: bool,
 ) -> Subject:
-    """Returns one step of a causal transformer of tokens, proved on a narrow one as deep."""
+    """Returns one step of a causal transformer of tokens; `narrowed`: proved on a narrow one."""
     model = problems.language_model(vocabulary, width, depth, heads, tokens)
-    narrow = problems.language_model(64, 32, depth, 2, (2, 8))
+    proved = problems.language_model(64, 32, depth, 2, (2, 8)) if narrowed else model
     return Subject(
         name="transformer of tokens",
         batch=f"{tokens[0]}×{tokens[1]} of {vocabulary}",
-        prove=lambda: check_gradients(narrow.manual, narrow.loss, *narrow.draw(seed), seed=seed),
+        prove=lambda: check_gradients(proved.manual, proved.loss, *proved.draw(seed), seed=seed),
         engines={
             "manual": lambda: compiled(model.manual, *model.draw(seed)),
             "autodiff": lambda: compiled(jax.value_and_grad(model.loss), *model.draw(seed)),
@@ -201,14 +211,14 @@ def _trainings(seed: int, sizes: Sizes) -> list[Subject]:
     if torch_engine.installed():
         mlp_others["torch"] = partial(_torch_training, sizes.batch)
     return [
-        *(_training(mlp, sizes.batch, rows, seed, mlp_others) for rows in sizes.epochs),
-        _training(cnn, sizes.batch, sizes.few_rows, seed, {}),
+        *(_training(mlp, sizes, rows, seed, mlp_others) for rows in sizes.epochs),
+        _training(cnn, sizes, sizes.few_rows, seed, {}),
     ]
 
 
 def _training(
     model: problems.Model,
-    batch: int,
+    sizes: Sizes,
     rows: int,
     seed: int,
     others: dict[str, Foreign],
@@ -221,15 +231,15 @@ def _training(
     def prepare(loss_and_grad: Callable[..., Any]) -> Prepared:
         params, state, data, key = point()
         optimizer = optax.adam(_LEARNING_RATE)
-        epoch = make_epoch(loss_and_grad, optimizer, batch)
+        epoch = make_epoch(loss_and_grad, optimizer, sizes.batch)
         return compiled(epoch, init_state(params, state, optimizer, key), *data)
 
     def few() -> Any:
-        return model.draw_point(seed, min(batch, _PROVED_ON))
+        return model.draw_point(seed, min(sizes.batch, sizes.proved_on))
 
     return Subject(
         name=f"training {model.name} {model.settings}",
-        batch=f"{batch} of {rows}",
+        batch=f"{sizes.batch} of {rows}",
         prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
         engines={
             "manual": lambda: prepare(model.manual),
@@ -267,7 +277,7 @@ def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
         return params, batch
 
     def few() -> Any:
-        return point(min(sizes.borrowed, _PROVED_ON))
+        return point(min(sizes.borrowed, sizes.proved_on))
 
     def of_each(gradient: Callable[..., Any], params: Any, batch: Any) -> Any:
         x, labels = batch
@@ -297,6 +307,7 @@ def _model(
     batch: int,
     seed: int,
     others: dict[str, Foreign],
+    proved_on: int,
 ) -> Subject:
     """Returns the loss and gradient of one step, on random numbers."""
     by_jax = jax.value_and_grad(model.loss, has_aux=True)
@@ -306,7 +317,7 @@ def _model(
         return model.draw_point(seed, batch)
 
     def few() -> Any:
-        return model.draw_point(seed, min(batch, _PROVED_ON))
+        return model.draw_point(seed, min(batch, proved_on))
 
     return Subject(
         name=f"{model.name} {model.settings}",
@@ -330,17 +341,19 @@ def _foreign(
     return {name: lambda other=other: other(model, point(), seed) for name, other in others.items()}
 
 
-def _torch_engines(steps: Callable[..., Any]) -> dict[str, Foreign]:
+def _torch_engines(steps: Callable[..., Any], proved_on: int) -> dict[str, Foreign]:
     """Returns PyTorch, eager, and on a GPU compiled as well; nothing where it is not installed."""
     if not torch_engine.installed():
         return {}
-    engines: dict[str, Foreign] = {"torch": partial(_torch, steps)}
+    engines: dict[str, Foreign] = {"torch": partial(_torch, steps, proved_on)}
     if torch_engine.device() != "cpu":
-        engines["torch_compiled"] = partial(_torch, partial(steps, compiled=True))
+        engines["torch_compiled"] = partial(_torch, partial(steps, compiled=True), proved_on)
     return engines
 
 
-def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: int) -> Prepared:
+def _torch(
+    steps: Callable[..., Any], proved_on: int, model: problems.Model, point: Any, seed: int
+) -> Prepared:
     """Prepares PyTorch's step, once its gradient agrees with `jax.grad`."""
 
     def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
@@ -350,7 +363,7 @@ def _torch(steps: Callable[..., Any], model: problems.Model, point: Any, seed: i
         return (value, state), grads
 
     params, state, batch, key = point
-    few = jax.tree.map(lambda rows: rows[:_PROVED_ON], batch)
+    few = jax.tree.map(lambda rows: rows[:proved_on], batch)
     _prove(candidate, model, (params, state, few, key), seed)
     step, _ = steps(params, batch)
     return eager(step, spin_seconds=torch_engine.SPIN_SECONDS)

@@ -20,6 +20,11 @@ def test_an_accelerator_has_subjects_that_fill_it():
     assert all("manual" in s.engines and "autodiff" in s.engines for s in large)
 
 
+def test_on_a_cpu_agreement_is_proved_on_all_that_is_timed():
+    largest = max(*ON_CPU.cnn, *ON_CPU.mlp, *ON_CPU.regularised, *ON_CPU.sequences, ON_CPU.batch)
+    assert ON_CPU.proved_on >= largest > ELSEWHERE.proved_on
+
+
 def test_only_chooses_by_name():
     assert {subject.name for subject in subjects("max_pool")} == {
         "jax.grad of a CNN with our max_pool", "max_pool 2×2", "max_pool 3×3 stride 2"
