@@ -60,11 +60,11 @@ def ending_with(note: Callable[[], str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def noticing_interruption(*, active: bool = True) -> Iterator[Callable[[], bool]]:
+def noticing_interruption(worth: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
     """Notes the first signal instead of ending; the next one ends as usual.
 
     Args:
-        active: if False, every signal ends as usual.
+        worth: whether there is something to keep by now. If not, a signal ends as usual.
 
     Yields:
         A function that tells whether a signal was noted.
@@ -72,11 +72,13 @@ def noticing_interruption(*, active: bool = True) -> Iterator[Callable[[], bool]
     noticed = threading.Event()
 
     def note(number: int) -> None:
+        if not worth():
+            _end(number)
         noticed.set()
         _handlers.remove(note)
         _say("stopping with a checkpoint at the end of this epoch; Ctrl-C stops at once")
 
-    with handling(note) if active else contextlib.nullcontext():
+    with handling(note):
         yield noticed.is_set
 
 

@@ -10,7 +10,6 @@ from compare import explain as measured
 from compare import terminal
 from compare.commands import outputs
 from compare.commands.options import AGREE, OptionalDataset, OptionalPath, UsageError
-from compare.escapes import escaped
 from compare.report import json_file, plots
 from compare.report.html import explain as page
 
@@ -70,7 +69,9 @@ def explain(
     console = terminal.console()
     if chart is None:
         with terminal.progress("recording"):
-            recording = measured.record(measured.TOYS[problem](data_dir, dataset), seed)
+            toy = measured.TOYS[problem](data_dir, dataset)
+            recording = measured.record(toy, seed)
+        what, name = "a training", toy.dataset
         environment = json_file.environment("highest")
         command = outputs.command_line.get()
         page.write(out, json_file.document("explain", environment, [recording], reproduce=command))
@@ -80,8 +81,9 @@ def explain(
         with terminal.progress("measuring"):
             data = measured.digits(data_dir, dataset)
             results = chart.measure(data, seed)
-        console.print(f"{problem}, on {data.name}, seed {seed}\n", markup=False)
         console.print(chart.table(results))
+        what, name = problem, data.name
         plots.explain.save(chart.draw, results, out)
-    console.print(escaped(f"MEASURED: {out}"), markup=False, soft_wrap=True)
+    console.print(f"MEASURED: {what} on {name}, seed {seed}", markup=False)
+    outputs.tell(console, out)
     return AGREE

@@ -24,6 +24,9 @@ class Shown:
         done: the run so far, whose looks are shown at once.
         further: is called with the rows of each look as well.
         quiet: shows no bar.
+
+    Attributes:
+        looked: whether it was called yet.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Shown:
         count = len(before) + max(0, -(-epochs // every) - began // every)
         self._stride = max(1, -(-count // _ROWS))
         self._left = count
+        self.looked = False
         self._console, self._further = console, further
         steps = steps_per_epoch(len(experiment.train_data[0]), experiment.recipe.batch)
         self._bar = terminal.training.Bar(epochs, began, steps, quiet=quiet)
@@ -53,6 +57,7 @@ class Shown:
 
     def __call__(self, rows: Sequence[Row]) -> None:
         """Shows the rows of one look, one for each side."""
+        self.looked = True
         self._bar.advance(rows[0].epoch)
         self._show(rows)
         self._further(rows)

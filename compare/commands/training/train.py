@@ -182,10 +182,12 @@ def _train(
         if run.epochs_done(experiment, done) < experiment.recipe.epochs:
             with terminal.progress("compiling"):
                 experiment, compile_seconds = run.compiled(experiment)
-        asked = keep.checkpoint is not None
-        interrupted = stack.enter_context(noticing_interruption(active=asked))
         logged = _event_files(stack, keep, done)
         shown = Shown(console, experiment, done, logged, quiet=not first)
+        # Before the first look programs are compiled, and nothing is trained that could be lost.
+        interrupted = stack.enter_context(
+            noticing_interruption(lambda: keep.checkpoint is not None and shown.looked)
+        )
         try:
             with shown:
                 done = run.train_on(experiment, done, kept, interrupted=interrupted, told=shown)

@@ -26,7 +26,10 @@ def test_it_writes_the_page_of_the_recording_and_says_so(monkeypatch, tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert run("explain", "xor", "--seed", "2") == AGREE
     assert asked == [("xor", 2)]
-    assert capsys.readouterr().out.splitlines() == ["MEASURED: xor.html"]
+    assert capsys.readouterr().out.splitlines() == [
+        "MEASURED: a training on xor, seed 2",
+        "WROTE: xor.html",
+    ]
     page = (tmp_path / "xor.html").read_text(encoding="utf-8")
     assert "<code>handgrad explain xor --seed 2</code>" in page
 
@@ -46,8 +49,7 @@ def test_a_chart_says_what_was_measured_on_which_data(monkeypatch, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     assert run("explain", "dead-relus", "--dataset", "mnist5k") == AGREE
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "dead-relus, on mnist5k, seed 1"
-    assert lines[-1] == "MEASURED: dead-relus.svg"
+    assert lines[-2:] == ["MEASURED: dead-relus on mnist5k, seed 1", "WROTE: dead-relus.svg"]
     assert (tmp_path / "dead-relus.svg").read_text().startswith("<?xml")
 
 
