@@ -26,10 +26,8 @@ def test_it_writes_the_page_of_the_recording_and_says_so(monkeypatch, tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert run("explain", "xor", "--seed", "2") == AGREE
     assert asked == [("xor", 2)]
-    assert capsys.readouterr().out.splitlines() == [
-        "MEASURED: a training on xor, seed 2",
-        "WROTE: xor.html",
-    ]
+    said = ["MEASURED: a training on xor, seed 2", "WROTE: xor.html"]
+    assert capsys.readouterr().out.splitlines() == said
     page = (tmp_path / "xor.html").read_text(encoding="utf-8")
     assert "<code>handgrad explain xor --seed 2</code>" in page
 
