@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare.diagnosis.tape import Equation, Tape
+from compare.jaxprs import compiler_options
 
 __all__ = ["Backward", "Edge", "Place", "Rule"]
 
@@ -188,7 +189,7 @@ class Backward:
 
 def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Callable[..., Any]:
     # Hundreds of small programs that run a few times: the compiler need not try hard.
-    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @functools.partial(jax.jit, compiler_options=compiler_options(0))
     def pull(inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
         def of_varied(*xs: Any) -> list[Any]:
             full = list(inputs)

@@ -16,7 +16,7 @@ import numpy as np
 from jax.extend import core
 
 from compare.diagnosis.expressions import expression_of
-from compare.jaxprs import bind, called_jaxpr
+from compare.jaxprs import bind, called_jaxpr, compiler_options
 from compare.sites import inner_site, library_call, site_of
 from compare.trees import is_key
 
@@ -255,8 +255,9 @@ class _Recorder:
             return env
 
         # It runs once: the compiler need not try hard.
-        options = {"xla_backend_optimization_level": 0}
-        env = jax.jit(run, compiler_options=options)([self.constants[slot] for slot in slots])
+        env = jax.jit(run, compiler_options=compiler_options(0))(
+            [self.constants[slot] for slot in slots]
+        )
         return [_on_host(env[slot]) for slot in range(len(env))]
 
     def ancestry(self, leaves: dict[str, int]) -> list[frozenset[str]]:

@@ -30,8 +30,9 @@ import numpy as np
 from compare.checker.noise.rounding import draw_keys, rounding_noise
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu, is_float64_on_cpu
-from compare.checker.sides.side import Arrays, Side, compiler_options, slides, tracing
+from compare.checker.sides.side import Arrays, Side, slides, tracing
 from compare.checker.sides.widened import widened
+from compare.jaxprs import compiler_options
 from compare.tolerance import student_factor
 from compare.trees import cast, is_inexact, largest_difference
 

@@ -21,11 +21,11 @@ from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import widened
-from compare.jaxprs import primitives
+from compare.jaxprs import compiler_options, primitives
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
-    "Arrays", "LossAndAux", "Program", "Side", "compiled", "compiler_options",
+    "Arrays", "LossAndAux", "Program", "Side", "compiled",
     "differentiated", "digest", "fingerprint", "has_float64", "side", "slides", "told", "traceable",
     "tracing", "with_stand_ins",
 ]  # fmt: skip
@@ -393,21 +393,6 @@ def _surroundings() -> tuple[Any, ...]:
 # Sliding windows are loops of the CPU's code, where unoptimised code is 15 times slower. Elsewhere
 # half the compile time is spent on code that runs DRAWS times and never again.
 _SLIDES = frozenset({"conv_general_dilated", "reduce_window_max", "select_and_scatter_add"})
-
-
-def compiler_options(level: int) -> dict[str, Any]:
-    """Returns the options of XLA for what runs a few times: this level of optimisation on a CPU.
-
-    On a GPU no algorithms of matrix products are tried out against each other (measured on an H200:
-    a product in float64 compiles in 0.07 s in place of 1.1).
-    """
-    match jax.default_backend():
-        case "cpu":
-            return {"xla_backend_optimization_level": level}
-        case "gpu":
-            return {"xla_gpu_autotune_level": 0}
-        case _:
-            return {}
 
 
 def digest(arrays: Arrays) -> bytes:
