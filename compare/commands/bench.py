@@ -207,23 +207,23 @@ def _checks(*, quick: bool, seed: int, json: Path | None) -> int:
     console.print(terminal.header(environment, ["random numbers"], []))
     methods, chosen = installed(), check_subjects(quick=quick)
     rounds, limit = (1, 10.0) if quick else (3, 60.0)
-    results: list[dict[str, Any]] = []
-    with terminal.progress("measuring") as status:
+    kept = outputs.Growing("bench", environment, json=json)
+    with terminal.progress("measuring") as status, kept:
         for i, subject in enumerate(chosen):
             status.update(f"{i + 1} of {len(chosen)}: {subject.name}")
-            found = check_cost.costs(subject, methods, rounds=rounds, limit=limit, seed=seed)
-            results += [row._asdict() for row in found]
-        terminal.print_above(status, console, terminal.benchmarks.check_cost_table(results))
-        found = []
+            costs = check_cost.costs(subject, methods, rounds=rounds, limit=limit, seed=seed)
+            kept.add(row._asdict() for row in costs)
+        terminal.print_above(status, console, terminal.benchmarks.check_cost_table(kept.results))
+        found: list[dict[str, Any]] = []
         for method in methods:
             if method != YARDSTICK:
                 status.update(f"the gallery of mutants: {method}")
                 words = ["a few" if quick else "all", str(seed)]
                 found.append(check_cost.detection(method, f"{__name__}:gallery", words)._asdict())
+                kept.add(found[-1:])
         terminal.print_above(status, console, terminal.benchmarks.detection_table(found))
     console.print(f"MEASURED: {len(methods) - 1} methods of checking a gradient")
-    outputs.save("bench", environment, [*results, *found], json=json)
-    outputs.tell(console, json)
+    kept.finish(console)
     return AGREE
 
 

@@ -223,6 +223,19 @@ def test_the_methods_of_checking_are_measured(no_processes, capsys, tmp_path):
     assert len({row["model"] for row in content["results"]}) == 9 + 1
 
 
+def test_what_is_measured_is_kept_when_the_gallery_is_not_reached(
+    no_processes, tmp_path, monkeypatch
+):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench_command.check_cost, "detection", stopped)
+    file = tmp_path / "check.json"
+    with pytest.raises(KeyboardInterrupt):
+        bench_command._checks(quick=True, seed=0, json=file)
+    assert len({row["model"] for row in json.loads(file.read_text())["results"]}) == 3
+
+
 def test_the_page_of_a_report_takes_them(no_processes, tmp_path):
     for library in ("matplotlib", "jinja2"):
         pytest.importorskip(library, reason="pip install 'handgrad[report]'")
