@@ -19,6 +19,7 @@ def test_the_loss_is_a_scalar_of_a_batch(subject):
     assert (out.shape, out.dtype) == ((), np.float32)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", [s.name for s in SUBJECTS if "2048" not in s.name])
 def test_every_leaf_has_a_gradient(name):
     loss, params, args = draw(name)

@@ -160,6 +160,7 @@ def test_the_test_network_is_right_before_it_is_made_wrong():
     assert check_gradients(lambda p, b: backward(p, b, tanh_bwd=by_tanh), loss, params, batch).agree
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_errors_are_detected_and_located(name):
     candidate, paths = PLANTED[name]

@@ -68,6 +68,7 @@ def test_pair_is_the_vjp_of_the_reference(name, dtype, assert_rounds_to):
         assert_rounds_to(dx, want_dx, roundings=ROUNDINGS, scale=np.abs(dy) * spread)
 
 
+@pytest.mark.table
 @names
 @settings(max_examples=12, derandomize=True, deadline=None)
 @given(
@@ -179,6 +180,7 @@ def test_elu_refuses_a_negative_alpha():
         activations.elu(jnp.ones(2), alpha=-1.0)
 
 
+@pytest.mark.table
 @names
 def test_tied_function_under_grad_jit_and_vmap(name, assert_rounds_to):
     f, reference = getattr(activations, name), REFERENCES[name]

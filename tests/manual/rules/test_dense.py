@@ -40,6 +40,7 @@ def assert_pair_is_the_vjp(arrays, assert_rounds_to):
         assert_rounds_to(got, expected, roundings=2 * n, scale=scale)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("batch", "n_in", "n_out"), [(7, 5, 3), (1, 2, 9), (3, 1, 1), (2, 3, 65)])
 def test_pair_is_the_vjp_of_the_reference(dtype, batch, n_in, n_out, assert_rounds_to):

@@ -76,6 +76,7 @@ def assert_pair_is_the_vjp(name, logits, targets, d_loss, assert_rounds_to):
         assert_rounds_to(dtargets, want_dtargets, roundings=roundings, scale=per_entry)
 
 
+@pytest.mark.table
 @names
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("m", "k"), [(7, 5), (1, 3)])

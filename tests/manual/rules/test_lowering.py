@@ -30,6 +30,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", CASES)
 def test_forwards_and_backwards(name):
     rule, draw = CASES[name]

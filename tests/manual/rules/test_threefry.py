@@ -10,6 +10,7 @@ def by_jax(key, probability, shape):
     return jax.random.bernoulli(key, jnp.float32(probability), shape)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("shape", [(), (1,), (7, 5), (3, 1, 33), (0, 4)])
 @pytest.mark.parametrize("probability", [0.0, 1e-9, 0.3, 0.5, 0.7, 1 - 2.0**-24, 1.0])
 def test_bit_for_bit_as_jax_draws(shape, probability):

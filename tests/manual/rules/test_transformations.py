@@ -75,6 +75,7 @@ def assert_close(got, want, roundings=64):
         np.testing.assert_allclose(a, b, rtol=0, atol=roundings * eps * np.abs(b).max(initial=0))
 
 
+@pytest.mark.table
 @every_rule
 def test_on_a_mesh_with_explicit_axes(name):
     problem, inputs = CASES[name], CASES[name].draw(0)
@@ -100,6 +101,7 @@ def test_on_a_mesh_with_explicit_axes(name):
         assert (a.shape, a.dtype, a.sharding) == (b.shape, b.dtype, b.sharding)
 
 
+@pytest.mark.table
 @every_rule
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_inside_shard_map(name, check_vma):
@@ -131,6 +133,7 @@ def test_under_vmap_of_any_axis(name):
     assert_close(got, want)
 
 
+@pytest.mark.table
 @every_rule
 def test_inside_scan_and_checkpoint(name):
     inputs, _, want = prepared(name)
@@ -143,6 +146,7 @@ def test_inside_scan_and_checkpoint(name):
     assert_close(got, want)
 
 
+@pytest.mark.table
 @every_rule
 def test_with_donated_arguments(name):
     inputs, _, want = prepared(name)

@@ -25,6 +25,7 @@ def draw(seed, kind):
 dtypes = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 
+@pytest.mark.table
 @dtypes
 @pytest.mark.parametrize("settings", [{}, {"gamma": 1.5, "alpha": 0.25}, {"gamma": 0.0}], ids=str)
 def test_focal_is_the_vjp_of_optax(dtype, settings):

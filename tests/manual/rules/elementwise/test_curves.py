@@ -12,6 +12,7 @@ names = pytest.mark.parametrize("name", NAMES)
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.table
 @names
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_it_is_the_vjp_of_jax_nn(name, dtype):

@@ -46,6 +46,7 @@ def test_a_causal_convolution_sees_nothing_that_comes_later():
     assert dx[0, 1:4].any()
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("stride", [1, 2, (3, 2)])
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 def test_conv_transpose_is_the_vjp_of_jax_lax(stride, padding):
