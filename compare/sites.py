@@ -4,6 +4,7 @@ import contextlib
 import linecache
 import os
 import sysconfig
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import jax
 from jax.extend import core
 
 __all__ = [
-    "inner_site", "is_jaxs", "is_library", "is_users", "library_call", "shown", "site_of", "source",
+    "inner_site", "is_jaxs", "is_library", "is_refusal", "is_users", "library_call", "raised_at",
+    "shown", "site_of", "source",
 ]  # fmt: skip
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
@@ -90,6 +92,22 @@ def inner_site(inner: core.ClosedJaxpr, site: str) -> str:
     source = inner.jaxpr.debug_info.func_src_info or ""
     file = source.rsplit(" at ", 1)[-1].rsplit(":", 1)[0]
     return "" if is_users(file) else site
+
+
+def raised_at(error: BaseException) -> str:
+    """Finds the innermost line of the user's code on the way to an exception.
+
+    Returns:
+        `file:line`, or "" where there is none.
+    """
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return next((f"{f.filename}:{f.lineno}" for f in frames if is_users(f.filename)), "")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tells whether compare raised an exception itself, and not a function that it called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(_OWN)
 
 
 def shown(site: str) -> str:

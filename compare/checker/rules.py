@@ -193,7 +193,7 @@ def cotangents(fn: Function, point: Inputs, seed: int) -> dict[str, Any]:
     def of(arrays: list[Any]) -> Any:
         return fn(*point.rebuild(*layout.rebuild(arrays)))
 
-    with traceable(fn, "; give a reference in jax.numpy"):
+    with traceable(fn, "give a reference in jax.numpy: "):
         shapes = jax.eval_shape(of, layout.arrays(tree))
     drawn: dict[str, Any] = {}
     for number, shape in enumerate(jax.tree.leaves(shapes)):

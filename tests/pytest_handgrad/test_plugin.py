@@ -48,6 +48,14 @@ def square_bwd(residuals, dy):
 @pytest.mark.parametrize("point", [np.linspace(0.123456, 9, 5)])
 def test_wrong(point):
     assert_rule_agrees(square_fwd, square_bwd, point)
+
+
+def in_numpy_bwd(residuals, dy):
+    return (np.asarray(dy) * 2,)
+
+
+def test_refused():
+    assert_rule_agrees(square_fwd, in_numpy_bwd, np.ones(3))
 """
 LOADED = """
 import sys
@@ -91,7 +99,7 @@ def session(tmp_path_factory):
 
 def test_a_failure_is_the_report_and_no_more(session):
     _, out = session
-    failure = out.split("test_wrong[point0] ___")[1].split("== handgrad ==")[0]
+    failure = out.split("test_wrong[point0] ___")[1].split("___ test_refused ___")[0]
     lines = [
         line for line in failure.splitlines()[1:] if not line.startswith(("[gw0]", "__", "=="))
     ]
@@ -102,6 +110,19 @@ def test_a_failure_is_the_report_and_no_more(session):
     assert all(line.startswith("E   ") for line in lines[2:]), "nothing else is shown"
     assert "0.123456" not in failure, "no parameters"
     assert max(map(len, lines)) <= 80
+
+
+def test_what_is_refused_is_said_in_one_sentence(session):
+    _, out = session
+    failure = out.split("___ test_refused ___")[1].split("== handgrad ==")[0]
+    shown = [line for line in failure.splitlines() if line.startswith(("E", ">", "test_mine.py"))]
+    assert shown[0] == ">       assert_rule_agrees(square_fwd, in_numpy_bwd, np.ones(3))"
+    assert shown[1].startswith(
+        "E       ValueError: pass jit=False: manual cannot be traced by jax "
+    )
+    assert "(test_mine.py:40)" in shown[1]
+    assert len(shown) == 3, failure
+    assert "compare/checker" not in failure
 
 
 def test_the_summary_counts(session):

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec
 
 from compare.checker.gradient_report import GradientReport
+from compare.sites import is_refusal
 
 __all__ = ["Check", "logged"]
 
 _LOGGER = logging.getLogger("handgrad.checks")
+_REFUSED = logging.getLogger("handgrad.refusals")
 
 P = ParamSpec("P")
 
@@ -35,6 +37,8 @@ def logged(check: Callable[P, GradientReport]) -> Callable[P, GradientReport]:
     """Names what a check is of, and logs it at the level DEBUG when it is done.
 
     The record's message is the headline and the seconds, and its attribute `check` a `Check`.
+    What the checker refuses is logged to `handgrad.refusals`, with the traceback that the exception
+    does not have any more.
     """
     signature = inspect.signature(check)
 
@@ -42,7 +46,14 @@ def logged(check: Callable[P, GradientReport]) -> Callable[P, GradientReport]:
     def run(*args: P.args, **settings: P.kwargs) -> GradientReport:
         __tracebackhide__ = True  # For pytest: a wrong argument is the caller's.
         started = time.perf_counter()
-        report = check(*args, **settings)
+        try:
+            report = check(*args, **settings)
+        except (TypeError, ValueError) as error:
+            if not is_refusal(error):
+                raise
+            # What is refused is said in its words; how the checker came to it is for its authors.
+            _REFUSED.debug("%s", error, exc_info=True)
+            raise error.with_traceback(None) from None
         given = signature.bind(*args, **settings)
         given.apply_defaults()
         functions = list(given.arguments.values())[:2]

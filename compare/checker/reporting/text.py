@@ -1,5 +1,6 @@
 """The parts of a report as text, for a terminal of 80 columns."""
 
+import math
 import re
 import textwrap
 from collections.abc import Callable, Sequence
@@ -38,8 +39,10 @@ def loss_lines(loss: Loss) -> list[str]:
     sides = (
         ("manual", loss.manual), ("autodiff", loss.autodiff), ("float64 reference", loss.reference),
     )  # fmt: skip
+    # Where a leaf cannot be compared, no reference is computed, or none that is a number.
+    known = [side for side in sides if side[0] != "float64 reference" or not math.isnan(side[1])]
     # A side and its number stay on one line.
-    text = ", ".join(f"{name} {value:.9g}".replace(" ", _STUCK) for name, value in sides)
+    text = ", ".join(f"{name} {value:.9g}".replace(" ", _STUCK) for name, value in known)
     return wrapped(f"loss: {text}", "")
 
 
@@ -72,9 +75,13 @@ _HEAD = ("max error", "noise", "× noise", "tolerance")
 
 
 def _numbers(leaf: Leaf) -> tuple[str, ...]:
-    return (
-        f"{leaf.max_abs:.1e}", f"{leaf.noise:.1e}", f"{leaf.ratio:.2g}", f"{leaf.tolerance:.1e}",
-    )  # fmt: skip
+    numbers = (
+        (leaf.max_abs, ".1e"),
+        (leaf.noise, ".1e"),
+        (leaf.ratio, ".2g"),
+        (leaf.tolerance, ".1e"),
+    )
+    return tuple("–" if math.isnan(x) else f"{x:{form}}" for x, form in numbers)
 
 
 def _shape(leaf: Leaf) -> str:

@@ -24,6 +24,6 @@ MEANINGS: dict[Verdict, str] = {
     "manual_inaccurate": "The mathematics is right; the formula loses digits.",
     "kink": "Both are right: the point sits on a kink, where each has its own convention.",
     "nonfinite": "There are NaN or infinite entries.",
-    "structure_mismatch": "The gradient does not have the structure of the parameters.",
+    "structure_mismatch": "What was returned is not made like the loss and its parameters.",
     "inconclusive": "They differ by more than rounding, and it cannot be told who is wrong.",
 }

@@ -22,6 +22,7 @@ from compare.checker.sides.opened import opened
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import widened
 from compare.jaxprs import compiler_options, primitives
+from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
@@ -322,7 +323,7 @@ def tracing(side: Side, *, compiled: bool) -> Any:
     Raises:
         ValueError: the function cannot be traced.
     """
-    hint = "; write the loss in jax.numpy" if side.loss else "; pass jit=False" * compiled
+    hint = "write the loss in jax.numpy: " if side.loss else "pass jit=False: " * compiled
     return traceable(side.fn, hint)
 
 
@@ -332,10 +333,10 @@ def traceable(fn: Any, hint: str) -> Iterator[None]:
 
     Args:
         fn: what is traced.
-        hint: what to do, to stand after the first words.
+        hint: what to do, to stand first.
 
     Raises:
-        ValueError: the function cannot be traced.
+        ValueError: the function cannot be traced. Its text alone says where.
     """
     try:
         yield
@@ -344,7 +345,9 @@ def traceable(fn: Any, hint: str) -> Iterator[None]:
             raise  # Another library that was given what stands for an array says so like this.
         name = getattr(fn, "__name__", "the function")
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{name} cannot be traced by jax{hint}: {reason}") from error
+        site = raised_at(error)
+        where = f" ({shown(site)})" if site else ""
+        raise ValueError(f"{hint}{name} cannot be traced by jax{where}: {reason}") from None
 
 
 def _is_number(leaf: Any) -> bool:

@@ -41,12 +41,17 @@ def test_no_leaf_is_a_head_alone():
     assert [line.split()[0] for line in table_lines([], None)] == ["leaf"]
 
 
-@pytest.mark.parametrize("value", [1.0, -1.23456789e-11, math.nan])
+@pytest.mark.parametrize("value", [1.0, -1.23456789e-11, math.inf])
 def test_a_side_of_the_loss_and_its_number_stay_together(value):
     lines = loss_lines(Loss(value, value, value))
     assert max(map(len, lines)) <= WIDTH
     told = f"float64 reference {value:.9g}"
     assert any(told in line for line in lines)
+
+
+def test_what_is_not_known_is_no_number():
+    assert loss_lines(Loss(2.0, 3.0, math.nan)) == ["loss: manual 2, autodiff 3"]
+    assert "nan" not in " ".join(table_lines([leaf("w", (3,), math.nan)], None))
 
 
 def test_sentences_break_between_words():

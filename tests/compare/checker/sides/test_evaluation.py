@@ -85,10 +85,10 @@ def stopping(w):
 
 
 def test_a_candidate_that_cannot_be_traced_is_told_of_jit_false():
-    message = "^stopping cannot be traced by jax; pass jit=False: Attempted boolean conversion"
-    with pytest.raises(ValueError, match=message) as caught:
+    site = rf"\(.*test_evaluation.py:{stopping.__code__.co_firstlineno + 1}\)"
+    message = f"^pass jit=False: stopping cannot be traced by jax {site}: Attempted boolean"
+    with pytest.raises(ValueError, match=message):
         run(Side(stopping), W)
-    assert isinstance(caught.value.__cause__, jax.errors.TracerBoolConversionError)
     assert run(Side(stopping), W, jit=False).value == 6
 
 
@@ -97,7 +97,7 @@ def test_a_loss_in_numpy_is_told_what_to_do():
         return jnp.asarray(np.sum(np.asarray(w)))
 
     with pytest.raises(
-        ValueError, match=r"^in_numpy cannot be traced by jax; write the loss in jax.numpy: "
+        ValueError, match=r"^write the loss in jax.numpy: in_numpy cannot be traced by jax .*: "
     ):
         run(differentiated(in_numpy), W, jit=False)
 
@@ -113,12 +113,12 @@ def test_a_loss_in_numpy_is_told_what_to_do():
     ids=["a number", "NumPy", "a mask as an index", "an index of a list"],
 )
 def test_every_way_not_to_be_traceable_is_told(untraceable):
-    with pytest.raises(ValueError, match=r"^<lambda> cannot be traced by jax; pass jit=False: "):
+    with pytest.raises(ValueError, match=r"^pass jit=False: <lambda> cannot be traced by jax"):
         run(Side(untraceable), W)
 
 
 def test_a_candidate_without_a_name_is_called_the_function():
-    with pytest.raises(ValueError, match=r"^the function cannot be traced by jax"):
+    with pytest.raises(ValueError, match=r"^pass jit=False: the function cannot be traced by jax"):
         run(Side(functools.partial(stopping)), W)
 
 
