@@ -1,6 +1,7 @@
 """The command line: finds the command, runs it, and turns its errors into exit codes."""
 
 import contextlib
+import difflib
 import os
 import shlex
 import sys
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv == ["--version"]:
         print(f"handgrad {__version__}")
         sys.exit(0)
+    if problem := _unknown(argv):
+        processes.exit_with(_say(problem, USAGE))
     argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
     if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
@@ -81,7 +84,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         processes.exit_with(code)
 
 
-_TYROS = {"-h": "-h", "--help": "--help", "--print-completion": "--tyro-print-completion"}
+_SHELLS = ("bash", "zsh", "tcsh")
+_COMPLETION = "--print-completion"
+
+
+def _unknown(argv: Sequence[str]) -> str:
+    """Tells of a first word that is no command, and of a shell that is none; "" if all is well."""
+    if argv[:1] == [_COMPLETION] and (len(argv) != 2 or argv[1] not in _SHELLS):
+        return f"{_COMPLETION}: takes {', '.join(_SHELLS[:-1])} or {_SHELLS[-1]}"
+    if not argv or argv[0] in COMMANDS or argv[0].startswith("-"):
+        return ""
+    near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{argv[0]}: is no command; {meant}the commands are {', '.join(COMMANDS)}"
+
+
+_TYROS = {"-h": "-h", "--help": "--help", _COMPLETION: "--tyro-print-completion"}
 """Options of the whole, and what tyro calls them."""
 
 
@@ -101,7 +119,8 @@ def _run(argv: Sequence[str], *, whole: bool) -> int:
                 COMMANDS,
                 prog="handgrad",
                 description="Gradients derived by hand, proved against jax.grad. With --traceback, "
-                "an unexpected error shows where it came from.",
+                "an unexpected error shows where it came from. --version tells the version, and "
+                "--print-completion bash (zsh, tcsh) what completes commands in a shell.",
                 args=argv,
             )
     except SystemExit as exit_:  # tyro has shown its help, or what is wrong with the words

