@@ -8,7 +8,7 @@ __all__ = ["load"]
 
 
 def load(seed: int, length: int = 16, train: int = 8_000, test: int = 2_000) -> Dataset:
-    """Draws streams of bits; those for training begin with zeros, any number of them.
+    """Draws streams of bits; every other one for training begins with zeros.
 
     So there are short streams to learn from, in which few bits count: of full ones alone, networks
     learn for long that either answer is as likely.
@@ -16,13 +16,13 @@ def load(seed: int, length: int = 16, train: int = 8_000, test: int = 2_000) -> 
     Args:
         seed: of the bits.
         length: the number of bits of a stream.
-        train: rows for training, of which only the last bits are drawn, from one to all.
+        train: rows for training; of every other one only the last bits are drawn, from one to all.
         test: rows for testing, all bits drawn, of which the first half is not all zeros; no two are
             the same, and none is trained on.
 
     Returns:
         `Dataset` "parity": x (n, length, 1) float32 of zeros and ones, y (n, 1) float32, 1 where
-        the number of ones is odd. Where there are fewer than train + test streams, all of them, in
+        the number of ones is odd. Where there are fewer than train + test streams, as many, in
         the same proportion.
 
     Raises:
@@ -38,7 +38,8 @@ def load(seed: int, length: int = 16, train: int = 8_000, test: int = 2_000) -> 
     # Those that are short to begin with are learnt from: some are all there is of their length.
     numbers = numbers[np.argsort(numbers >= 2 ** (length // 2), kind="stable")]
     cut = rows * train // (train + test)
-    shorter = numbers[:cut] % 2 ** rng.integers(1, length + 1, cut)
+    drawn_bits = np.where(np.arange(cut) % 2, length, rng.integers(1, length + 1, cut))
+    shorter = numbers[:cut] % 2**drawn_bits
     numbers[:cut] = np.where(np.isin(shorter, numbers[cut:]), numbers[:cut], shorter)
     bits = (numbers[:, None] >> np.arange(length)[::-1]) & 1
     x, y = bits[..., None].astype(np.float32), (bits.sum(axis=1) % 2)[:, None].astype(np.float32)
