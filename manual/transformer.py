@@ -8,14 +8,17 @@ tokens. With h the sequence (batch, T, D), each block computes
 with the queries and keys turned by their positions (`rotary`). A last layer_norm follows.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from manual import initializers
 from manual.rules import losses
+from manual.rules._blocks import in_blocks
 from manual.rules.activations import gelu_bwd, gelu_fwd
 from manual.rules.attention.attention import attention_bwd, attention_fwd
 from manual.rules.attention.rotary import rotary_bwd, rotary_fwd
@@ -126,6 +129,34 @@ def _norm(x: jax.Array, p: Layer) -> tuple[jax.Array, Pullback]:
     return y, back
 
 
+_ROWS = 512
+"""How many rows of 4 D numbers there are at once on a CPU (measured; see `_gelu_dense`)."""
+
+
+def _gelu_dense(z: jax.Array, p: Layer) -> tuple[jax.Array, Pullback]:
+    """gelu(z) W + b, of which z alone is kept: gelu(z) is computed again for dW, as is its slope.
+
+    On a CPU in a loop over rows. Outside of one XLA would compute each once, and keep it.
+    """
+    y, _ = dense_fwd(gelu_fwd(z)[0], p["w"], p["b"])
+
+    def of_rows(z: jax.Array, dy: jax.Array) -> tuple[jax.Array, Layer]:
+        u, gelu_residuals = gelu_fwd(z)
+        du, dw, db = dense_bwd((u, p["w"], p["b"]), dy)
+        return gelu_bwd(gelu_residuals, du)[0], {"w": dw, "b": db}
+
+    def back(dy: jax.Array) -> tuple[jax.Array, Layer]:
+        found: tuple[Any, Layer] = lax.platform_dependent(
+            z.reshape(-1, z.shape[-1]),
+            dy.reshape(-1, dy.shape[-1]),
+            cpu=functools.partial(in_blocks, of_rows, rows=_ROWS),
+            default=lambda *rows: of_rows(*lax.optimization_barrier(rows)),
+        )
+        return found[0].reshape(z.shape), found[1]
+
+    return y, back
+
+
 def _attention(qkv: jax.Array, heads: int, causal: bool) -> tuple[jax.Array, Pullback]:
     """From [q, k, v] (batch, T, 3 D) to the output of all heads side by side (batch, T, D)."""
     batch, steps, width = qkv.shape
@@ -150,14 +181,13 @@ def _block(h: jax.Array, p: Params, heads: int, causal: bool) -> tuple[jax.Array
     h, first = residual_fwd(h, branch)
     m, norm2_back = _norm(h, p["norm2"])
     z, up_back = _dense(m, p["up"])
-    u, gelu_residuals = gelu_fwd(z)
-    branch, down_back = _dense(u, p["down"])
+    branch, down_back = _gelu_dense(z, p["down"])
     h, second = residual_fwd(h, branch)
 
     def back(dh: jax.Array) -> tuple[jax.Array, Params]:
         dh, dbranch = residual_bwd(second, dh)
-        du, ddown = down_back(dbranch)
-        dm, dup = up_back(gelu_bwd(gelu_residuals, du)[0])
+        dz, ddown = down_back(dbranch)
+        dm, dup = up_back(dz)
         through, dnorm2 = norm2_back(dm)
         dh, dbranch = residual_bwd(first, dh + through)
         do, dout = out_back(dbranch)

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import optax
 
 from compare import problems
-from compare.benchmark.engines import numpy_engine, torch_engine
-from compare.benchmark.timing import Prepared, Subject, compiled, eager
+from compare.benchmark import foreign
+from compare.benchmark.engines import torch_engine, torch_sequences
+from compare.benchmark.timing import Prepared, Subject, compiled
 from compare.checker.check import check_gradients
 from compare.checker.rules import check_rule
 from compare.problems.derivations import of_rule
@@ -19,9 +19,6 @@ from compare.problems.rules import LARGE, RULES, RuleProblem, user_cnn_losses
 from compare.training.steps import init_state, make_epoch
 
 __all__ = ["subjects"]
-
-Foreign = Callable[[problems.Model, Any, int], Prepared]
-"""An engine that is not JAX: `engine(model, point, seed)` proves its gradient and prepares it."""
 
 _CLASSES = "softmax_cross_entropy_with_integer_labels"
 _BINARY = "sigmoid_binary_cross_entropy"
@@ -116,11 +113,13 @@ def _rule(problem: RuleProblem, seed: int) -> Subject:
         out, pullback = jax.vjp(f, *inputs)
         return out, pullback(d_out)
 
+    def cotangent(inputs: Any) -> Any:
+        outputs = jax.eval_shape(problem.reference, *inputs)
+        return jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), outputs)
+
     def prepare(work: Callable[..., Any]) -> Prepared:
         inputs = problem.draw(seed)
-        outputs = jax.eval_shape(problem.reference, *inputs)
-        d_out = jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), outputs)
-        return compiled(work, inputs, d_out)
+        return compiled(work, inputs, cotangent(inputs))
 
     return Subject(
         name=problem.name,
@@ -132,6 +131,7 @@ def _rule(problem: RuleProblem, seed: int) -> Subject:
             "manual": partial(prepare, manual),
             "autodiff": partial(prepare, partial(by_vjp, problem.reference)),
             "autodiff_same_forward": partial(prepare, partial(by_vjp, forward)),
+            **foreign.torch_rule(problem, cotangent, seed),
         },
         derivations=(of_rule(rule),),
     )
@@ -142,10 +142,10 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
     regularised = problems.regularised_mlp((128, 256, 128, 64, 1), _BINARY)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
     most = sizes.proved_on
-    mlp_others = _torch_engines(torch_engine.mlp_loss_and_grad, most)
-    cnn_others = _torch_engines(torch_engine.cnn_loss_and_grad, most)
+    mlp_others = foreign.torch_models(torch_engine.mlp_loss_and_grad, most)
+    cnn_others = foreign.torch_models(torch_engine.cnn_loss_and_grad, most)
     if sizes.on_cpu:  # engines are compared on one device
-        mlp_others["numpy"] = _numpy_mlp
+        mlp_others["numpy"] = foreign.numpy_mlp
     return [
         *(_model(cnn, batch, seed, cnn_others, most) for batch in sizes.cnn),
         *(_model(mlp, batch, seed, mlp_others, most) for batch in sizes.mlp),
@@ -155,11 +155,20 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
 
 def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
-    recurrent = [problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru")]
+    most = sizes.proved_on
+    lstm, gru = (problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru"))
     images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
-    batches, most = sizes.sequences, sizes.proved_on
+    by_torch = [
+        (lstm, partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")),
+        (images, partial(torch_sequences.transformer_loss_and_grad, heads=4)),
+    ]
+    others = {model.name: foreign.torch_models(steps, most) for model, steps in by_torch}
     return [
-        *(_model(m, batch, seed, {}, most) for m in (*recurrent, images) for batch in batches),
+        *(
+            _model(model, batch, seed, others.get(model.name, {}), most)
+            for model in (lstm, gru, images)
+            for batch in sizes.sequences
+        ),
         *(_language_model(*size, seed, narrowed=not sizes.on_cpu) for size in sizes.language),
     ]
 
@@ -172,7 +181,7 @@ def _small_models(seed: int) -> list[Subject]:
         (problems.mlp((49, 32, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
     ]
     return [
-        _model(model, batch, seed, {"scalar": partial(_scalars, activation, loss)}, batch)
+        _model(model, batch, seed, foreign.scalars(activation, loss), batch)
         for model, batch, activation, loss in small
     ]
 
@@ -189,7 +198,8 @@ def _language_model(
 ) -> Subject:
     """Returns one step of a causal transformer of tokens; `narrowed`: proved on a narrow one."""
     model = problems.language_model(vocabulary, width, depth, heads, tokens)
-    proved = problems.language_model(64, 32, depth, 2, (2, 8)) if narrowed else model
+    proved = problems.language_model(64, 32, depth, heads, (2, 8)) if narrowed else model
+    steps = partial(torch_sequences.transformer_loss_and_grad, heads=heads, causal=True)
     return Subject(
         name="transformer of tokens",
         batch=f"{tokens[0]}×{tokens[1]} of {vocabulary}",
@@ -197,6 +207,7 @@ def _language_model(
         engines={
             "manual": lambda: compiled(model.manual, *model.draw(seed)),
             "autodiff": lambda: compiled(jax.value_and_grad(model.loss), *model.draw(seed)),
+            **foreign.torch_language_model(steps, model, proved, seed),
         },
     )
 
@@ -207,9 +218,7 @@ _LEARNING_RATE = 1e-3
 def _trainings(seed: int, sizes: Sizes) -> list[Subject]:
     mlp = problems.mlp((784, 512, 10), "relu", _CLASSES)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
-    mlp_others: dict[str, Foreign] = {}
-    if torch_engine.installed():
-        mlp_others["torch"] = partial(_torch_training, sizes.batch)
+    mlp_others = foreign.torch_training(sizes.batch, _LEARNING_RATE)
     return [
         *(_training(mlp, sizes, rows, seed, mlp_others) for rows in sizes.epochs),
         _training(cnn, sizes, sizes.few_rows, seed, {}),
@@ -221,7 +230,7 @@ def _training(
     sizes: Sizes,
     rows: int,
     seed: int,
-    others: dict[str, Foreign],
+    others: dict[str, foreign.Foreign],
 ) -> Subject:
     """Returns one epoch of Adam in shuffled batches, on random numbers."""
 
@@ -244,27 +253,9 @@ def _training(
         engines={
             "manual": lambda: prepare(model.manual),
             "autodiff": lambda: prepare(jax.value_and_grad(model.loss, has_aux=True)),
-            **_foreign(others, model, point, seed),
+            **foreign.of_point(others, model, point, seed),
         },
     )
-
-
-def _torch_training(batch: int, model: problems.Model, point: Any, seed: int) -> Prepared:
-    """Prepares PyTorch's training, once the gradient of its first step agrees with `jax.grad`."""
-    params, state, data, key = point
-    first = jax.tree.map(lambda rows: rows[:batch], data)
-    _prove(_torch_training_gradient, model, (params, state, first, key), seed)
-    epoch, _ = torch_engine.mlp_training(params, data, batch, _LEARNING_RATE)
-    return eager(epoch, spin_seconds=torch_engine.SPIN_SECONDS)
-
-
-def _torch_training_gradient(params: Any, state: Any, batch: Any, key: Any) -> Any:
-    """Returns the gradient of the first step of PyTorch's training, the batch being all rows."""
-    rows = np.arange(len(batch[0]))
-    epoch, result = torch_engine.mlp_training(params, batch, len(rows), _LEARNING_RATE)
-    epoch(rows)
-    value, grads, _ = result()
-    return (value, state), grads
 
 
 def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
@@ -306,7 +297,7 @@ def _model(
     model: problems.Model,
     batch: int,
     seed: int,
-    others: dict[str, Foreign],
+    others: dict[str, foreign.Foreign],
     proved_on: int,
 ) -> Subject:
     """Returns the loss and gradient of one step, on random numbers."""
@@ -327,80 +318,8 @@ def _model(
             "manual": lambda: compiled(model.manual, *point()),
             "autodiff": lambda: compiled(by_jax, *point()),
             "autodiff_same_forward": lambda: compiled(same_forward, *point()),
-            **_foreign(others, model, point, seed),
+            **foreign.of_point(others, model, point, seed),
         },
         derivations=model.derivations,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(point)[0])),
     )
-
-
-def _foreign(
-    others: dict[str, Foreign], model: problems.Model, point: Callable[[], Any], seed: int
-) -> dict[str, Callable[[], Prepared]]:
-    """Returns `prepare()` for each engine that is not JAX, on this point."""
-    return {name: lambda other=other: other(model, point(), seed) for name, other in others.items()}
-
-
-def _torch_engines(steps: Callable[..., Any], proved_on: int) -> dict[str, Foreign]:
-    """Returns PyTorch, eager, and on a GPU compiled as well; nothing where it is not installed."""
-    if not torch_engine.installed():
-        return {}
-    engines: dict[str, Foreign] = {"torch": partial(_torch, steps, proved_on)}
-    if torch_engine.device() != "cpu":
-        engines["torch_compiled"] = partial(_torch, partial(steps, compiled=True), proved_on)
-    return engines
-
-
-def _torch(
-    steps: Callable[..., Any], proved_on: int, model: problems.Model, point: Any, seed: int
-) -> Prepared:
-    """Prepares PyTorch's step, once its gradient agrees with `jax.grad`."""
-
-    def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
-        step, result = steps(params, batch)
-        step()
-        value, grads = result()
-        return (value, state), grads
-
-    params, state, batch, key = point
-    few = jax.tree.map(lambda rows: rows[:proved_on], batch)
-    _prove(candidate, model, (params, state, few, key), seed)
-    step, _ = steps(params, batch)
-    return eager(step, spin_seconds=torch_engine.SPIN_SECONDS)
-
-
-def _scalars(activation: str, loss: str, model: problems.Model, point: Any, seed: int) -> Prepared:
-    """Prepares the scalar engine's step, once its gradient agrees with `jax.grad`."""
-
-    def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
-        point = jax.device_get((params, batch))
-        _, result = problems.scalar_mlp(*point, activation=activation, loss=loss)
-        value, grads = result()
-        return (value, state), grads
-
-    _prove(candidate, model, point, seed)
-    params, _, batch, _ = point
-    step, _ = problems.scalar_mlp(params, batch, activation=activation, loss=loss)
-    return eager(step)
-
-
-def _numpy_mlp(model: problems.Model, point: Any, seed: int) -> Prepared:
-    """Prepares NumPy's step, once its gradient agrees with `jax.grad`."""
-
-    def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
-        value, grads = numpy_engine.mlp_loss_and_grad(*jax.device_get((params, batch)))
-        return (value, state), grads
-
-    _prove(candidate, model, point, seed)
-    params, _, batch, _ = point
-    params, batch = jax.tree.map(np.array, jax.device_get((params, batch)))
-    return eager(
-        lambda: numpy_engine.mlp_loss_and_grad(params, batch),
-        spin_seconds=numpy_engine.SPIN_SECONDS,
-    )
-
-
-def _prove(candidate: Callable[..., Any], model: problems.Model, point: Any, seed: int) -> None:
-    report = check_gradients(candidate, model.loss, *point, has_aux=True, jit=False, seed=seed)
-    if not report.agree:
-        raise ValueError(f"{model.name}: nothing is timed that is wrong\n{report}")

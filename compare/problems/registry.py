@@ -87,10 +87,10 @@ PROBLEMS: dict[str, Definition] = {
         data=lambda seed, data_dir, dataset: parity.load(seed),
         trained=[
             (
-                recurrent(cell, (16, 1), 8, 1, _BINARY),
-                Recipe(epochs=150, batch=64, learning_rate=1e-2, clip=1.0),
+                recurrent(cell, (16, 1), n, 1, _BINARY),
+                Recipe(epochs=30, batch=64, learning_rate=1e-2, schedule="cosine", clip=1.0),
             )
-            for cell in ("rnn", "lstm", "gru")
+            for cell, n in (("rnn", 16), ("lstm", 8), ("gru", 16))
         ],
     ),
     "mnist-rows": Definition(
@@ -99,7 +99,7 @@ PROBLEMS: dict[str, Definition] = {
             (
                 recurrent(cell, (28, 28), 128, 10, _CLASSES),
                 Recipe(
-                    epochs=10,
+                    epochs=5,
                     batch=128,
                     optimizer="adamw",
                     learning_rate=4e-3,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from manual.rules._blocks import in_blocks
-from manual.rules._windows import Windows, unfold
+from manual.rules._windows import Windows, fold, unfold
 
 __all__ = ["correlate", "input_gradient", "kernel_gradient"]
 
@@ -46,6 +46,9 @@ def correlate(x: jax.Array, kernel: jax.Array, *, w: Windows, groups: int) -> ja
     n_out).
     """
     direct = functools.partial(_correlate_directly, w=w, groups=groups)
+    if 1 < groups == x.shape[3]:
+        depthwise = functools.partial(_correlate_depthwise, w=w)
+        return lax.platform_dependent(x, kernel, cpu=depthwise, default=direct)
     if 1 < groups <= _FEW_GROUPS:
         one = functools.partial(_correlate_directly, w=w, groups=1)
         on_cpu = functools.partial(_of_each_group, one, groups=groups)
@@ -89,6 +92,27 @@ def _correlate_by_offsets(x: jax.Array, kernel: jax.Array, *, w: Windows) -> jax
     return sum(terms[1:], terms[0]).astype(x.dtype)
 
 
+def _correlate_depthwise(x: jax.Array, kernel: jax.Array, *, w: Windows) -> jax.Array:
+    """The same with one channel to a group: y_bpqo = Σ_k seen_k,bpqo k_ko, without a product.
+
+    XLA's CPU convolution takes 30 times as long (measured, forward and backward, 32×28×28×32).
+    """
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    seen, taps = unfold(_for_each_out(x, kernel.shape[3]).astype(wide), w), _taps(kernel, wide)
+    terms = [seen[k] * taps[k] for k in range(len(seen))]
+    return sum(terms[1:], terms[0]).astype(x.dtype)
+
+
+def _for_each_out(x: jax.Array, n_out: int) -> jax.Array:
+    """The channel that each output sees: (..., n_in) -> (..., n_out)."""
+    return x if x.shape[-1] == n_out else jnp.repeat(x, n_out // x.shape[-1], axis=-1)
+
+
+def _taps(kernel: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """The kernel of a depthwise convolution: (h, w, 1, n_out) -> (h w, n_out)."""
+    return kernel.astype(dtype).reshape(-1, kernel.shape[3])
+
+
 @functools.partial(jax.jit, static_argnames=("w", "groups"))
 def input_gradient(dy: jax.Array, kernel: jax.Array, *, w: Windows, groups: int) -> jax.Array:
     """Computes dx, by correlating the spread dy with the turned kernel (`conv2d_bwd`).
@@ -97,6 +121,9 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, *, w: Windows, groups: int)
     n_in).
     """
     direct = functools.partial(_input_gradient_directly, w=w, groups=groups)
+    if groups > 1 and kernel.shape[2] == 1:
+        depthwise = functools.partial(_input_gradient_depthwise, w=w, n_in=groups)
+        return lax.platform_dependent(dy, kernel, cpu=depthwise, default=direct)
     if not 1 < groups <= _FEW_GROUPS:
         return direct(dy, kernel)
     one = functools.partial(_input_gradient_directly, w=w, groups=1)
@@ -128,6 +155,16 @@ def _input_gradient_directly(
     )
 
 
+def _input_gradient_depthwise(
+    dy: jax.Array, kernel: jax.Array, *, w: Windows, n_in: int
+) -> jax.Array:
+    """Each dy_bpqo k_ko, put back where k took it from."""
+    wide = jnp.promote_types(dy.dtype, jnp.float32)
+    rows, taps = dy.astype(wide), _taps(kernel, wide)
+    dx = fold(lambda k: rows * taps[k], w)
+    return dx.reshape(*dx.shape[:3], n_in, -1).sum(axis=4).astype(dy.dtype)
+
+
 @functools.partial(jax.jit, static_argnames=("w", "groups"))
 def kernel_gradient(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> jax.Array:
     """Computes dw, by correlating x with dy over the batch (`conv2d_bwd`).
@@ -136,7 +173,9 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> 
     """
     batch, _, _, n_in = x.shape
     worthwhile = n_in <= _FEW_CHANNELS or (n_in <= _GEMM_CHANNELS and batch >= _GEMM_BATCH)
-    if 1 < groups <= _FEW_GROUPS:
+    if 1 < groups == n_in:
+        on_cpu = functools.partial(_kernel_gradient_depthwise, w=w)
+    elif 1 < groups <= _FEW_GROUPS:
         one = functools.partial(_kernel_gradient_in_order, w=w, groups=1)
         on_cpu = functools.partial(_of_each_group, one, groups=groups)
     elif groups > 1 or not worthwhile:
@@ -197,3 +236,15 @@ def _kernel_gradient_by_products(x: jax.Array, dy: jax.Array, *, w: Windows) -> 
     rows = len(x) if few else _SEEN_ENTRIES // max(1, math.prod(w.out) * seen)
     _, dw = in_blocks(of_examples, dy, x, rows=rows)
     return dw.T.reshape(height, width, n_in, n_out).astype(x.dtype)
+
+
+def _kernel_gradient_depthwise(x: jax.Array, dy: jax.Array, *, w: Windows) -> jax.Array:
+    """dw_ko = Σ_bpq seen_k,bpqo dy_bpqo, for a few examples at a time."""
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+
+    def of_examples(dy: jax.Array, x: jax.Array) -> tuple[None, jax.Array]:
+        seen, rows = unfold(_for_each_out(x, dy.shape[3]).astype(wide), w), dy.astype(wide)
+        return None, jnp.stack([(part * rows).sum(axis=(0, 1, 2)) for part in seen])
+
+    _, dw = in_blocks(of_examples, dy, x)
+    return dw.reshape(*w.window, 1, -1).astype(x.dtype)

@@ -39,6 +39,13 @@ def test_the_rules_put_together_by_jax_give_the_same(cell):
 
 
 @cells
+def test_it_lowers_for_every_platform(cell):
+    step = jax.jit(functools.partial(recurrent.loss_and_grad, cell=cell))
+    platforms = ("cpu", "cuda", "rocm", "tpu")
+    assert jax.export.export(step, platforms=platforms)(*draw(cell)).platforms == platforms
+
+
+@cells
 def test_both_sides_begin_alike(cell):
     own, other = (
         side.init(jax.random.key(3), 3, 5, 2, cell=cell) for side in (recurrent, autodiff_recurrent)

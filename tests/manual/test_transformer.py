@@ -39,6 +39,26 @@ def test_the_gradient_is_that_of_jax_grad(kind):
     assert report.agree, report
 
 
+def test_the_gradient_is_the_same_in_blocks_of_rows(monkeypatch):
+    def step(params, batch):
+        return transformer.loss_and_grad(params, batch, heads=HEADS, causal=True)
+
+    point = draw("tokens")
+    whole = jax.jit(lambda *args: step(*args))(*point)
+    monkeypatch.setattr(transformer, "_ROWS", 4)  # 15 rows: three blocks, and what is left
+    blocked = jax.jit(step)(*point)
+    chex.assert_trees_all_close(blocked, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_it_lowers_for_every_platform():
+    def step(params, batch):
+        return transformer.loss_and_grad(params, batch, heads=HEADS, causal=True)
+
+    platforms = ("cpu", "cuda", "rocm", "tpu")
+    exported = jax.export.export(jax.jit(step), platforms=platforms)(*draw("tied"))
+    assert exported.platforms == platforms
+
+
 @kinds
 def test_both_sides_begin_and_predict_alike(kind):
     params, (x, _) = draw(kind)

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from manual.rules.recurrent import _steps as steps
@@ -19,8 +18,10 @@ __all__ = ["lstm", "lstm_bwd", "lstm_fwd"]
 
 States = tuple[jax.Array, jax.Array, jax.Array]
 """Every h, the last h and the last c."""
-Step = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
-"""[i, f, g, o], [x_t, h_(t−1)], c_(t−1) and ĉ_t."""
+Gates = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+"""i, f, g, o, each a piece of memory of its own: four loops over such are faster than one."""
+Step = tuple[Gates, jax.Array, jax.Array]
+"""The gates, [x_t, h_(t−1)] and c_(t−1)."""
 Kept = tuple[jax.Array, jax.Array, Step, jax.Array | None]
 """W, U, the steps with time first, and the lengths."""
 
@@ -38,8 +39,7 @@ def lstm_fwd(
 ) -> tuple[States, Kept]:
     """c_t = f c_(t−1) + i g,  h_t = o tanh c_t,  i, f, o = σ(z),  g = tanh z, a block of z each.
 
-    z_t = x_t W + h_(t−1) U + b = [x_t, h_(t−1)] [W; U] + b, one matrix product a step. With
-    σ(z) = ½ + ½ tanh(z/2) all four blocks are one tanh, scaled by column.
+    z_t = x_t W + h_(t−1) U + b = [x_t, h_(t−1)] [W; U] + b, one matrix product a step.
 
     Shapes: x (batch, time, n_in), h0 and c0 (batch, n), w_x (n_in, 4 n), w_h (n, 4 n), b (4 n,),
     lengths (batch,) of an integer dtype, or None -> every h (batch, time, n), the last h and c
@@ -52,22 +52,20 @@ def lstm_fwd(
         AssertionError: if shapes or dtypes are not these.
     """
     steps.assert_shapes(x, (h0, c0), w_x, w_h, b, lengths, 4)
-    scale, shift = _columns(w_h.shape[0], x.dtype)
-    # Times ½ and 1, which is exact.
-    w, bias = jnp.concatenate([w_x, w_h]) * scale, b * scale
+    w = jnp.concatenate([w_x, w_h])
 
     def step(
         state: tuple[jax.Array, jax.Array], at: tuple[jax.Array, jax.Array | None]
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, Step]]:
         (h, c), (x, runs) = state, at
         seen = jnp.concatenate([x, h], axis=1)
-        # Kept from being computed once for each block that is cut out of it.
-        gates = lax.optimization_barrier(jnp.tanh(seen @ w + bias) * scale + shift)
-        i, f, g, o = jnp.split(gates, 4, axis=1)
-        new_c = f * c + i * g
-        squashed = jnp.tanh(new_c)
-        new_h = steps.choose(runs, o * squashed, h)
-        return (new_h, steps.choose(runs, new_c, c)), (new_h, (gates, seen, c, squashed))
+        # What several loops read is kept from being computed once for each of them.
+        i, f, g, o = jnp.split(lax.optimization_barrier(seen @ w + b), 4, axis=1)
+        i, f, o = (lax.logistic(z) for z in (i, f, o))
+        gates = lax.optimization_barrier((i, f, jnp.tanh(g), o))
+        new_c = lax.optimization_barrier(_cell(gates, c))
+        new_h = steps.choose(runs, gates[3] * jnp.tanh(new_c), h)
+        return (new_h, steps.choose(runs, new_c, c)), (new_h, (gates, seen, c))
 
     xs = steps.time_first(x)
     (h, c), (every, kept) = lax.scan(
@@ -93,50 +91,50 @@ def lstm_bwd(
     dh₀ = dz_1 Uᵀ and dc₀ = dc_1 ⊙ f_1. dc is passed on times f and through no matrix: the cell is
     the path on which the gradient of distant steps survives.
 
-    The loop leaves dz behind, and [dW; dU] = Σ_tb [x_t, h_(t−1)]ᵀ dz_t is one matrix product after
-    it. dx_t comes with dh_(t−1): [dx_t, dh_(t−1)] = dz_t [W; U]ᵀ.
+    The loop leaves dz behind. [dW; dU] = Σ_tb [x_t, h_(t−1)]ᵀ dz_t is one matrix product after it,
+    and so are all dx_t. ĉ_t is computed again, from c_t = f c_(t−1) + i g.
 
     A step of padding passes dh and dc on, and has dz_t = 0.
     """
-    w_x, w_h, (gates, seen, before, squashed), lengths = residuals
+    w_x, w_h, (gates, seen, before), lengths = residuals
     dy, dh, dc = d_out
-    n_in = w_x.shape[0]
-    transposed = jnp.concatenate([w_x, w_h]).T
-    runs = steps.running(lengths, len(gates))
+    n_in, transposed = w_x.shape[0], w_h.T
+    runs = steps.running(lengths, len(before))
 
     def step(
         state: tuple[jax.Array, jax.Array], at: Any
-    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-        (dh, dc), (dy, gates, c, squashed, runs) = state, at
-        i, f, g, o = jnp.split(gates, 4, axis=1)
+    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        (dh, dc), (dy, gates, c, runs) = state, at
+        i, f, g, o = gates
+        squashed = jnp.tanh(_cell(gates, c))
         dh = dh + dy
         full_dc = dc + dh * o * ((1 - squashed) * (1 + squashed))
         # Kept from being computed once for each block.
-        dh, full_dc = lax.optimization_barrier((dh, full_dc))
-        dz = jnp.concatenate(
-            [
-                full_dc * g * (i * (1 - i)),
-                full_dc * c * (f * (1 - f)),
-                full_dc * i * ((1 - g) * (1 + g)),
-                dh * squashed * (o * (1 - o)),
-            ],
-            axis=1,
+        dh, full_dc, squashed = lax.optimization_barrier((dh, full_dc, squashed))
+        blocks = (
+            full_dc * g * (i * (1 - i)),
+            full_dc * c * (f * (1 - f)),
+            full_dc * i * ((1 - g) * (1 + g)),
+            dh * squashed * (o * (1 - o)),
         )
-        dz = steps.choose(runs, dz, 0)
-        dseen = dz @ transposed
-        passed = steps.choose(runs, dseen[:, n_in:], dh), steps.choose(runs, full_dc * f, dc)
-        return passed, (dz, dseen[:, :n_in])
+        # Put together after each is done: a loop over all four would ask at each entry which it is.
+        dz = jnp.concatenate(lax.optimization_barrier(blocks), axis=1)
+        dz = steps.choose(runs, lax.optimization_barrier(dz), 0)
+        return (
+            steps.choose(runs, dz @ transposed, dh),
+            steps.choose(runs, full_dc * f, dc),
+        ), dz
 
-    at = steps.time_first(dy), gates, before, squashed, runs
-    (dh0, dc0), (dz, dx) = lax.scan(step, (dh, dc), at, reverse=not reverse)
-    dw = steps.weight(seen, dz)
-    return steps.batch_first(dx), dh0, dc0, dw[:n_in], dw[n_in:], steps.summed(dz), None
+    at = steps.time_first(dy), gates, before, runs
+    (dh0, dc0), dz = lax.scan(step, (dh, dc), at, reverse=not reverse)
+    dw, dx = steps.weight(seen, dz), steps.batch_first(dz @ w_x.T)
+    return dx, dh0, dc0, dw[:n_in], dw[n_in:], steps.summed(dz), None
 
 
 lstm = Rule(lstm_fwd, lstm_bwd)
 
 
-def _columns(n: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """s and m of m + s tanh(s z): ½ and ½ make σ(z), 1 and 0 make tanh z."""
-    candidate = np.repeat([False, False, True, False], n)
-    return np.where(candidate, 1, 0.5).astype(dtype), np.where(candidate, 0, 0.5).astype(dtype)
+def _cell(gates: Gates, c: jax.Array) -> jax.Array:
+    """The next c."""
+    i, f, g, _ = gates
+    return f * c + i * g

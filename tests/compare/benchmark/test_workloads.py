@@ -1,6 +1,6 @@
 import pytest
 
-from compare.benchmark.engines import torch_engine
+from compare.benchmark.engines import torch_base
 from compare.benchmark.timing import measure
 from compare.benchmark.workloads import ELSEWHERE, ON_CPU, subjects
 
@@ -45,7 +45,7 @@ def test_an_epoch_of_training_is_measured():
     sizes = ON_CPU._replace(epochs=(300, 500), few_rows=20)
     small, large, cnn = subjects("training", sizes=sizes)
     assert (small.batch, large.batch, cnn.batch) == ("128 of 300", "128 of 500", "128 of 20")
-    by_torch = ["torch"] if torch_engine.installed() else []
+    by_torch = ["torch"] if torch_base.installed() else []
     for subject, others in ((small, by_torch), (cnn, [])):
         rows = measure(subject, seconds=0.0)
         assert [row.engine for row in rows] == ["manual", "autodiff", *others]

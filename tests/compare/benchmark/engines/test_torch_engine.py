@@ -5,11 +5,11 @@ import optax
 import pytest
 
 from compare import check_gradients, problems
-from compare.benchmark.engines import torch_engine
+from compare.benchmark.engines import torch_base, torch_engine
 from compare.training.steps import init_state, make_step
 
 pytestmark = pytest.mark.skipif(
-    not torch_engine.installed(), reason="PyTorch is not installed: pip install 'handgrad[bench]'"
+    not torch_base.installed(), reason="PyTorch is not installed: pip install 'handgrad[bench]'"
 )
 CLASSES = "softmax_cross_entropy_with_integer_labels"
 MODELS = {
