@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.numpy_ops import computed
 
@@ -28,13 +29,18 @@ class Graph:
         values: the value of every slot.
         maker: for every computed slot, the equation that computes it.
         readers: for every slot, the equations that read it.
+
+    Raises:
+        TimeoutError: to compute it takes longer than `limit`.
     """
 
-    def __init__(self, recording: Recording):
+    def __init__(self, recording: Recording, limit: Limit | None = None):
         self.equations: list[Equation] = recording.equations
         self.outputs = recording.outputs
         self.values: dict[int, Any] = dict(recording.constants)
         for equation in self.equations:
+            if limit is not None:
+                limit.check()
             outs = computed(equation, [self.values[s] for s in equation.inputs])
             self.values.update(zip(equation.outputs, outs, strict=True))
         self.maker = {s: i for i, e in enumerate(self.equations) for s in e.outputs}

@@ -6,13 +6,13 @@ recognised as right nor vouched for by a leaf that came out right, is its *regio
 mistake is.
 """
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from compare.diagnosis.case import Case, distance
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph, Group, Turn
 from compare.diagnosis.watching.references import (
@@ -64,9 +64,9 @@ _ROUNDINGS = 4
 class Locator:
     """The search for the place of a mistake."""
 
-    def __init__(self, case: Case, graph: Graph, references: References, deadline: float):
+    def __init__(self, case: Case, graph: Graph, references: References, limit: Limit):
         self.case, self.graph, self.references = case, graph, references
-        self.deadline = deadline
+        self.limit = limit
         self.wrong = [p for p in case.paths() if p in graph.outputs]
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
         self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
@@ -164,7 +164,7 @@ class Locator:
         best: Target | None = None
         region: set[int] = set()
         for group in reversed(groups):
-            if time.monotonic() > self.deadline:
+            if self.limit.is_over():
                 break
             if best is not None and not set(group) & region:
                 continue
@@ -175,7 +175,7 @@ class Locator:
 
     def _substitutions(self, groups: list[Group], paths: list[str]) -> Iterator[Target]:
         for group in groups:
-            if time.monotonic() > self.deadline:
+            if self.limit.is_over():
                 return
             # What is known can only be mistaken for another of its kind.
             kinds = self._kinds_of(group) if self._is_known_group(group) else _KINDS
@@ -239,7 +239,7 @@ class Locator:
                 continue
             if mended and (best is None or len(mended) > len(best.paths)):
                 best = Target(group, tuple(others), reference, mended)
-            if len(mended) == len(paths) or time.monotonic() > self.deadline:
+            if len(mended) == len(paths) or self.limit.is_over():
                 break
         return best
 

@@ -4,7 +4,6 @@ Where the numbers themselves do not tell the mistake, the change that mends them
 """
 
 import itertools
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -54,7 +53,7 @@ def repairs(
             mending: dict[Any, list[tuple[Named, np.ndarray]]] = defaultdict(list)
             plans: dict[Any, list[int]] = {}
             for read, name in kind(graph, by_line[line], known, own):
-                if time.monotonic() > locator.deadline:
+                if locator.limit.is_over():
                     return
                 value = next(iter(read.values()))
                 where = tuple(read)

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case, Line
 from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape, record_results
 from compare.diagnosis.watching.expectations import same
@@ -28,7 +28,7 @@ from compare.trees import is_key
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
 
 TIME_LIMIT = 8.0
-"""Seconds after which the search for the place ends with what is known by then."""
+"""Seconds of work after which the search for the place ends with what is known by then."""
 
 MOST_SUSPECTS = 5
 
@@ -51,21 +51,20 @@ class Watched(NamedTuple):
 
 def watch(case: Case, backward: Backward) -> Watched:
     """Finds the lines of the candidate that can hold the mistake; never raises."""
-    deadline = time.monotonic() + TIME_LIMIT
     try:
-        return _watch(case, backward, deadline)
+        return _watch(case, backward, Limit(TIME_LIMIT))
     except Exception as error:  # Whatever a second run of a person's function may raise.
         why = f"the candidate could not be watched: {type(error).__name__}: {error}"
         return Watched((), reason=why.splitlines()[0])
 
 
-def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
+def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     if case.candidate is None:
         return Watched((), reason="the candidate was not run again")
-    graph = _recorded(case)
+    graph = _recorded(case, limit)
     sources = Sources()
     references = References(references_of(backward, sources.variable))
-    locator = Locator(case, graph, references, deadline)
+    locator = Locator(case, graph, references, limit)
     own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
@@ -73,7 +72,7 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
         names.append(Named("path_cut", f"{path} is left at zero"))
-    passed = functools.cache(lambda: _passed(case, deadline))
+    passed = functools.cache(lambda: _passed(case, limit))
     locations = list(locator.locations())
     for location in locations:
         relation = _relation(locator, location, known, backward.tape)
@@ -96,7 +95,7 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     return Watched(suspects, tuple(names), lines_shown, reason)
 
 
-def _recorded(case: Case) -> Graph:
+def _recorded(case: Case, limit: Limit) -> Graph:
     """The candidate's computation: from its jaxpr or, where that does not have it all, watched.
 
     A jaxpr has no values that NumPy or PyTorch computed, and no equation for a zero.
@@ -104,10 +103,10 @@ def _recorded(case: Case) -> Graph:
     candidate = case.candidate
     assert candidate is not None
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        graph = Graph(record_results(candidate))
+        graph = Graph(record_results(candidate), limit)
         if all(graph.outputs[path] in graph.maker for path in case.paths()):
             return graph
-    return Graph(record_python(candidate))
+    return Graph(record_python(candidate, limit), limit)
 
 
 def _should_be(location: Location) -> Named | None:
@@ -163,12 +162,12 @@ _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_m
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
-def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
+def _passed(case: Case, limit: Limit) -> list[tuple[str, np.ndarray]]:
     """The functions that give back what they got, which no jaxpr has, where there is the time."""
-    if case.candidate is None or time.monotonic() > deadline - 0.5 * TIME_LIMIT:
+    if case.candidate is None or limit.left() < 0.5 * TIME_LIMIT:
         return []
     with contextlib.suppress(Exception):  # It may not run outside of jit.
-        return passed_through(case.candidate)
+        return passed_through(case.candidate, limit)
     return []
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.instrumented import (
     WATCHER,
@@ -26,28 +27,32 @@ from compare.trees import is_tensor, to_numpy
 __all__ = ["passed_through", "record_python"]
 
 
-def record_python(fn: Callable[[], dict[str, Any]]) -> Recording:
+def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) -> Recording:
     """Runs `fn() -> arrays by name` once, and records its operations.
 
     Raises:
+        TimeoutError: it takes longer than `limit`.
         Exception: whatever `fn` raises.
     """
-    watcher = _Watcher()
+    watcher = _Watcher(limit)
     found = watcher.call(0, fn)
     outputs = {name: watcher.slot(value) for name, value in found.items()}
     return Recording(watcher.equations, outputs, watcher.constants)
 
 
-def passed_through(fn: Callable[[], Any]) -> list[tuple[str, np.ndarray]]:
+def passed_through(
+    fn: Callable[[], Any], limit: Limit | None = None
+) -> list[tuple[str, np.ndarray]]:
     """Runs `fn` and lists the functions that return what they are given, as if left to be done.
 
     Returns:
         The `file:line` where each such function returns, and the value.
 
     Raises:
+        TimeoutError: it takes longer than `limit`.
         Exception: whatever `fn` raises.
     """
-    watcher = _Watcher()
+    watcher = _Watcher(limit)
     watcher.call(0, fn)
     return [(site, value) for site, value in watcher.passed if is_users(site)]
 
@@ -55,7 +60,8 @@ def passed_through(fn: Callable[[], Any]) -> list[tuple[str, np.ndarray]]:
 class _Watcher:
     """What the instrumented functions hand their operations to."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Limit | None) -> None:
+        self._limit = limit
         self.equations: list[Equation] = []
         self.constants: dict[int, Any] = {}
         self.passed: list[tuple[str, Any]] = []
@@ -146,6 +152,8 @@ class _Watcher:
         is_input: Callable[[Any], bool] = lambda x: _is_number(x),
     ) -> Any:
         """Does an operation, and records it if it made or changed arrays."""
+        if self._limit is not None:
+            self._limit.check()
         leaves = [x for x in _leaves((args, kwargs)) if is_input(x)]
         slots = [self.slot(x) for x in leaves]
         before = [_on_host(x) for x in leaves]
