@@ -18,7 +18,7 @@ from compare.diagnosis.limits import Limit
 from compare.diagnosis.mistakes import display_name
 from compare.diagnosis.suspects import Suspect, pairs, suspects
 from compare.diagnosis.tape import Tape, record
-from compare.diagnosis.watching.watch import Watched, watch
+from compare.diagnosis.watching.watch import Watched, lines_of_a_bug, watch
 from compare.sites import shown
 
 __all__ = ["TIME_LIMIT", "diagnose"]
@@ -48,7 +48,10 @@ def diagnose(case: Case) -> Diagnosis:
         found = _by_place(found, watched)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
     return dataclasses.replace(
-        found, suspects=watched.suspects, listing=watched.listing, evidence=evidence
+        found,
+        suspects=lines_of_a_bug(found.bug, watched.suspects),
+        listing=watched.listing,
+        evidence=evidence,
     )
 
 

@@ -252,7 +252,7 @@ class Locator:
         """
         shape, count = values[0].shape, len(values)
         seen: set[Any] = set()
-        for reference in self.references.of_size(values[0].size):
+        for reference in self.references.like(values[0]):
             if values[0].dtype.kind in "biu" and reference.array.dtype.kind == "f":
                 continue
             family = self.references.family(reference) if count > 1 else [reference]
@@ -280,8 +280,7 @@ class Locator:
         """Which leaves come out right with other values in these slots."""
         outputs = {path: self.graph.outputs[path] for path in paths}
         try:
-            with np.errstate(all="ignore"):
-                found = self.graph.run(replaced, outputs.values(), plan=plan)
+            found = self.graph.run(replaced, outputs.values(), plan=plan)
         except Exception:  # Whatever the values do to the candidate's functions.
             return ()
         return tuple(path for path, slot in outputs.items() if self._is_right(path, found[slot]))
@@ -294,11 +293,23 @@ class Locator:
         slots = [self.graph.equations[i].outputs[0] for i in target.group]
         outputs = {path: self.graph.outputs[path] for path in target.paths}
         replaced = dict(zip(slots, target.expected, strict=True))
-        with np.errstate(all="ignore"):
-            found = self.graph.run(replaced, outputs.values())
+        found = self.graph.run(replaced, outputs.values())
+        return self._to_rounding(outputs, found)
+
+    def mends(self, read: dict[tuple[int, int], Any], paths: Iterable[str]) -> bool:
+        """Whether leaves come out right to rounding if equations read other values."""
+        outputs = {path: self.graph.outputs[path] for path in paths}
+        try:
+            found = self.graph.run({}, outputs.values(), read)
+        except Exception:  # Whatever the values do to the candidate's functions.
+            return False
+        return self._to_rounding(outputs, found)
+
+    def _to_rounding(self, outputs: dict[str, int], found: dict[int, Any]) -> bool:
+        """Whether these leaves are right; the candidate is computed anew, in another order."""
         return all(
-            distance(np.asarray(found[slot]), self.case.right[path])
-            <= _ROUNDINGS * self.case.limit(path)
+            found[slot].shape == self.case.right[path].shape
+            and distance(found[slot], self.case.right[path]) <= _ROUNDINGS * self.case.limit(path)
             for path, slot in outputs.items()
         )
 

@@ -4,12 +4,13 @@ Every operation on arrays becomes an equation as a jaxpr has it, so that the sam
 asked: what did this line compute, of what, and what if that were another value.
 """
 
+import contextlib
 import functools
 import operator
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -46,14 +47,14 @@ def passed_through(
     """Runs `fn` and lists the functions that return what they are given, as if left to be done.
 
     Returns:
-        The `file:line` where each such function returns, and the value.
+        The `file:line` where each such function returns, and the value, as far as `limit` allows.
 
     Raises:
-        TimeoutError: it takes longer than `limit`.
         Exception: whatever `fn` raises.
     """
     watcher = _Watcher(limit)
-    watcher.call(0, fn)
+    with contextlib.suppress(TimeoutError):
+        watcher.call(0, fn)
     return [(site, value) for site, value in watcher.passed if is_users(site)]
 
 
@@ -91,12 +92,13 @@ class _Watcher:
             )
         if isinstance(function, types.MethodType) and is_instrumentable(function.__func__):
             return self.call(line, function.__func__, function.__self__, *args, **kwargs)
-        if is_instrumentable(function):
-            result = instrumented(function, self)(*args, **kwargs)
-            code = function.__code__
+        if _is_instrumented(function) or is_instrumentable(function):
+            own = function if _is_instrumented(function) else instrumented(function, self)
+            result = own(*args, **kwargs)
+            code, given = function.__code__, [*_leaves((args, kwargs))]
             line = code.co_firstlineno if code.co_name == "<lambda>" else self._line
             for own in _leaves(result):
-                if _is_array(own) and any(own is x for x in (*args, *kwargs.values())):
+                if _is_array(own) and any(own is x for x in given):
                     self.passed.append((f"{code.co_filename}:{line}", _on_host(own)))
             return result
         if function in _OF_PYTHON or isinstance(function, type):
@@ -201,6 +203,11 @@ class _Watcher:
                 origin=column,
             )
         )
+
+
+def _is_instrumented(function: Any) -> TypeGuard[types.FunctionType]:
+    """Whether a copy defined it, which instruments what is defined inside."""
+    return isinstance(function, types.FunctionType) and WATCHER in function.__code__.co_freevars
 
 
 def _method(name: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import threading
 import jax.numpy as jnp
 
 from compare import check_gradients, check_rule
-from compare.diagnosis.watching.watch import MOST_SUSPECTS, watch
+from compare.diagnosis.watching.watch import MOST_SUSPECTS, lines_of_a_bug, watch
 from tests.compare.diagnosis.watching import candidates
 from tests.compare.diagnosis.watching.candidates import line_of
 
@@ -81,3 +81,14 @@ def test_a_rule_has_the_lines_of_its_halves():
     assert report.diagnosis is not None
     line = bwd.__code__.co_firstlineno + 1
     assert report.diagnosis.suspects[0] == f"{__file__}:{line}"
+
+
+def test_the_lines_of_a_mistake_that_computes_nothing(tmp_path):
+    file = tmp_path / "program.py"
+    file.write_text(
+        "def f(a, b):\n    for x in a:\n        y = x\n    y = a\n    y = b\n    return y\n"
+    )
+    inside, after = f"{file}:3", f"{file}:6"
+    assert lines_of_a_bug("dropped_examples", (inside,)) == (f"{file}:2", inside)
+    assert lines_of_a_bug("path_cut", (after,)) == (f"{file}:5", after)
+    assert lines_of_a_bug("transposed", (inside, after)) == (inside, after)

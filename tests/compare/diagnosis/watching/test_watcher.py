@@ -108,3 +108,14 @@ def test_what_takes_too_long_is_left():
     recording = record_python(loops)
     with pytest.raises(TimeoutError):
         Graph(recording, Limit(0.0))
+
+
+def test_a_function_inside_that_leaves_everything_as_it_is():
+    def outer():
+        def inner(x, y):
+            return x * y, y
+
+        return inner(scaled(A), A)[0]
+
+    (found,) = passed_through(lambda: {"a": outer()})
+    assert np.array_equal(found[1], A)
