@@ -115,7 +115,9 @@ def products(line: Line) -> Iterator[tuple[Read, Named]]:
     graph = line.graph
     for index in line.indices:
         equation = graph.equations[index]
-        (out,), first = equation.outputs[:1], equation.inputs[0]
+        if len(equation.outputs) != 1 or not equation.inputs:
+            continue
+        (out,), first = equation.outputs, equation.inputs[0]
         value = graph.values[first]
         square = (
             equation.inputs == (first, first)

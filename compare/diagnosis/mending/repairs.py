@@ -3,8 +3,9 @@
 Where the numbers themselves do not tell the mistake, the change that mends them does.
 """
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,24 +61,40 @@ def repairs(
     lines = sorted(by_line, key=lambda line: (min(by_line[line]) > last, -max(by_line[line])))
     for kind in _KINDS:
         for line in lines:
-            mending: dict[Any, list[tuple[Named, np.ndarray, Read]]] = defaultdict(list)
-            plans: dict[Any, tuple[list[int], list[int]]] = {}
-            for read, name in kind(Line(graph, by_line[line], expected, known, own)):
-                if locator.limit.is_over():
-                    return
-                value = next(iter(read.values()))
-                where = tuple(read)
-                if any(same(value, other) for _, other, _ in mending[where]):
-                    continue
-                if where not in plans:
-                    first, every = (graph.plan((), own, read) for own in (wanted[:1], wanted))
-                    plans[where] = first, every
-                if _mends(locator, target, read, *plans[where]):
-                    mending[where].append((name, value, read))
-            # Where many values will do the operand does not matter much, and none is the right one.
-            yield from (
-                Repair(line, own[0][0], own[0][2]) for own in mending.values() if 0 < len(own) <= 2
-            )
+            # A kind may stumble over what a person's line holds; the other kinds are still there.
+            with contextlib.suppress(Exception):
+                tried = kind(Line(graph, by_line[line], expected, known, own))
+                yield from [Repair(line, *own) for own in _mending(locator, target, tried)]
+            if locator.limit.is_over():
+                return
+
+
+def _mending(
+    locator: Locator, target: Target, tried: Iterable[tuple[Read, Named]]
+) -> Iterator[tuple[Named, Read]]:
+    """Those changes of a line that mend the target.
+
+    Where many values will do the operand does not matter much, and none is the right one.
+    """
+    graph = locator.graph
+    wanted = [graph.equations[i].outputs[0] for i in target.group]
+    mending: dict[Any, list[tuple[Named, np.ndarray, Read]]] = defaultdict(list)
+    plans: dict[Any, tuple[list[int], list[int]]] = {}
+    for read, name in tried:
+        if locator.limit.is_over():
+            break
+        value = next(iter(read.values()))
+        where = tuple(read)
+        if any(same(value, other) for _, other, _ in mending[where]):
+            continue
+        if where not in plans:
+            first, every = (graph.plan((), own, read) for own in (wanted[:1], wanted))
+            plans[where] = first, every
+        if _mends(locator, target, read, *plans[where]):
+            mending[where].append((name, value, read))
+    for found in mending.values():
+        if 0 < len(found) <= 2:
+            yield found[0][0], found[0][2]
 
 
 def _mends(
