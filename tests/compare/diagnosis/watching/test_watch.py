@@ -4,6 +4,7 @@ import sys
 import threading
 
 import jax.numpy as jnp
+import pytest
 
 from compare import check_gradients, check_rule
 from compare.diagnosis.watching.watch import MOST_SUSPECTS, lines_of_a_bug, watch
@@ -68,6 +69,19 @@ def test_the_report_has_the_lines():
     assert [f"{line.file}:{line.line}" for line in wrong] == [line_of("# wrong in jax")]
     assert "▸" in str(report)
     assert report.to_dict()["diagnosis"]["listing"][0]["status"] == "right"
+
+
+def test_the_listing_of_a_pytorch_candidate():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+    params = {name: torch.tensor(x) for name, x in candidates.PARAMS.items()}
+    x, y = torch.tensor(candidates.X), torch.tensor(candidates.Y)
+    report = check_gradients(candidates.in_torch, candidates.loss, params, x, y, jit=False)
+    assert report.diagnosis is not None
+    assert report.diagnosis.suspects[0] == line_of("# wrong in PyTorch")
+    said = {line.variable: (line.status, line.what) for line in report.listing}
+    assert said["dw2"] == ("right", "∂L/∂w2")
+    assert said["dz1"][0] == "wrong"
+    assert said["dw1"][0] == "follows"
 
 
 def test_a_rule_has_the_lines_of_its_halves():
