@@ -7,7 +7,6 @@ to rounding. Whatever cannot be reproduced is `unknown`: no name is guessed.
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,16 +14,17 @@ from compare.diagnosis import hypotheses
 from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
 from compare.diagnosis.hypotheses import Hypothesis, divisors
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.mistakes import display_name
 from compare.diagnosis.suspects import Suspect, pairs, suspects
 from compare.diagnosis.tape import Tape, record
-from compare.diagnosis.watching.watch import Watched, watch
+from compare.diagnosis.watching.watch import Watched, lines_of_a_bug, watch
 from compare.sites import shown
 
 __all__ = ["TIME_LIMIT", "diagnose"]
 
 TIME_LIMIT = 30.0
-"""Seconds after which the search for a name ends, and says so."""
+"""Seconds of work after which the search for a name ends, and says so."""
 
 TIME_IF_NAMED = 5.0
 """Seconds for the same where the place of the mistake has given it a name already."""
@@ -48,7 +48,10 @@ def diagnose(case: Case) -> Diagnosis:
         found = _by_place(found, watched)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
     return dataclasses.replace(
-        found, suspects=watched.suspects, listing=watched.listing, evidence=evidence
+        found,
+        suspects=lines_of_a_bug(found.bug, watched.suspects),
+        listing=watched.listing,
+        evidence=evidence,
     )
 
 
@@ -65,12 +68,12 @@ def _by_place(found: Diagnosis, watched: Watched) -> Diagnosis:
     return dataclasses.replace(found, bug=known[0].bug, evidence=evidence, confirmed=True)
 
 
-def _search(case: Case, tape: Tape, backward: Callable[[], Backward], limit: float) -> Diagnosis:
+def _search(case: Case, tape: Tape, backward: Callable[[], Backward], seconds: float) -> Diagnosis:
     """The name: that of the mistake which, made on purpose, gives the candidate's numbers."""
-    end = time.monotonic() + limit
+    end = Limit(seconds)
     first, also, tried = None, [], 0
     for hypothesis in _hypotheses(case, tape, backward):
-        if time.monotonic() > end:
+        if end.is_over():
             break
         tried += 1
         slug = hypothesis.suspect.slug
@@ -81,12 +84,12 @@ def _search(case: Case, tape: Tape, backward: Callable[[], Backward], limit: flo
             continue
         if first is None:
             first = hypothesis, gradient
-            end = min(end, time.monotonic() + TIME_FOR_OTHERS)
+            end = Limit(min(end.left(), TIME_FOR_OTHERS))
         else:
             also.append(slug)
     if first is not None:
         return _named(case, tape, *first, tuple(also))
-    late = time.monotonic() > end
+    late = end.is_over()
     why = (
         f"not finished: {TIME_LIMIT:.0f} s were not enough" if late else "none gives these numbers"
     )

@@ -192,9 +192,9 @@ def mask_forgotten_when_recomputed(params: Any, x: jax.Array, y: jax.Array) -> t
     """The weights are recomputed for the backward pass to save memory, without the causal mask."""
     h = x @ params["embed"]
     q, k = h @ params["wq"], h @ params["wk"]
-    e = jnp.exp(q @ transpose(k) / math.sqrt(q.shape[-1]))
-    unmasked = e / e.sum(axis=-1, keepdims=True)
-    return correct(params, x, y, softmax_bwd=lambda dp, p: softmax_bwd(dp, unmasked))  # bug
+    e = jnp.exp(q @ transpose(k) / math.sqrt(q.shape[-1]))  # bug
+    unmasked = e / e.sum(axis=-1, keepdims=True)  # bug
+    return correct(params, x, y, softmax_bwd=lambda dp, p: softmax_bwd(dp, unmasked))
 
 
 ORIGINALS = (ATTENTION,)

@@ -181,7 +181,7 @@ def relu_of_the_gradient(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, relu_bwd=lambda dh, z: jnp.where(dh > 0, dh, 0))  # bug
 
 
-@CONVOLUTION.mutant(None, *FIRST)
+@CONVOLUTION.mutant(None, *FIRST, aliases=("wrong_places",))
 def image_gradient_shifted(*inputs: Any) -> tuple[Any, Any]:
     """The padding goes to one side only: dx arrives a row below where it belongs."""
     return correct(

@@ -204,7 +204,7 @@ def d_forgotten(*inputs: Any) -> tuple[Any, Any]:
     return correct(*inputs, scores_bwd=lambda p, dp, out, dout: p * dp)  # bug
 
 
-@HEADS.mutant(None, "wq", "wk")
+@HEADS.mutant(None, "wq", "wk", aliases=("wrong_value",))
 def d_of_the_output_alone(*inputs: Any) -> tuple[Any, Any]:
     """D = Σ out ⊙ out, where it is Σ dout ⊙ out."""
 

@@ -196,7 +196,7 @@ def tanh_derivative_at_the_state(*inputs: Any) -> tuple[Any, Any]:
     return correct_last(*inputs, tanh_bwd=lambda dh, h: dh * (1 - jnp.tanh(h) ** 2))  # bug
 
 
-@EVERY_STEP.mutant(None, "wh")
+@EVERY_STEP.mutant(None, "wh", aliases=("wrong_value",))
 def state_after_instead_of_before(*inputs: Any) -> tuple[Any, Any]:
     """dwh takes the state that the step produced, h_t, and not the one it read, h_t−1."""
     return correct(*inputs, read=lambda hs, t: hs[t + 1])  # bug

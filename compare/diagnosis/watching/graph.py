@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
-from compare.diagnosis.watching.numpy_ops import computed
+from compare.diagnosis.watching.numpy_ops import computed, quick
 
 __all__ = ["Graph", "Group", "Turn"]
 
@@ -28,15 +29,22 @@ class Graph:
         values: the value of every slot.
         maker: for every computed slot, the equation that computes it.
         readers: for every slot, the equations that read it.
+
+    Raises:
+        TimeoutError: to compute it takes longer than `limit`.
     """
 
-    def __init__(self, recording: Recording):
+    def __init__(self, recording: Recording, limit: Limit | None = None):
         self.equations: list[Equation] = recording.equations
         self.outputs = recording.outputs
         self.values: dict[int, Any] = dict(recording.constants)
         for equation in self.equations:
+            if limit is not None:
+                limit.check()
             outs = computed(equation, [self.values[s] for s in equation.inputs])
             self.values.update(zip(equation.outputs, outs, strict=True))
+        arrays = {s for s, x in self.values.items() if isinstance(x, np.ndarray | np.generic)}
+        self._quick = [quick(e) if arrays.issuperset(e.inputs) else None for e in self.equations]
         self.maker = {s: i for i, e in enumerate(self.equations) for s in e.outputs}
         self.readers: dict[int, list[int]] = defaultdict(list)
         for i, equation in enumerate(self.equations):
@@ -105,12 +113,26 @@ class Graph:
         """
         wanted, read = list(wanted), read or {}
         changed = dict(replaced)
-        for index in self.plan(replaced, wanted, read) if plan is None else plan:
-            equation = self.equations[index]
-            inputs = [read.get((index, s), changed.get(s, self.values[s])) for s in equation.inputs]
-            for slot, out in zip(equation.outputs, computed(equation, inputs), strict=True):
-                changed.setdefault(slot, out)
+        with np.errstate(all="ignore"):
+            for index in self.plan(replaced, wanted, read) if plan is None else plan:
+                equation = self.equations[index]
+                inputs = [changed[s] if s in changed else self.values[s] for s in equation.inputs]
+                if read:
+                    pairs = zip(equation.inputs, inputs, strict=True)
+                    inputs = [read.get((index, s), x) for s, x in pairs]
+                outs = self._computed(index, inputs)
+                for slot, out in zip(equation.outputs, outs, strict=True):
+                    changed.setdefault(slot, out)
         return {slot: np.asarray(changed.get(slot, self.values[slot])) for slot in wanted}
+
+    def _computed(self, index: int, inputs: list[Any]) -> list[Any]:
+        own = self._quick[index]
+        if own is not None:
+            try:
+                return [np.asarray(own(self.equations[index].params, *inputs))]
+            except NotImplementedError:
+                self._quick[index] = None
+        return computed(self.equations[index], inputs)
 
     def at_one_turn(self, right: Mapping[int, Any], slot: int) -> Turn:
         """Gives values as they are at one turn of a loop if all other turns are right.

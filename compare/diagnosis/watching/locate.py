@@ -6,13 +6,13 @@ recognised as right nor vouched for by a leaf that came out right, is its *regio
 mistake is.
 """
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from compare.diagnosis.case import Case, distance
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph, Group, Turn
 from compare.diagnosis.watching.references import (
@@ -64,9 +64,9 @@ _ROUNDINGS = 4
 class Locator:
     """The search for the place of a mistake."""
 
-    def __init__(self, case: Case, graph: Graph, references: References, deadline: float):
+    def __init__(self, case: Case, graph: Graph, references: References, limit: Limit):
         self.case, self.graph, self.references = case, graph, references
-        self.deadline = deadline
+        self.limit = limit
         self.wrong = [p for p in case.paths() if p in graph.outputs]
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
         self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
@@ -164,7 +164,7 @@ class Locator:
         best: Target | None = None
         region: set[int] = set()
         for group in reversed(groups):
-            if time.monotonic() > self.deadline:
+            if self.limit.is_over():
                 break
             if best is not None and not set(group) & region:
                 continue
@@ -175,7 +175,7 @@ class Locator:
 
     def _substitutions(self, groups: list[Group], paths: list[str]) -> Iterator[Target]:
         for group in groups:
-            if time.monotonic() > self.deadline:
+            if self.limit.is_over():
                 return
             # What is known can only be mistaken for another of its kind.
             kinds = self._kinds_of(group) if self._is_known_group(group) else _KINDS
@@ -239,7 +239,7 @@ class Locator:
                 continue
             if mended and (best is None or len(mended) > len(best.paths)):
                 best = Target(group, tuple(others), reference, mended)
-            if len(mended) == len(paths) or time.monotonic() > self.deadline:
+            if len(mended) == len(paths) or self.limit.is_over():
                 break
         return best
 
@@ -252,7 +252,7 @@ class Locator:
         """
         shape, count = values[0].shape, len(values)
         seen: set[Any] = set()
-        for reference in self.references.of_size(values[0].size):
+        for reference in self.references.like(values[0]):
             if values[0].dtype.kind in "biu" and reference.array.dtype.kind == "f":
                 continue
             family = self.references.family(reference) if count > 1 else [reference]
@@ -280,8 +280,7 @@ class Locator:
         """Which leaves come out right with other values in these slots."""
         outputs = {path: self.graph.outputs[path] for path in paths}
         try:
-            with np.errstate(all="ignore"):
-                found = self.graph.run(replaced, outputs.values(), plan=plan)
+            found = self.graph.run(replaced, outputs.values(), plan=plan)
         except Exception:  # Whatever the values do to the candidate's functions.
             return ()
         return tuple(path for path, slot in outputs.items() if self._is_right(path, found[slot]))
@@ -294,11 +293,23 @@ class Locator:
         slots = [self.graph.equations[i].outputs[0] for i in target.group]
         outputs = {path: self.graph.outputs[path] for path in target.paths}
         replaced = dict(zip(slots, target.expected, strict=True))
-        with np.errstate(all="ignore"):
-            found = self.graph.run(replaced, outputs.values())
+        found = self.graph.run(replaced, outputs.values())
+        return self._to_rounding(outputs, found)
+
+    def mends(self, read: dict[tuple[int, int], Any], paths: Iterable[str]) -> bool:
+        """Whether leaves come out right to rounding if equations read other values."""
+        outputs = {path: self.graph.outputs[path] for path in paths}
+        try:
+            found = self.graph.run({}, outputs.values(), read)
+        except Exception:  # Whatever the values do to the candidate's functions.
+            return False
+        return self._to_rounding(outputs, found)
+
+    def _to_rounding(self, outputs: dict[str, int], found: dict[int, Any]) -> bool:
+        """Whether these leaves are right; the candidate is computed anew, in another order."""
         return all(
-            distance(np.asarray(found[slot]), self.case.right[path])
-            <= _ROUNDINGS * self.case.limit(path)
+            found[slot].shape == self.case.right[path].shape
+            and distance(found[slot], self.case.right[path]) <= _ROUNDINGS * self.case.limit(path)
             for path, slot in outputs.items()
         )
 

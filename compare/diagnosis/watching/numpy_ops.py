@@ -8,19 +8,27 @@ import numpy as np
 
 from compare.diagnosis.tape import Equation
 
-__all__ = ["computed"]
+__all__ = ["computed", "quick"]
 
 
 def computed(equation: Equation, inputs: list[Any]) -> list[Any]:
     """Computes the outputs of an equation, in NumPy where that is known to be the same."""
-    quick = None if equation.whole else _QUICK.get(equation.name)
-    if quick is None or not all(isinstance(x, np.ndarray | np.generic) for x in inputs):
+    own = quick(equation)
+    if own is None or not all(isinstance(x, np.ndarray | np.generic) for x in inputs):
         return [_on_host(x) for x in equation.fn(*inputs)]
     try:
         with np.errstate(all="ignore"):
-            return [np.asarray(quick(equation.params, *inputs))]
+            return [np.asarray(own(equation.params, *inputs))]
     except NotImplementedError:
         return [_on_host(x) for x in equation.fn(*inputs)]
+
+
+def quick(equation: Equation) -> Callable[..., Any] | None:
+    """Finds what computes the one output of an equation, `f(params, *arrays)`, if NumPy can.
+
+    It raises NotImplementedError of params that it does not know.
+    """
+    return None if equation.whole else _QUICK.get(equation.name)
 
 
 def _on_host(value: Any) -> Any:

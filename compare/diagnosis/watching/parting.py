@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
@@ -14,6 +15,9 @@ from compare.diagnosis.watching.watcher import record_python
 from compare.sites import shown, source
 
 __all__ = ["parting"]
+
+TIME_LIMIT = 8.0
+"""Seconds of work after which the two forward passes are not looked at further."""
 
 Values = Callable[[], dict[str, Any]]
 
@@ -30,7 +34,8 @@ def parting(candidate: Values, loss: Values, name: str) -> str:
         A sentence; "" where the source is not known, or one of them cannot be run again.
     """
     with contextlib.suppress(Exception):  # Whatever a second run of a person's function may raise.
-        ours, theirs = _recorded(candidate, name), _recorded(loss, name)
+        limit = Limit(TIME_LIMIT)
+        ours, theirs = _recorded(candidate, name, limit), _recorded(loss, name, limit)
         here, there = _first_unlike(ours, theirs, name), _first_unlike(theirs, ours, name)
         if here is not None:
             return _told(here, there)
@@ -44,13 +49,13 @@ class _Parted(NamedTuple):
     value: np.ndarray
 
 
-def _recorded(values: Values, name: str) -> Graph:
+def _recorded(values: Values, name: str, limit: Limit) -> Graph:
     """A forward pass by its jaxpr or, where that does not have it all, watched."""
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        graph = Graph(record_results(values))
+        graph = Graph(record_results(values), limit)
         if graph.outputs[name] in graph.maker:
             return graph
-    return Graph(record_python(values))
+    return Graph(record_python(values, limit), limit)
 
 
 def _first_unlike(graph: Graph, other: Graph, name: str) -> _Parted | None:

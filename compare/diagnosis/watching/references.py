@@ -107,6 +107,13 @@ class References:
         """Every informative reference of so many entries."""
         return [self.all[i] for i in self._by_size.get(size, ())]
 
+    def like(self, value: np.ndarray) -> list[Reference]:
+        """Every informative reference of the size of a value, those with as many zeros first."""
+        zeros = np.sum(value == 0)
+        return sorted(
+            self.of_size(value.size), key=lambda r: abs(int(np.sum(r.array == 0)) - int(zeros))
+        )
+
     def family(self, reference: Reference) -> list[Reference]:
         """The reference at every turn of a loop, in the loop's order."""
         return self._families[reference.family]
@@ -250,6 +257,14 @@ def references_of(
         if slot in backward.cotangents:
             gradient = backward.cotangents[slot]
             yield Reference("gradient", slot, gradient, site, about, ("gradient", family), own)
+    for key, slots in _carried(tape).items():
+        values = [tape.values[slot] for slot in slots]
+        maker = makers.get(slots[-1])
+        site, about = maker.site if maker else "", about_slot(slots[-1], maker)
+        about = f"{about}, as each turn of the loop is given it"
+        for slot, value in zip(slots, values, strict=True):
+            yield Reference("value", slot, value, site, about, ("given", key))
+        yield Reference("value", slots[-1], np.stack(values), site, about, ("all given", key))
     for (index, operand), term in backward.contributions.items():
         equation = tape.equations[index]
         slot = equation.inputs[operand]
@@ -263,6 +278,21 @@ def references_of(
         if slope is not None:
             about = display_name(equation)
             yield Reference("slope", slot, slope, site, about, ("slope", family), True)
+
+
+def _carried(tape: Tape) -> dict[tuple[int, int], list[int]]:
+    """The slots of numbers that each turn of a loop is given by the one before, by loop."""
+    found: dict[tuple[int, int], list[int]] = defaultdict(list)
+    position: dict[tuple[int, int], int] = defaultdict(int)
+    for scan, turn, slot in tape.carries:
+        found[scan, position[scan, turn]].append(slot)
+        position[scan, turn] += 1
+
+    def is_number(slot: int) -> bool:
+        value = tape.values[slot]
+        return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+    return {key: slots for key, slots in found.items() if all(map(is_number, slots))}
 
 
 def _slope(backward: Backward, place: Place) -> np.ndarray | None:

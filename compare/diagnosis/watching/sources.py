@@ -1,7 +1,8 @@
-"""Statements of a person's source: what a line assigns to."""
+"""Statements of a person's source: what a line assigns to, which loop it is in, what is lost."""
 
 import ast
 import linecache
+from collections.abc import Iterator
 
 __all__ = ["Sources"]
 
@@ -23,16 +24,82 @@ class Sources:
             case _:
                 return ""
 
+    def loops(self, site: str) -> list[str]:
+        """Lists the `for` and `while` that a line is in, the innermost first, as `file:line`."""
+        file, _, _ = site.rpartition(":")
+        around = [s for s in self._around(site) if isinstance(s, _LOOPS + _FUNCTIONS)]
+        loops: list[str] = []
+        for statement in sorted(around, key=lambda s: -s.lineno):
+            if isinstance(statement, _FUNCTIONS):
+                break
+            loops.append(f"{file}:{statement.lineno}")
+        return loops
+
+    def overwriting(self, site: str) -> list[str]:
+        """Lists the assignments, in the function of a line, to what was assigned and never read."""
+        file, _, _ = site.rpartition(":")
+        around = [s for s in self._around(site) if isinstance(s, _FUNCTIONS)]
+        function = max(around, key=lambda s: s.lineno, default=None)
+        blocks = [] if function is None else _blocks(function)
+        return [f"{file}:{line}" for block in blocks for line in _overwriting(block)]
+
     def _statement(self, site: str) -> ast.stmt | None:
         """The smallest statement that has the line."""
+        around = self._around(site)
+        return min(around, key=lambda s: (s.end_lineno or 0) - s.lineno, default=None)
+
+    def _around(self, site: str) -> list[ast.stmt]:
+        """The statements that have the line."""
         file, _, number = site.rpartition(":")
         if not file:
-            return None
+            return []
         if file not in self._statements:
             self._statements[file] = _statements(file)
         line = int(number)
-        around = [s for s in self._statements[file] if s.lineno <= line <= (s.end_lineno or 0)]
-        return min(around, key=lambda s: (s.end_lineno or 0) - s.lineno, default=None)
+        return [s for s in self._statements[file] if s.lineno <= line <= (s.end_lineno or 0)]
+
+
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
+
+
+def _blocks(function: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """The lists of statements that are run one after another in a function."""
+    for node in ast.walk(function):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                yield block
+
+
+def _overwriting(block: list[ast.stmt]) -> Iterator[int]:
+    """The lines of a block that assign to what was assigned before and not read since."""
+    unread: set[str] = set()
+    for statement in block:
+        if not isinstance(statement, _SIMPLE):
+            unread.clear()  # Whatever it reads.
+            continue
+        own = set(filter(None, map(_name, getattr(statement, "targets", ()))))
+        read = {name for node in ast.walk(statement.value or ast.Pass()) if (name := _name(node))}
+        if isinstance(statement, ast.AugAssign):
+            read.add(_name(statement.target))
+        # Who reads the whole reads its parts.
+        unread = {name for name in unread if not read & {name, name.split("[")[0]}}
+        if own & unread:
+            yield statement.lineno
+        unread |= own
+
+
+def _name(node: ast.AST) -> str:
+    """What an expression is called: `dh`, `grads['w']`; "" if it may be another thing each time."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=key)):
+            return f"{name}[{key!r}]"
+        case _:
+            return ""
 
 
 def _statements(file: str) -> list[ast.stmt]:

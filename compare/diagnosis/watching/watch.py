@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-import time
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case, Line
 from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
+from compare.diagnosis.limits import Limit
+from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape, record_results
 from compare.diagnosis.watching.expectations import same
@@ -20,15 +22,20 @@ from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import Reference, References, references_of
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
-from compare.diagnosis.watching.repairs import Repair, repairs
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.watcher import passed_through, record_python
 from compare.trees import is_key
 
-__all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "watch"]
+__all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
 
-TIME_LIMIT = 8.0
-"""Seconds after which the search for the place ends with what is known by then."""
+TIME_LIMIT = 6.0
+"""Seconds of work after which the search for the place ends with what is known by then."""
+
+TIME_FOR_CHANGES = 3.0
+"""Seconds of work for the changes of a line that would make it right."""
+
+TIME_TO_RUN_AGAIN = 2.0
+"""Seconds of work in which a candidate is run once more, for the functions that do nothing."""
 
 MOST_SUSPECTS = 5
 
@@ -51,21 +58,36 @@ class Watched(NamedTuple):
 
 def watch(case: Case, backward: Backward) -> Watched:
     """Finds the lines of the candidate that can hold the mistake; never raises."""
-    deadline = time.monotonic() + TIME_LIMIT
     try:
-        return _watch(case, backward, deadline)
+        return _watch(case, backward, Limit(TIME_LIMIT))
     except Exception as error:  # Whatever a second run of a person's function may raise.
         why = f"the candidate could not be watched: {type(error).__name__}: {error}"
         return Watched((), reason=why.splitlines()[0])
 
 
-def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
+def lines_of_a_bug(bug: str, suspects: tuple[str, ...]) -> tuple[str, ...]:
+    """Puts the lines first that compute nothing and where such a mistake is made all the same.
+
+    Args:
+        bug: the name of the mistake.
+        suspects: the lines that are suspected.
+
+    Returns:
+        At most five: the loops that leave out examples, the assignments to what was not read yet.
+    """
+    sources = Sources()
+    told = {"dropped_examples": sources.loops, **dict.fromkeys(_TERM_MISSING, sources.overwriting)}
+    first = [line for site in suspects for line in told.get(bug, lambda site: [])(site)]
+    return tuple(dict.fromkeys([*first, *suspects]))[:MOST_SUSPECTS]
+
+
+def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     if case.candidate is None:
         return Watched((), reason="the candidate was not run again")
-    graph = _recorded(case)
+    graph = _recorded(case, limit)
     sources = Sources()
     references = References(references_of(backward, sources.variable))
-    locator = Locator(case, graph, references, deadline)
+    locator = Locator(case, graph, references, limit)
     own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
@@ -73,22 +95,29 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
         names.append(Named("path_cut", f"{path} is left at zero"))
-    passed = functools.cache(lambda: _passed(case, deadline))
+    passed = functools.cache(lambda: _passed(case))
     locations = list(locator.locations())
+    locator.limit = Limit(TIME_FOR_CHANGES)
     for location in locations:
         relation = _relation(locator, location, known, backward.tape)
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
         if relation is not None and relation.bug == "chain_step_missing":
             location = location._replace(region=location.target.group)
+        if mends and len(locations) > 1 and locator.mends(mends[0].read, case.leaves):
+            # One change makes everything right: there is but one mistake.
+            lines[:0], names = [mends[0].site], [mends[0].named]
+            break
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
-        if name is None:
+        if relation is None:
             shown[1:1] = _idle(passed(), graph, location)
+        if name is None:
+            shown[:0] = _unwritten(graph, location, sources)
         elif name.bug in _SOMETHING_MISSING:
             shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
         elif name.bug in _TERM_MISSING:
-            shown[1:1] = _summands(locator, location)
+            shown[1:1] = [*_idle(passed(), graph, location), *_summands(locator, location)]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, locations, suspects, sources)
@@ -96,7 +125,7 @@ def _watch(case: Case, backward: Backward, deadline: float) -> Watched:
     return Watched(suspects, tuple(names), lines_shown, reason)
 
 
-def _recorded(case: Case) -> Graph:
+def _recorded(case: Case, limit: Limit) -> Graph:
     """The candidate's computation: from its jaxpr or, where that does not have it all, watched.
 
     A jaxpr has no values that NumPy or PyTorch computed, and no equation for a zero.
@@ -104,10 +133,10 @@ def _recorded(case: Case) -> Graph:
     candidate = case.candidate
     assert candidate is not None
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        graph = Graph(record_results(candidate))
+        graph = Graph(record_results(candidate), limit)
         if all(graph.outputs[path] in graph.maker for path in case.paths()):
             return graph
-    return Graph(record_python(candidate))
+    return Graph(record_python(candidate, limit), limit)
 
 
 def _should_be(location: Location) -> Named | None:
@@ -163,21 +192,31 @@ _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_m
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
-def _passed(case: Case, deadline: float) -> list[tuple[str, np.ndarray]]:
-    """The functions that give back what they got, which no jaxpr has, where there is the time."""
-    if case.candidate is None or time.monotonic() > deadline - 0.5 * TIME_LIMIT:
+def _passed(case: Case) -> list[tuple[str, np.ndarray]]:
+    """The functions that give back what they got, which no jaxpr has."""
+    if case.candidate is None:
         return []
     with contextlib.suppress(Exception):  # It may not run outside of jit.
-        return passed_through(case.candidate)
+        return passed_through(case.candidate, Limit(TIME_TO_RUN_AGAIN))
     return []
 
 
 def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location) -> list[str]:
-    """Those that give back the wrong value, or what it is computed from."""
-    targets = [graph.equations[i] for i in (*location.innermost.group, *location.target.group)]
+    """Those that give back a value that can be wrong, or what it is computed from."""
+    groups = (location.innermost.group, location.target.group, location.region)
+    targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
     slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
     found = [np.asarray(x, float) for s in slots if not is_key(x := graph.values[s])]
     return [site for site, value in passed if any(same(value, own) for own in found)]
+
+
+def _unwritten(graph: Graph, location: Location, sources: Sources) -> list[str]:
+    """The loops that write into an array of zeros, where its zeros are what is wrong."""
+    slots = [graph.equations[i].outputs[0] for i in location.innermost.group]
+    if any(np.any(graph.values[slot]) for slot in slots):
+        return []
+    lines = _sites(graph, [i for slot in slots for i in graph.readers[slot]])
+    return [loop for line in lines for loop in sources.loops(line)]
 
 
 def _readers(locator: Locator, location: Location) -> list[str]:

@@ -4,16 +4,18 @@ Every operation on arrays becomes an equation as a jaxpr has it, so that the sam
 asked: what did this line compute, of what, and what if that were another value.
 """
 
+import contextlib
 import functools
 import operator
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.instrumented import (
     WATCHER,
@@ -26,36 +28,41 @@ from compare.trees import is_tensor, to_numpy
 __all__ = ["passed_through", "record_python"]
 
 
-def record_python(fn: Callable[[], dict[str, Any]]) -> Recording:
+def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) -> Recording:
     """Runs `fn() -> arrays by name` once, and records its operations.
 
     Raises:
+        TimeoutError: it takes longer than `limit`.
         Exception: whatever `fn` raises.
     """
-    watcher = _Watcher()
+    watcher = _Watcher(limit)
     found = watcher.call(0, fn)
     outputs = {name: watcher.slot(value) for name, value in found.items()}
     return Recording(watcher.equations, outputs, watcher.constants)
 
 
-def passed_through(fn: Callable[[], Any]) -> list[tuple[str, np.ndarray]]:
+def passed_through(
+    fn: Callable[[], Any], limit: Limit | None = None
+) -> list[tuple[str, np.ndarray]]:
     """Runs `fn` and lists the functions that return what they are given, as if left to be done.
 
     Returns:
-        The `file:line` where each such function returns, and the value.
+        The `file:line` where each such function returns, and the value, as far as `limit` allows.
 
     Raises:
         Exception: whatever `fn` raises.
     """
-    watcher = _Watcher()
-    watcher.call(0, fn)
+    watcher = _Watcher(limit)
+    with contextlib.suppress(TimeoutError):
+        watcher.call(0, fn)
     return [(site, value) for site, value in watcher.passed if is_users(site)]
 
 
 class _Watcher:
     """What the instrumented functions hand their operations to."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Limit | None) -> None:
+        self._limit = limit
         self.equations: list[Equation] = []
         self.constants: dict[int, Any] = {}
         self.passed: list[tuple[str, Any]] = []
@@ -85,12 +92,13 @@ class _Watcher:
             )
         if isinstance(function, types.MethodType) and is_instrumentable(function.__func__):
             return self.call(line, function.__func__, function.__self__, *args, **kwargs)
-        if is_instrumentable(function):
-            result = instrumented(function, self)(*args, **kwargs)
-            code = function.__code__
+        if _is_instrumented(function) or is_instrumentable(function):
+            own = function if _is_instrumented(function) else instrumented(function, self)
+            result = own(*args, **kwargs)
+            code, given = function.__code__, [*_leaves((args, kwargs))]
             line = code.co_firstlineno if code.co_name == "<lambda>" else self._line
             for own in _leaves(result):
-                if _is_array(own) and any(own is x for x in (*args, *kwargs.values())):
+                if _is_array(own) and any(own is x for x in given):
                     self.passed.append((f"{code.co_filename}:{line}", _on_host(own)))
             return result
         if function in _OF_PYTHON or isinstance(function, type):
@@ -146,6 +154,8 @@ class _Watcher:
         is_input: Callable[[Any], bool] = lambda x: _is_number(x),
     ) -> Any:
         """Does an operation, and records it if it made or changed arrays."""
+        if self._limit is not None:
+            self._limit.check()
         leaves = [x for x in _leaves((args, kwargs)) if is_input(x)]
         slots = [self.slot(x) for x in leaves]
         before = [_on_host(x) for x in leaves]
@@ -193,6 +203,11 @@ class _Watcher:
                 origin=column,
             )
         )
+
+
+def _is_instrumented(function: Any) -> TypeGuard[types.FunctionType]:
+    """Whether a copy defined it, which instruments what is defined inside."""
+    return isinstance(function, types.FunctionType) and WATCHER in function.__code__.co_freevars
 
 
 def _method(name: str) -> Callable[..., Any]:

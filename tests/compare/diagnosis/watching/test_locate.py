@@ -1,11 +1,10 @@
 """Where a mistake shows, what should be there, and what it can come from."""
 
-import time
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.locate import Locator
@@ -20,7 +19,7 @@ def locator_of(case_of):
         case, backward = case_of(candidate)
         graph = Graph(record_results(case.candidate))
         references = References(references_of(backward))
-        return Locator(case, graph, references, time.monotonic() + seconds)
+        return Locator(case, graph, references, Limit(seconds))
 
     return make
 

@@ -33,3 +33,38 @@ def test_without_a_source_there_is_none(tmp_path):
     assert Sources().variable(f"{tmp_path}/broken.py:1") == ""
     assert Sources().variable("nowhere.py:3") == ""
     assert Sources().variable("") == ""
+
+
+LOOPS = """
+def f(dq, dk, g):
+    dh = dq
+    dh = dk
+    dh += 1
+    g["w"] = dq
+    g["w"] = dk
+    g["b"] = dq
+    g["b"] = g["b"] + dk
+    g["c"] = dq
+    use(g)
+    g["c"] = dk
+    x = 1
+    for i in range(3):
+        while True:
+            y = i
+    x = 2
+    return dh
+"""
+
+
+@pytest.mark.parametrize(("line", "loops"), [(16, [15, 14]), (14, [14]), (17, [])])
+def test_the_loops_of_a_line(tmp_path, line, loops):
+    file = tmp_path / "program.py"
+    file.write_text(LOOPS)
+    assert Sources().loops(f"{file}:{line}") == [f"{file}:{own}" for own in loops]
+
+
+def test_what_is_assigned_and_lost(tmp_path):
+    file = tmp_path / "program.py"
+    file.write_text(LOOPS)
+    assert Sources().overwriting(f"{file}:5") == [f"{file}:4", f"{file}:7"]
+    assert Sources().overwriting("nowhere.py:3") == []

@@ -4,9 +4,10 @@ import sys
 import threading
 
 import jax.numpy as jnp
+import pytest
 
 from compare import check_gradients, check_rule
-from compare.diagnosis.watching.watch import MOST_SUSPECTS, watch
+from compare.diagnosis.watching.watch import MOST_SUSPECTS, lines_of_a_bug, watch
 from tests.compare.diagnosis.watching import candidates
 from tests.compare.diagnosis.watching.candidates import line_of
 
@@ -70,6 +71,19 @@ def test_the_report_has_the_lines():
     assert report.to_dict()["diagnosis"]["listing"][0]["status"] == "right"
 
 
+def test_the_listing_of_a_pytorch_candidate():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+    params = {name: torch.tensor(x) for name, x in candidates.PARAMS.items()}
+    x, y = torch.tensor(candidates.X), torch.tensor(candidates.Y)
+    report = check_gradients(candidates.in_torch, candidates.loss, params, x, y, jit=False)
+    assert report.diagnosis is not None
+    assert report.diagnosis.suspects[0] == line_of("# wrong in PyTorch")
+    said = {line.variable: (line.status, line.what) for line in report.listing}
+    assert said["dw2"] == ("right", "∂L/∂w2")
+    assert said["dz1"][0] == "wrong"
+    assert said["dw1"][0] == "follows"
+
+
 def test_a_rule_has_the_lines_of_its_halves():
     def fwd(x):
         return jnp.tanh(x), x
@@ -81,3 +95,14 @@ def test_a_rule_has_the_lines_of_its_halves():
     assert report.diagnosis is not None
     line = bwd.__code__.co_firstlineno + 1
     assert report.diagnosis.suspects[0] == f"{__file__}:{line}"
+
+
+def test_the_lines_of_a_mistake_that_computes_nothing(tmp_path):
+    file = tmp_path / "program.py"
+    file.write_text(
+        "def f(a, b):\n    for x in a:\n        y = x\n    y = a\n    y = b\n    return y\n"
+    )
+    inside, after = f"{file}:3", f"{file}:6"
+    assert lines_of_a_bug("dropped_examples", (inside,)) == (f"{file}:2", inside)
+    assert lines_of_a_bug("path_cut", (after,)) == (f"{file}:5", after)
+    assert lines_of_a_bug("transposed", (inside, after)) == (inside, after)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.watcher import passed_through, record_python
 
@@ -99,3 +100,22 @@ def test_functions_that_leave_one_of_several_as_it_is():
 def test_an_error_of_the_function_is_its_own():
     with pytest.raises(ZeroDivisionError):
         record_python(lambda: {"a": 1 / 0})
+
+
+def test_what_takes_too_long_is_left():
+    with pytest.raises(TimeoutError):
+        record_python(loops, Limit(0.0))
+    recording = record_python(loops)
+    with pytest.raises(TimeoutError):
+        Graph(recording, Limit(0.0))
+
+
+def test_a_function_inside_that_leaves_everything_as_it_is():
+    def outer():
+        def inner(x, y):
+            return x * y, y
+
+        return inner(scaled(A), A)[0]
+
+    (found,) = passed_through(lambda: {"a": outer()})
+    assert np.array_equal(found[1], A)

@@ -1,0 +1,1 @@
+"""Changes of one line of a candidate that make its gradient right, and what they mend."""

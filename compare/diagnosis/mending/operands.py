@@ -1,0 +1,199 @@
+"""Operands of a line: another value, another sign, one less, two exchanged, one of a square."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from compare.diagnosis.hypotheses import distinct_numbers
+from compare.diagnosis.mending.line import (
+    Column,
+    Line,
+    Read,
+    alternatives,
+    columns,
+    in_stead,
+    slots,
+)
+from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.references import Reference
+from compare.diagnosis.watching.relations import Known, Named, told
+
+__all__ = [
+    "others",
+    "others_at_every_turn",
+    "products",
+    "shorter",
+    "signs",
+    "swapped",
+    "transposes",
+]
+
+
+def transposes(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Transposes one square matrix of a line."""
+    for slot, readers in slots(line).items():
+        value = line.graph.values[slot]
+        if isinstance(value, np.ndarray) and value.ndim == 2 and len(set(value.shape)) == 1:
+            named = Named("transposed", "a matrix has to be transposed there")
+            yield {(i, slot): value.T for i in readers}, named
+
+
+def shorter(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Leaves out a step of a line: a constant that is added, say."""
+    graph = line.graph
+    alike: dict[Any, list[int]] = defaultdict(list)
+    for index in line.indices:
+        alike[graph.equations[index].name].append(index)
+    for name, group in alike.items():
+        read: Read = {}
+        for index in group:
+            equation = graph.equations[index]
+            (out,) = equation.outputs[:1]
+            shape = np.shape(graph.values[out])
+            for slot in equation.inputs:
+                if slot in graph.maker and np.shape(graph.values[slot]) == shape:
+                    read.update({(i, out): graph.values[slot] for i in graph.readers[out]})
+                    break
+        if read and name in ("add", "sub"):
+            yield read, _constant_left(graph, group, line.known)
+        elif read and name == "neg":
+            yield read, Named("sign_flipped", "the sign is wrong there")
+
+
+def signs(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Gives other signs to the terms in the sums of a line, the same at every turn of a loop."""
+    graph = line.graph
+    groups = graph.groups(i for i in line.indices if graph.equations[i].name in ("add", "sub"))
+    for operands in itertools.product((None, 0, 1), repeat=min(len(groups), 3)):
+        read: Read = {}
+        chosen = zip(groups, operands, strict=False)
+        for group, operand in ((g, o) for g, o in chosen if o is not None):
+            for index in group:
+                inputs = graph.equations[index].inputs
+                if operand >= len(inputs):
+                    continue  # The other is a number.
+                slot = inputs[operand]
+                value = graph.values[slot]
+                if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
+                    read[index, slot] = -value
+        if read:
+            yield read, Named("sign_flipped", "a term has the wrong sign there")
+
+
+def _constant_left(graph: Graph, group: list[int], known: Known) -> Named:
+    """Is it a constant of the loss that is taken away again, or one that is added?"""
+    inputs = [s for i in group for s in graph.equations[i].inputs if s in graph.maker]
+    if all(known.references.match(graph.values[s], ("value",)) for s in inputs):
+        return Named("constant_omitted", "a constant of the forward pass is left out")
+    return Named("extra_term", "a constant is added that does not belong there")
+
+
+def swapped(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Exchanges two values of a line wherever it reads them."""
+    values, read_at = line.graph.values, columns(line)
+    for one, other in itertools.combinations(read_at, 2):
+        here, there = [values[s] for s in one], [values[s] for s in other]
+        alike = len(one) == len(other) and here[0].shape == there[0].shape
+        if not alike or any(same(a, b) for a, b in zip(here, there, strict=True)):
+            continue
+        read = in_stead(one, read_at[one], there) | in_stead(other, read_at[other], here)
+        yield read, Named("wrong_value", f"two values have changed places: {_called(line, one)} "
+                          f"and {_called(line, other)}")  # fmt: skip
+
+
+def _called(line: Line, column: Column) -> str:
+    match = line.known.references.match(line.graph.values[column[0]])
+    return told(match.reference) if match and match.exact else "a value of its own"
+
+
+def products(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Puts another value for one of the two factors of a square."""
+    graph = line.graph
+    for index in line.indices:
+        equation = graph.equations[index]
+        if len(equation.outputs) != 1 or not equation.inputs:
+            continue
+        (out,), first = equation.outputs, equation.inputs[0]
+        value = graph.values[first]
+        square = (
+            equation.inputs == (first, first)
+            or equation.name == "square"
+            or (equation.name == "integer_pow" and equation.params.get("y") == 2)
+        )
+        if not square or not isinstance(value, np.ndarray) or value.size < 2:
+            continue
+        for reference in alternatives(value, line):
+            other = reference.array.reshape(value.shape)
+            if not same(other, value):
+                story = f"a square stands where {told(reference)} is one of the factors"
+                yield (
+                    {(i, out): value * other for i in graph.readers[out]},
+                    Named("wrong_value", story),
+                )
+
+
+def others(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Puts another value for an operand."""
+    for slot, readers in slots(line).items():
+        value = line.graph.values[slot]
+        # A single number would do for many reasons.
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub" or value.size < 2:
+            continue
+        for reference in alternatives(value, line):
+            array = reference.array.reshape(value.shape).astype(value.dtype)
+            # Places shifted by a constant are those of a wrapped index.
+            shifted = value.dtype.kind in "iu" and not np.ptp(array - value)
+            if not shifted and not same(array, value):
+                yield {(i, slot): array for i in readers}, _named(value, reference, line.known)
+
+
+def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Puts a value of the loss for an operand, at every turn of a loop its own."""
+    graph, known = line.graph, line.known
+    for group in graph.groups(line.indices):
+        operands = zip(*(graph.equations[i].inputs for i in group), strict=True)
+        for column in operands if len(group) > 1 else ():
+            values = [graph.values[slot] for slot in column]
+            first = values[0]
+            if len(set(column)) == 1 or not isinstance(first, np.ndarray) or first.size < 2:
+                continue
+            seen: set[Any] = set()
+            for reference in known.references.of_size(first.size):
+                family = known.references.family(reference)
+                alike = reference.array.shape == first.shape and len(family) == len(group)
+                if not alike or reference.family in seen:
+                    continue
+                seen.add(reference.family)
+                named = _named(first, family[-1], known)
+                for order in (family, family[::-1]):
+                    arrays = zip(group, column, order, strict=True)
+                    yield {(i, slot): r.array for i, slot, r in arrays}, named
+
+
+def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
+    """What it is called to use a value where the reference belongs."""
+    right = np.asarray(reference.array, float).reshape(value.shape)
+    old = known.references.match(value)
+    if old is not None and old.reference.kind == reference.kind == "gradient":
+        activation = known.activation(reference.array, old.reference.slot)
+        if activation:
+            story = f"the derivative by the output of {activation}, not by its input, is used"
+            return Named("missing_activation_derivative", story)
+        if known.leads_to(reference.slot, old.reference.slot):
+            story = f"the derivative by what is computed of it ({old.reference.about}) is used"
+            return Named("chain_step_missing", f"{story}: a step is missing")
+    shift = right - value
+    if (
+        old is not None
+        and value.size > 1
+        and shift.all()
+        and distinct_numbers(shift) == 1
+        and not np.ptp(shift) > 1e-9
+    ):
+        return Named("constant_omitted", f"the constant {shift.ravel()[0]:.6g} is left out")
+    instead = f" and not {told(old.reference)}" if old else ""
+    return Named("wrong_value", f"{told(reference)} belongs there{instead}")

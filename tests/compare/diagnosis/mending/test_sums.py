@@ -1,0 +1,41 @@
+"""A simple number too much in one term, and a sum over other axes."""
+
+import numpy as np
+import pytest
+
+from compare.diagnosis.watching.watch import watch
+
+RNG = np.random.default_rng(0)
+PARAMS = {"w": RNG.standard_normal((4, 4))}
+X, A = RNG.standard_normal((2, 6, 4))
+
+
+def centred(p, x, a):
+    z = x @ p["w"]
+    return ((z - z.mean(0)) ** 2 * a).sum()
+
+
+def of(mean):
+    def candidate(p, x, a):
+        z = x @ p["w"]
+        d = 2 * (z - z.mean(0)) * a
+        return centred(p, x, a), {"w": x.T @ (d - mean(d))}
+
+    return candidate
+
+
+def one_less(d):
+    return d.sum(0, keepdims=True) / (len(d) - 1)
+
+
+def other_axis(d):
+    return d.mean(1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("mean", "bug"), [(one_less, "constant_factor"), (other_axis, "summed_wrongly")]
+)
+def test_the_mean_of_a_term(case_of, mean, bug):
+    found = watch(*case_of(of(mean), centred, PARAMS, (X, A)))
+    assert f"{__file__}:{mean.__code__.co_firstlineno + 1}" in found.suspects[:3]
+    assert [name and name.bug for name in found.named] == [bug]
