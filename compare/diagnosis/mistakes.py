@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,6 +93,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
+_SOFTPLUS = "softplus's σ(x)"
 # What people write for f′, of the input x and the output y of their activation.
 _DERIVATIVES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "sigmoid's y (1 − y)": lambda x, y: y * (1 - y),
@@ -105,22 +106,38 @@ _DERIVATIVES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "leaky relu's (0.1 below zero)": lambda x, y: np.where(x > 0, 1, 0.1),
     "leaky relu's (0.2 below zero)": lambda x, y: np.where(x > 0, 1, 0.2),
     "elu's (eˣ below zero)": lambda x, y: np.where(x > 0, 1, np.exp(np.minimum(x, 0))),
-    "softplus's σ(x)": lambda x, y: _sigmoid(x),
+    _SOFTPLUS: lambda x, y: _sigmoid(x),
     "silu's": lambda x, y: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
     "swish's without its second term": lambda x, y: _sigmoid(x) + y,
+}
+_NO_DERIVATIVES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "the output": lambda x, y: y,
     "the input": lambda x, y: x,
 }
 
 
 def _wrong_activations() -> Iterator[Mistake]:
+    for name, slope in _NO_DERIVATIVES.items():
+        yield Mistake(
+            slug=lambda edge: "wrong_derivative", fits=is_activation, **_with_slope(name, slope)
+        )
     for name, slope in _DERIVATIVES.items():
         yield Mistake(
             slug=lambda edge: "wrong_activation",
-            fits=is_activation,
-            rule=lambda edge, slope=slope: edge.d_output * slope(edge.value, edge.output),
-            story=_of(f"{name} in place of the derivative of {{}}"),
+            # σ is the slope of softplus, and the output of the sigmoid.
+            fits=lambda edge, name=name: (
+                is_activation(edge)
+                and not (name == _SOFTPLUS and display_name(edge.equation) == "sigmoid")
+            ),
+            **_with_slope(name, slope),
         )
+
+
+def _with_slope(name: str, slope: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Any:
+    return {
+        "rule": lambda edge: edge.d_output * slope(edge.value, edge.output),
+        "story": _of(f"{name} in place of the derivative of {{}}"),
+    }
 
 
 def sum_broadcast(d: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -43,9 +43,9 @@ def diagnose(case: Case) -> Diagnosis:
     backward = functools.cache(lambda: Backward(tape))
     watched = watch(case, backward())
     named = any(watched.named)
-    found = _search(case, tape, backward, TIME_IF_NAMED if named else TIME_LIMIT)
-    if found.bug == "unknown" and named:
-        found = _by_place(found, watched)
+    found, tried = _search(case, tape, backward, TIME_IF_NAMED if named else TIME_LIMIT)
+    if found is None:
+        found = _by_place(_unknown(case, tape), watched, tried)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
     return dataclasses.replace(
         found,
@@ -55,21 +55,28 @@ def diagnose(case: Case) -> Diagnosis:
     )
 
 
-def _by_place(found: Diagnosis, watched: Watched) -> Diagnosis:
+def _by_place(found: Diagnosis, watched: Watched, tried: str) -> Diagnosis:
     """The name of what is wrong at the places where the mistake was found.
 
-    Of several mistakes none is the bug; what is known of each is told.
+    Of several mistakes none is the bug; what is known of each is told, and what was tried before.
     """
     known = [name for name in watched.named if name is not None]
     stories = "; ".join(dict.fromkeys(name.story for name in known))
-    evidence = f"at the lines that are suspected: {stories}; {found.evidence}"
-    if len(known) < len(watched.named) or len({name.bug for name in known}) > 1:
-        return dataclasses.replace(found, evidence=evidence)
-    return dataclasses.replace(found, bug=known[0].bug, evidence=evidence, confirmed=True)
+    told = [f"at the lines that are suspected: {stories}"] if known else []
+    if known and len(known) == len(watched.named) and len({name.bug for name in known}) == 1:
+        evidence = "; ".join([*told, found.evidence])
+        return dataclasses.replace(found, bug=known[0].bug, evidence=evidence, confirmed=True)
+    return dataclasses.replace(found, evidence="; ".join([*told, tried, found.evidence]))
 
 
-def _search(case: Case, tape: Tape, backward: Callable[[], Backward], seconds: float) -> Diagnosis:
-    """The name: that of the mistake which, made on purpose, gives the candidate's numbers."""
+def _search(
+    case: Case, tape: Tape, backward: Callable[[], Backward], seconds: float
+) -> tuple[Diagnosis | None, str]:
+    """The name: that of the mistake which, made on purpose, gives the candidate's numbers.
+
+    Returns:
+        The diagnosis, or None, and what was tried.
+    """
     end = Limit(seconds)
     first, also, tried = None, [], 0
     for hypothesis in _hypotheses(case, tape, backward):
@@ -88,12 +95,12 @@ def _search(case: Case, tape: Tape, backward: Callable[[], Backward], seconds: f
         else:
             also.append(slug)
     if first is not None:
-        return _named(case, tape, *first, tuple(also))
+        return _named(case, tape, *first, tuple(also)), ""
     late = end.is_over()
     why = (
         f"not finished: {TIME_LIMIT:.0f} s were not enough" if late else "none gives these numbers"
     )
-    return _unknown(case, tape, why, tried)
+    return None, f"{tried} known mistakes were made on purpose, {why}"
 
 
 def _gradient(hypothesis: Hypothesis, backward: Callable[[], Backward]) -> Leaves | None:
@@ -161,13 +168,13 @@ def _named(
     )
 
 
-def _unknown(case: Case, tape: Tape, why: str, tried: int) -> Diagnosis:
+def _unknown(case: Case, tape: Tape) -> Diagnosis:
     paths = case.paths()
     right = [p for p in case.leaves if p not in paths]
     first, last = _stretch(tape, paths, right)
     evidence = (
-        f"{tried} known mistakes were made on purpose, {why}; wrong: {', '.join(paths)}; right: "
-        f"{', '.join(right) or 'none'}; the error enters between {first} and {last}"
+        f"wrong: {', '.join(paths)}; right: {', '.join(right) or 'none'}; the error enters between "
+        f"{first} and {last}"
     )
     sites = _sites_of(tape, paths)
     worst = max(paths, key=lambda p: distance(case.wrong[p], case.right[p]) / case.limit(p))

@@ -184,8 +184,8 @@ def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
             story = f"the derivative by the output of {activation}, not by its input, is used"
             return Named("missing_activation_derivative", story)
         if known.leads_to(reference.slot, old.reference.slot):
-            story = f"the derivative by what is computed of it ({old.reference.about}) is used"
-            return Named("chain_step_missing", f"{story}: a step is missing")
+            story = f"the derivative by {old.reference.about} is used, and the step back to "
+            return Named("chain_step_missing", f"{story}{reference.about} is missing")
     shift = right - value
     if (
         old is not None

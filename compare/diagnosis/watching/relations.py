@@ -165,7 +165,8 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
         story = f"it is the derivative by the output of {activation}, not by its input"
         yield Named("missing_activation_derivative", story)
     elif known.leads_to(here, there):
-        story = f"it is the derivative by what is computed of it ({about}): a step is missing"
+        story = f"it is the derivative by {about}, which is computed from it: the step from there "
+        story += "back to it is missing"
         yield Named("chain_step_missing", story)
     elif abs(match.factor) == 1:
         yield Named("wrong_value", f"it is the derivative by another value ({about})")
@@ -196,6 +197,9 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
         else:
             yield Named("wrong_value", f"a number stands where {about} belongs")
         return
+    match = known.references.match(1 - ratio, ("value",))
+    if match is not None and match.factor == 1:
+        yield Named("missing_factor", f"it has to be multiplied by 1 − {told(match.reference)}")
 
 
 def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:

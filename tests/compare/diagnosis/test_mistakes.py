@@ -132,6 +132,7 @@ PLACES = {
     "activation_derivative_at_output": {*ACTIVATIONS},
     "activation_derivative_twice": {*ACTIVATIONS},
     "wrong_activation": {*ACTIVATIONS},
+    "wrong_derivative": {*ACTIVATIONS},
     "bias_summed_over_features": {"add"},
     "bias_averaged": {"add"},
     "transposed": {"dot_general"},
@@ -202,18 +203,22 @@ def test_the_derivative_of_an_activation():
 
 
 @pytest.mark.parametrize(
-    ("story", "slope"),
+    ("name", "story", "slope"),
     [
-        ("sigmoid's y (1 − y) in", np.tanh(A) * (1 - np.tanh(A))),
-        ("relu's [x > 0] in", (A > 0) * 1.0),
-        ("leaky relu's (0.2 below zero) in", np.where(A > 0, 1, 0.2)),
-        ("the input in", A),
-        ("the output in", np.tanh(A)),
+        ("wrong_activation", "sigmoid's y (1 − y) in", np.tanh(A) * (1 - np.tanh(A))),
+        ("wrong_activation", "relu's [x > 0] in", (A > 0) * 1.0),
+        ("wrong_activation", "leaky relu's (0.2 below zero) in", np.where(A > 0, 1, 0.2)),
+        ("wrong_derivative", "the input in", A),
+        ("wrong_derivative", "the output in", np.tanh(A)),
     ],
 )
-def test_the_derivative_of_another_activation(story, slope):
-    (wrong,) = made("wrong_activation", elementwise()["tanh"], story=story)
+def test_the_derivative_of_another_activation(name, story, slope):
+    (wrong,) = made(name, elementwise()["tanh"], story=story)
     assert wrong == pytest.approx(D * slope, rel=1e-14)
+
+
+def test_the_output_of_a_sigmoid_is_not_called_the_derivative_of_softplus():
+    assert made("wrong_activation", elementwise()["logistic"], story="softplus") == []
 
 
 @pytest.mark.parametrize(

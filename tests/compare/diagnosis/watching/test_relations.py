@@ -57,6 +57,7 @@ RELATIONS = {
     "another mistake at every turn": (spot([E - TERM, E + TERM], [E, E]), None),
     "turns backwards": (spot([E[0], E[1], E[2]], [E[2], E[1], E[0]]), "time_reversed"),
     "a known factor": (spot(E / FEATURE), "missing_factor"),
+    "1 less a known factor": (spot(E, E * (1 - POSITIVE)), "missing_factor"),
     "a slope left out": (spot(E / OTHER), "missing_activation_derivative"),
     "a slope twice": (spot(E * OTHER), "activation_derivative_twice"),
     "a number for a value": (spot(E / 3 * FEATURE), "wrong_value"),
