@@ -20,6 +20,7 @@ from compare.commands.options import (
     NONFINITE,
     DtypeName,
     OptionalDataset,
+    OptionalModel,
     OptionalPath,
     OptionalPlatform,
     Precision,
@@ -55,7 +56,7 @@ def train(
     /,
     *,
     method: Literal["manual", "autodiff", "both"] = "manual",
-    model: problems.ModelName = "mlp",
+    model: OptionalModel = None,
     hidden: Annotated[tuple[int, ...] | None, not_given("INT ...", "the problem's own")] = None,
     how: Annotated[Optimization, tyro.conf.arg(name="")] = Optimization(),
     dtype: DtypeName = "float32",
@@ -79,7 +80,7 @@ def train(
     Args:
         problem: what to train on.
         method: whose gradient.
-        model: which model, the same on both sides.
+        model: which model, the same on both sides; the problem's plainest if not given.
         hidden: the widths of its hidden layers.
         how: how it is trained.
         dtype: of parameters and data.
@@ -93,6 +94,7 @@ def train(
         keep: what is kept.
     """
     del config  # its options are among the others: see `config.expanded`
+    model = problems.choose(problem).name if model is None else model
     recipe = how.recipe(problem, model)
     keep.require_usable()
     joined = cluster.joined()

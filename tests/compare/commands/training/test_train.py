@@ -399,3 +399,8 @@ def test_no_cluster_is_told_in_one_line(start):
     assert process.returncode == options.USAGE
     assert len(err.splitlines()) == 1
     assert "JAX recognises no cluster here" in err
+
+
+def test_a_problem_without_an_mlp_has_a_plainest_model_all_the_same(capsys):
+    assert run("train", "parity", "--epochs", "0") == options.USAGE
+    assert "epochs must be a positive number, got 0" in capsys.readouterr().err
