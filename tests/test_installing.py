@@ -1,5 +1,6 @@
 """What is installed, and what it says of itself."""
 
+import inspect
 import re
 from importlib.metadata import entry_points, requires, version
 
@@ -38,6 +39,13 @@ def test_help_lists_every_command(capsys):
     shown = said(capsys, "--help")
     assert [name for name in cli.COMMANDS if f"• {name} " not in shown] == []
     assert shown.startswith("usage: handgrad ")
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_an_option_is_told_in_one_line(command):
+    """A line break would stand in the help, and in what a shell completes."""
+    arguments = (inspect.getdoc(cli.COMMANDS[command]) or "").partition("Args:\n")[2]
+    assert not re.findall(r"^ {5,}.*", arguments, re.MULTILINE)
 
 
 def test_all_is_without_pytorch():

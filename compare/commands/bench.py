@@ -74,8 +74,7 @@ def bench(
     Args:
         only: those whose name contains this; all if not given; or check.
         quick: the smallest size of each, and fewer rounds.
-        against: results of earlier runs, to show which ratios have changed, and the spread of
-            several.
+        against: results of earlier runs: which ratios have changed, and the spread of several.
         resume: results of a run that was stopped, to go on with; what it has is not measured again.
         seconds: begin with no further subject after this time; measure all if not given.
         plot: write a bar chart to this file: .svg, .png or .pdf.

@@ -69,8 +69,7 @@ def check(
     Args:
         candidate: the file; with the name of one function to check, if not every one.
         loss: what jax.grad is to differentiate, where the names do not tell.
-        shapes: random inputs, such as "w=3x2,x=5x3"; s=scalar; labels=5:10 is five integers, each
-            less than 10. A name that is no argument is one of the parameters.
+        shapes: random inputs and parameters: "w=3x2,s=scalar", labels=5:10 are integers below 10.
         dtype: of every floating array; as the inputs have it if not given.
         jit: run the candidate under jax.jit; one that jax cannot trace, as in NumPy, runs without.
         accuracy: how much of its largest entry a gradient may be off by, for what is approximate.
