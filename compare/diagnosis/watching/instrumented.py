@@ -6,6 +6,7 @@ The copy computes what the original does, on the same objects; only the operatio
 
 import ast
 import copy
+import functools
 import linecache
 import types
 from typing import Any, TypeGuard
@@ -24,7 +25,7 @@ def is_instrumentable(function: Any) -> TypeGuard[types.FunctionType]:
         isinstance(function, types.FunctionType)
         and not is_library(function.__code__.co_filename)
         and WATCHER not in function.__code__.co_freevars
-        and _node_of(function.__code__) is not None
+        and _node_of(function.__code__, _source_of(function.__code__)) is not None
     )
 
 
@@ -35,10 +36,9 @@ def instrumented(function: types.FunctionType, watcher: Any) -> types.FunctionTy
         ValueError: there is no source.
     """
     code = function.__code__
-    node = _node_of(code)
-    if node is None:
+    found = _compiled(code, code.co_filename, _source_of(code))
+    if found is None:
         raise ValueError(f"{function.__name__} has no source")
-    found = _compiled(node, code)
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     cells[WATCHER] = types.CellType(watcher)
     closure = tuple(cells[name] for name in found.co_freevars)
@@ -49,8 +49,19 @@ def instrumented(function: types.FunctionType, watcher: Any) -> types.FunctionTy
     return made
 
 
-def _compiled(node: ast.FunctionDef | ast.Lambda, code: types.CodeType) -> types.CodeType:
+def _source_of(code: types.CodeType) -> str:
+    """The text of the whole file that a code was compiled from, as it is now."""
+    return "".join(linecache.getlines(code.co_filename))
+
+
+# A function is called, and a library's asked about, many times a gradient. What is remembered
+# follows from the text alone; that the file is in the key too is for `code`, which equals its like.
+@functools.lru_cache(maxsize=256)
+def _compiled(code: types.CodeType, file: str, source: str) -> types.CodeType | None:
     """The code of the copy: a function inside one that has the same free variables."""
+    node = _node_of(code, source)
+    if node is None:
+        return None
     own = copy.deepcopy(node)
     for default in ("defaults", "kw_defaults"):
         given = getattr(own.args, default)
@@ -68,16 +79,24 @@ def _compiled(node: ast.FunctionDef | ast.Lambda, code: types.CodeType) -> types
     )
     factory = ast.FunctionDef("factory", arguments, [body], [])
     module = ast.fix_missing_locations(ast.Module([factory], []))
-    outer = compile(module, code.co_filename, "exec", dont_inherit=True)
+    outer = compile(module, file, "exec", dont_inherit=True)
     (factory_code,) = (c for c in outer.co_consts if isinstance(c, types.CodeType))
     return next(c for c in factory_code.co_consts if isinstance(c, types.CodeType))
 
 
-def _node_of(code: types.CodeType) -> ast.FunctionDef | ast.Lambda | None:
-    """The definition that a code was compiled from."""
+@functools.lru_cache(maxsize=16)
+def _parsed(source: str) -> ast.Module | None:
     try:
-        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+        return ast.parse(source)
     except (SyntaxError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=256)
+def _node_of(code: types.CodeType, source: str) -> ast.FunctionDef | ast.Lambda | None:
+    """The definition that a code was compiled from."""
+    tree = _parsed(source)
+    if tree is None:
         return None
     places = {(line, column) for line, _, column, _ in code.co_positions()}
     for node in ast.walk(tree):
