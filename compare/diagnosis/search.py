@@ -97,9 +97,7 @@ def _search(
     if first is not None:
         return _named(case, tape, *first, tuple(also)), ""
     late = end.is_over()
-    why = (
-        f"not finished: {TIME_LIMIT:.0f} s were not enough" if late else "none gives these numbers"
-    )
+    why = f"not finished: {seconds:.0f} s were not enough" if late else "none gives these numbers"
     return None, f"{tried} known mistakes were made on purpose, {why}"
 
 

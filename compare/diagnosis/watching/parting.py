@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.references import Reference, References, informative
-from compare.diagnosis.watching.watcher import record_python
+from compare.diagnosis.watching.watcher import graph_of
 from compare.sites import shown, source
 
 __all__ = ["parting"]
@@ -35,7 +34,7 @@ def parting(candidate: Values, loss: Values, name: str) -> str:
     """
     with contextlib.suppress(Exception):  # Whatever a second run of a person's function may raise.
         limit = Limit(TIME_LIMIT)
-        ours, theirs = _recorded(candidate, name, limit), _recorded(loss, name, limit)
+        ours, theirs = (graph_of(side, [name], limit) for side in (candidate, loss))
         here, there = _first_unlike(ours, theirs, name), _first_unlike(theirs, ours, name)
         if here is not None:
             return _told(here, there)
@@ -47,15 +46,6 @@ class _Parted(NamedTuple):
 
     site: str
     value: np.ndarray
-
-
-def _recorded(values: Values, name: str, limit: Limit) -> Graph:
-    """A forward pass by its jaxpr or, where that does not have it all, watched."""
-    with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        graph = Graph(record_results(values), limit)
-        if graph.outputs[name] in graph.maker:
-            return graph
-    return Graph(record_python(values, limit), limit)
 
 
 def _first_unlike(graph: Graph, other: Graph, name: str) -> _Parted | None:

@@ -15,7 +15,7 @@ from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mistakes import display_name, is_activation
-from compare.diagnosis.tape import Tape, record_results
+from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.listing import listing
@@ -23,7 +23,7 @@ from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import Reference, References, references_of
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import passed_through, record_python
+from compare.diagnosis.watching.watcher import graph_of, passed_through
 from compare.trees import is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
@@ -84,7 +84,7 @@ def lines_of_a_bug(bug: str, suspects: tuple[str, ...]) -> tuple[str, ...]:
 def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     if case.candidate is None:
         return Watched((), reason="the candidate was not run again")
-    graph = _recorded(case, limit)
+    graph = graph_of(case.candidate, case.paths(), limit)
     sources = Sources()
     references = References(references_of(backward, sources.variable))
     locator = Locator(case, graph, references, limit)
@@ -123,20 +123,6 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     lines_shown = listing(locator, locations, suspects, sources)
     reason = "" if suspects else "no line of it has a source"
     return Watched(suspects, tuple(names), lines_shown, reason)
-
-
-def _recorded(case: Case, limit: Limit) -> Graph:
-    """The candidate's computation: from its jaxpr or, where that does not have it all, watched.
-
-    A jaxpr has no values that NumPy or PyTorch computed, and no equation for a zero.
-    """
-    candidate = case.candidate
-    assert candidate is not None
-    with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        graph = Graph(record_results(candidate), limit)
-        if all(graph.outputs[path] in graph.maker for path in case.paths()):
-            return graph
-    return Graph(record_python(candidate, limit), limit)
 
 
 def _should_be(location: Location) -> Named | None:

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.tape import Equation, Recording
+from compare.diagnosis.tape import Equation, Recording, record_results
+from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.instrumented import (
     WATCHER,
     instrumented,
@@ -25,7 +26,7 @@ from compare.diagnosis.watching.instrumented import (
 from compare.sites import is_users
 from compare.trees import is_tensor, to_numpy
 
-__all__ = ["passed_through", "record_python"]
+__all__ = ["graph_of", "passed_through", "record_python"]
 
 
 def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) -> Recording:
@@ -39,6 +40,27 @@ def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) 
     found = watcher.call(0, fn)
     outputs = {name: watcher.slot(value) for name, value in found.items()}
     return Recording(watcher.equations, outputs, watcher.constants)
+
+
+def graph_of(fn: Callable[[], dict[str, Any]], names: Iterable[str], limit: Limit) -> Graph:
+    """Makes the graph of a function: by its jaxpr or, where that does not have it all, watched.
+
+    A jaxpr has no values that NumPy or PyTorch computed, and no equation for a zero.
+
+    Args:
+        fn: `fn() -> arrays by name`.
+        names: the results that equations must lead to.
+        limit: of the work.
+
+    Raises:
+        TimeoutError: it takes longer than `limit`.
+        Exception: whatever `fn` raises.
+    """
+    with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
+        graph = Graph(record_results(fn), limit)
+        if all(graph.outputs[name] in graph.maker for name in names):
+            return graph
+    return Graph(record_python(fn, limit), limit)
 
 
 def passed_through(
