@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -74,10 +75,11 @@ class Backward:
 
     def __init__(self, tape: Tape):
         self.tape = tape
-        self._pulls: dict[Any, Callable[..., Any]] = {}
+        self._pulls: dict[Any, Any] = {}
         self._snapshots: list[dict[int, np.ndarray]] = []
         self.contributions: dict[Place, np.ndarray] = {}
         self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
+        self._compile()
         self._right = self._walk({}, len(tape.equations) - 1, self.cotangents, keep=True)
         self._snapshots.reverse()
 
@@ -145,9 +147,24 @@ class Backward:
             for path, slot in self.tape.leaves.items()
         }
 
+    def _compile(self) -> None:
+        """Compiles what the right pass calls, side by side: the compiler leaves Python alone."""
+        shapes = self.tape.shapes
+        reached, lowered = set(self.cotangents), {None: self.tape.lowered}
+        for equation in reversed(self.tape.equations):
+            if reached.isdisjoint(equation.outputs):
+                continue
+            reached.update(slot for slot in equation.inputs if self._differentiable(slot))
+            inputs = [shapes[slot] for slot in equation.inputs]
+            pullback = self._pullback(equation, inputs)
+            if pullback not in lowered:
+                d_outputs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
+                lowered[pullback] = pullback.lower(inputs, d_outputs)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda program: program.compile(), lowered.values()))
+
     def _differentiable(self, slot: int) -> bool:
-        tape = self.tape
-        return bool(tape.leaves_of[slot]) and jnp.issubdtype(tape.values[slot].dtype, jnp.floating)
+        return bool(self.tape.leaves_of[slot]) and _is_real(self.tape.shapes[slot])
 
     def _inputs(self, equation: Equation) -> list[Any]:
         return [self.tape.values[slot] for slot in equation.inputs]
@@ -157,9 +174,7 @@ class Backward:
     ) -> list[np.ndarray | None]:
         values = self.tape.values
         return [
-            cotangents.get(slot, np.zeros_like(values[slot]))
-            if jnp.issubdtype(values[slot].dtype, jnp.floating)
-            else None
+            cotangents.get(slot, np.zeros_like(values[slot])) if _is_real(values[slot]) else None
             for slot in equation.outputs
         ]
 
@@ -174,20 +189,30 @@ class Backward:
         return Edge(equation, operand, self._inputs(equation), output, d_outputs[0], d_input, pull)
 
     def _pull(self, equation: Equation, inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
-        """The pullback of one equation, compiled once for all that are like it."""
-        varied = tuple(i for i, slot in enumerate(equation.inputs) if self._differentiable(slot))
+        found: list[Any] = [None] * len(inputs)
+        pulled = self._pullback(equation, inputs)(inputs, d_outputs)
+        for i, d in zip(self._varied(equation), pulled, strict=True):
+            found[i] = np.asarray(d)
+        return found
+
+    def _pullback(self, equation: Equation, inputs: list[Any]) -> Any:
+        """The pullback of an equation, compiled once for all that are like it."""
+        varied = self._varied(equation)
         shapes = tuple((np.shape(x), str(x.dtype)) for x in inputs)
         key = (equation.signature, varied, shapes)
         if key not in self._pulls:
             self._pulls[key] = _pullback(equation.fn, varied)
-        pulled = self._pulls[key](inputs, d_outputs)
-        found: list[Any] = [None] * len(inputs)
-        for i, d in zip(varied, pulled, strict=True):
-            found[i] = np.asarray(d)
-        return found
+        return self._pulls[key]
+
+    def _varied(self, equation: Equation) -> tuple[int, ...]:
+        return tuple(i for i, slot in enumerate(equation.inputs) if self._differentiable(slot))
 
 
-def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Callable[..., Any]:
+def _is_real(value: Any) -> bool:
+    return jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Any:
     # Hundreds of small programs that run a few times: the compiler need not try hard.
     @functools.partial(jax.jit, compiler_options=compiler_options(0))
     def pull(inputs: list[Any], d_outputs: list[Any]) -> list[Any]:

@@ -64,7 +64,8 @@ class Tape:
         loss: the slot of the result.
         leaves_of: for every slot, the paths of the parameters that it depends on.
         carries: (scan, step, slot) of every state that an unrolled step hands to the next.
-        evaluate: computes the value of every slot.
+        program: computes the value of every slot, by its number, of those of `constants`.
+        constants: the values of the slots that no equation computes, by their number.
     """
 
     equations: list[Equation]
@@ -72,12 +73,24 @@ class Tape:
     loss: int
     leaves_of: list[frozenset[str]]
     carries: list[tuple[int, int, int]]
-    evaluate: Callable[[], list[np.ndarray]]
+    program: Any
+    constants: dict[int, Any]
+
+    @functools.cached_property
+    def lowered(self) -> Any:
+        """The program, to be compiled."""
+        return self.program.lower(self.constants)
+
+    @functools.cached_property
+    def shapes(self) -> dict[int, Any]:
+        """The shape and dtype of every slot, known before anything is computed."""
+        return self.lowered.out_info
 
     @functools.cached_property
     def values(self) -> list[np.ndarray]:
         """The value of every slot, computed when it is first asked for."""
-        return self.evaluate()
+        env = self.program(self.constants)
+        return [_on_host(env[slot]) for slot in range(len(env))]
 
 
 def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: list[Any]) -> Tape:
@@ -92,8 +105,8 @@ def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: l
     (out,) = recorder.jaxpr(closed.jaxpr, closed.consts, inputs, "", None)
     names = dict(zip(leaves, inputs, strict=False))
     ancestry = recorder.ancestry(names)
-    equations, carries = recorder.equations, recorder.carries
-    return Tape(equations, names, out, ancestry, carries, recorder.evaluate)
+    program, given = recorder.program(), recorder.constants
+    return Tape(recorder.equations, names, out, ancestry, recorder.carries, program, given)
 
 
 class Recording(NamedTuple):
@@ -243,22 +256,20 @@ class _Recorder:
             site=site, step=None,
         )[0]  # fmt: skip
 
-    def evaluate(self) -> list[np.ndarray]:
-        """The value of every slot, computed in one go."""
-        equations, slots = self.equations, list(self.constants)
+    def program(self) -> Any:
+        """Computes the value of every slot in one go, of those of the constants."""
+        equations = list(self.equations)
 
-        def run(constants: list[Any]) -> dict[int, Any]:
-            env = dict(zip(slots, constants, strict=True))
+        # It runs once: the compiler need not try hard.
+        @functools.partial(jax.jit, compiler_options=compiler_options(0))
+        def run(constants: dict[int, Any]) -> dict[int, Any]:
+            env = dict(constants)
             for equation in equations:
                 outs = equation.fn(*(env[slot] for slot in equation.inputs))
                 env.update(zip(equation.outputs, outs, strict=True))
             return env
 
-        # It runs once: the compiler need not try hard.
-        env = jax.jit(run, compiler_options=compiler_options(0))(
-            [self.constants[slot] for slot in slots]
-        )
-        return [_on_host(env[slot]) for slot in range(len(env))]
+        return run
 
     def ancestry(self, leaves: dict[str, int]) -> list[frozenset[str]]:
         known: dict[int, frozenset[str]] = {slot: frozenset((n,)) for n, slot in leaves.items()}
