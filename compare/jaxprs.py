@@ -18,6 +18,10 @@ _CALLS = frozenset(
 )
 
 
+# Sliding windows are loops of the CPU's code, where unoptimised code is 15 times slower.
+_SLIDES = frozenset({"conv_general_dilated", "reduce_window_max", "select_and_scatter_add"})
+
+
 def evaluate(
     jaxpr: core.Jaxpr,
     consts: Sequence[Any],
@@ -84,17 +88,20 @@ def primitives(jaxpr: core.Jaxpr) -> set[str]:
     return own.union(*map(primitives, core.subjaxprs(jaxpr)))
 
 
-def compiler_options(level: int) -> dict[str, Any]:
-    """Returns the options of XLA for what runs a few times: this level of optimisation on a CPU.
+def compiler_options(jaxpr: core.Jaxpr | None = None) -> dict[str, Any]:
+    """Returns the options of XLA for what runs a few times: few optimisations.
 
-    There the plainer of its two code generators takes a third of the time, and less where it does
-    not divide a program that is small. On a GPU no algorithms of matrix products are tried out
-    against each other (measured on an H200: a product in float64 compiles in 0.07 s in place of
-    1.1).
+    On a CPU the plainer of its two code generators takes a third of the time. On a GPU no
+    algorithms of matrix products are tried out against each other (measured on an H200: a product
+    in float64 compiles in 0.07 s in place of 1.1).
+
+    Args:
+        jaxpr: what is to be compiled; None where it is known not to be heavy.
     """
     match jax.default_backend():
         case "cpu":
-            return {"xla_backend_optimization_level": level, **_plainer()}
+            slides = jaxpr is not None and bool(_SLIDES & primitives(jaxpr))
+            return {"xla_backend_optimization_level": int(slides), **_plainer()}
         case "gpu":
             return {"xla_gpu_autotune_level": 0}
         case _:

@@ -214,7 +214,7 @@ def _is_real(value: Any) -> bool:
 
 def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Any:
     # Hundreds of small programs that run a few times: the compiler need not try hard.
-    @functools.partial(jax.jit, compiler_options=compiler_options(0))
+    @functools.partial(jax.jit, compiler_options=compiler_options())
     def pull(inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
         def of_varied(*xs: Any) -> list[Any]:
             full = list(inputs)

@@ -14,6 +14,7 @@ from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Leaves
 from compare.diagnosis.suspects import Suspect, added_to_the_loss
 from compare.diagnosis.tape import Tape, record
+from compare.jaxprs import compiler_options
 from compare.trees import is_key
 
 __all__ = [
@@ -182,9 +183,11 @@ def _gradients_of_examples(case: Case, m: int) -> Leaves | None:
 
     rows = [c for b, c in zip(batched, case.constants, strict=True) if b]
     try:
-        grads = jax.jit(jax.vmap(of_row))(rows)
+        traced = jax.jit(jax.vmap(of_row)).trace(rows)
     except (TypeError, ValueError):  # The loss does not take a batch of one: it says so.
         return None
+    options = compiler_options(traced.jaxpr.jaxpr)
+    grads = traced.lower().compile(compiler_options=options)(rows)
     return {p: np.asarray(g) for p, g in zip(case.leaves, grads, strict=True)}
 
 

@@ -261,7 +261,7 @@ class _Recorder:
         equations = list(self.equations)
 
         # It runs once: the compiler need not try hard.
-        @functools.partial(jax.jit, compiler_options=compiler_options(0))
+        @functools.partial(jax.jit, compiler_options=compiler_options())
         def run(constants: dict[int, Any]) -> dict[int, Any]:
             env = dict(constants)
             for equation in equations:

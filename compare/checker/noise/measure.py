@@ -30,7 +30,7 @@ import numpy as np
 from compare.checker.noise.rounding import draw_keys, rounding_noise
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu, is_float64_on_cpu
-from compare.checker.sides.side import Arrays, Side, slides, tracing
+from compare.checker.sides.side import Arrays, Side, tracing
 from compare.checker.sides.widened import widened
 from compare.jaxprs import compiler_options
 from compare.tolerance import student_factor
@@ -162,9 +162,9 @@ def monte_carlo(sides: Sides, point: Point, *, freeze_decisions: bool) -> Noise:
     fn = functools.partial(side.eager, layout=layout)
 
     def measure() -> Result:
-        level = 1 if slides(side.trace(arrays, layout)) else 0
+        options = compiler_options(side.trace(arrays, layout).jaxpr.jaxpr)
 
-        @functools.partial(jax.jit, compiler_options=compiler_options(level))
+        @functools.partial(jax.jit, compiler_options=options)
         def of_draws(arrays: Arrays, results: Any, keys: Any) -> Any:
             return rounding_noise(fn, [arrays], results, keys, freeze_decisions=freeze_decisions)
 

@@ -21,13 +21,13 @@ from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import widened
-from compare.jaxprs import compiler_options, primitives
+from compare.jaxprs import compiler_options
 from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
     "Arrays", "LossAndAux", "Program", "Side", "compiled",
-    "differentiated", "digest", "fingerprint", "has_float64", "side", "slides", "told", "traceable",
+    "differentiated", "digest", "fingerprint", "has_float64", "side", "told", "traceable",
     "tracing", "with_stand_ins",
 ]  # fmt: skip
 
@@ -155,8 +155,7 @@ class Program:
     """
 
     def __init__(self, traced: Any, plain: bool):
-        level = (1 if slides(traced) else 0) if plain else None
-        self._options = {} if level is None else compiler_options(level)
+        self._options = compiler_options(traced.jaxpr.jaxpr) if plain else {}
         self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
         text = str(traced.jaxpr.jaxpr)
         self.fingerprint = _fingerprint(text, traced.jaxpr.consts)
@@ -377,11 +376,6 @@ def has_float64(arrays: Arrays) -> bool:
     return any(x.dtype in (np.float64, np.complex128) for x in arrays)
 
 
-def slides(traced: Any) -> bool:
-    """Tells whether a traced function slides windows over arrays."""
-    return bool(_SLIDES & primitives(traced.jaxpr.jaxpr))
-
-
 def _surroundings() -> tuple[Any, ...]:
     """What of jax's settings a compiled program depends on."""
     # JAX makes its options attributes at run time, where a type checker cannot see them.
@@ -391,11 +385,6 @@ def _surroundings() -> tuple[Any, ...]:
         config.jax_default_device,
         config.jax_default_matmul_precision,
     )
-
-
-# Sliding windows are loops of the CPU's code, where unoptimised code is 15 times slower. Elsewhere
-# half the compile time is spent on code that runs DRAWS times and never again.
-_SLIDES = frozenset({"conv_general_dilated", "reduce_window_max", "select_and_scatter_add"})
 
 
 def digest(arrays: Arrays) -> bytes:
