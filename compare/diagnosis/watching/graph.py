@@ -65,15 +65,33 @@ class Graph:
             open_ += [s for s in self.equations[index].inputs if s in self.maker]
         return found
 
-    def groups(self, indices: Iterable[int]) -> list[Group]:
-        """Puts together the equations of one operation, in the order of their first."""
+    def groups(self, indices: Iterable[int], *, ragged: bool = False) -> list[Group]:
+        """Puts together the equations of one operation, in the order of their first.
+
+        Args:
+            indices: of the equations.
+            ragged: whether to give those of other shapes: of loops whose last turn alone has less
+                to do, as over blocks of which the last is shorter.
+        """
         found: dict[Any, list[int]] = defaultdict(list)
         for index in sorted(indices):
             equation = self.equations[index]
-            shapes = tuple(np.shape(self.values[s]) for s in equation.outputs)
+            shapes = self._shapes(index)
             key = equation.origin or equation.signature
-            found[key, equation.site, equation.name, shapes].append(index)
-        return [tuple(group) for group in found.values()]
+            own = tuple(map(len, shapes)) if ragged else shapes
+            found[key, equation.site, equation.name, own].append(index)
+        groups = [tuple(group) for group in found.values()]
+        return [group for group in groups if self._is_ragged(group)] if ragged else groups
+
+    def _shapes(self, index: int) -> tuple[tuple[int, ...], ...]:
+        return tuple(np.shape(self.values[s]) for s in self.equations[index].outputs)
+
+    def _is_ragged(self, group: Group) -> bool:
+        *others, last = map(self._shapes, group)
+        if not others or len(last) != 1 or len(set(others)) != 1:
+            return False
+        shorter = [n - m for n, m in zip(others[0][0], last[0], strict=True) if n != m]
+        return len(shorter) == 1 and shorter[0] > 0
 
     def plan(
         self,

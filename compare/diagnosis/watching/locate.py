@@ -19,10 +19,9 @@ from compare.diagnosis.watching.references import (
     Match,
     Reference,
     References,
-    blocks_of,
-    in_shape,
     informative,
 )
+from compare.diagnosis.watching.substitutes import substitutes
 
 __all__ = ["Location", "Locator", "Target"]
 
@@ -72,7 +71,7 @@ class Locator:
         self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
         self._matches: dict[int, Match | None] = {}
         # What leads to no leaf, such as what the first step hands on, is no turn of a loop.
-        self._groups = graph.groups(graph.ancestors(graph.outputs.values()))
+        self._groups = self._with_ragged(graph.ancestors(graph.outputs.values()))
 
     def match(self, slot: int) -> Match | None:
         """What the value of a slot is recognised as."""
@@ -195,7 +194,13 @@ class Locator:
         def trust(group: Group) -> int:
             return 2 * (group[0] in self.vouched) + self._is_known_group(group)
 
-        return sorted(self.graph.groups(indices), key=trust)
+        return sorted(self._with_ragged(indices), key=trust)
+
+    def _with_ragged(self, indices: Iterable[int]) -> list[Group]:
+        """The groups of these equations, and those of loops whose last turn has less to do."""
+        indices = list(indices)
+        groups = self.graph.groups(indices) + self.graph.groups(indices, ragged=True)
+        return sorted(groups)
 
     def _is_known_group(self, group: Group) -> bool:
         return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
@@ -225,7 +230,7 @@ class Locator:
         plan = graph.plan(slots, [graph.outputs[p] for p in watched])
         alone = {p: graph.plan(slots, [graph.outputs[p]]) for p in (paths if every else ())}
         soonest = min(alone, key=lambda p: len(alone[p]), default=None)
-        for reference, others in self._substitutes(values, kinds):
+        for reference, others in substitutes(self.references, values, kinds):
             if all(same(v, o) for v, o in zip(values, others, strict=True)):
                 continue
             replaced = dict(zip(slots, others, strict=True))
@@ -242,37 +247,6 @@ class Locator:
             if len(mended) == len(paths) or self.limit.is_over():
                 break
         return best
-
-    def _substitutes(
-        self, values: list[np.ndarray], kinds: tuple[str, ...]
-    ) -> Iterator[tuple[Reference, list[np.ndarray]]]:
-        """References of the same size, one for each turn of a loop, in its order or backwards.
-
-        A loop may also have some of the turns only, or go over the blocks of one reference.
-        """
-        shape, count = values[0].shape, len(values)
-        seen: set[Any] = set()
-        for reference in self.references.like(values[0]):
-            if values[0].dtype.kind in "biu" and reference.array.dtype.kind == "f":
-                continue
-            family = self.references.family(reference) if count > 1 else [reference]
-            own = reference.array
-            key = reference.family if count > 1 else (own.shape, own.tobytes())
-            if key in seen or len(family) < count or reference.kind not in kinds:
-                continue
-            seen.add(key)
-            for turned in in_shape([r.array for r in family], shape):
-                arrays = [a.astype(values[0].dtype) for a in turned]
-                for first in range(len(arrays) - count + 1):
-                    turns = arrays[first : first + count]
-                    yield reference, turns
-                    if count > 1:
-                        yield reference, turns[::-1]
-        for reference in self.references.of_size(values[0].size * count) if count > 1 else ():
-            if reference.kind in kinds:
-                for blocks in blocks_of(reference.array, shape, count):
-                    yield reference, blocks
-                    yield reference, blocks[::-1]
 
     def mended(
         self, replaced: dict[int, Any], paths: list[str], plan: list[int] | None = None

@@ -115,7 +115,12 @@ class References:
         )
 
     def family(self, reference: Reference) -> list[Reference]:
-        """The reference at every turn of a loop, in the loop's order."""
+        """The reference at every turn of a loop, in the loop's order, where it has this shape."""
+        shape = reference.array.shape
+        return [own for own in self.loop(reference) if own.array.shape == shape]
+
+    def loop(self, reference: Reference) -> list[Reference]:
+        """The reference at every turn of a loop, in the loop's order, of whatever shape."""
         return self._families[reference.family]
 
     def preferred(self, reference: Reference) -> Reference:
@@ -307,7 +312,7 @@ def _places(tape: Tape) -> dict[int, Any]:
     for equation in tape.equations:
         for i, slot in enumerate(equation.outputs):
             key = equation.origin or equation.signature
-            found[slot] = (key, equation.site, equation.name, i, np.shape(tape.values[slot]))
+            found[slot] = (key, equation.site, equation.name, i, np.ndim(tape.values[slot]))
     return found
 
 

@@ -110,6 +110,17 @@ def _factor(spot: Spot, known: Known) -> Iterator[Named]:
     yield Named("constant_factor", f"it is {factor:.10g} times what it should be")
 
 
+def _per_block(spot: Spot, known: Known) -> Iterator[Named]:
+    """Divided by the size of each block of a loop, where the loss divides by that of all."""
+    for sizes in zip(*(np.shape(found) for found in spot.found), strict=False):
+        whole = sum(sizes)
+        if whole in known.means and len(set(sizes)) > 1:
+            mended = [f * n / whole for f, n in zip(spot.found, sizes, strict=True)]
+            if _close(*_all(spot._replace(found=mended))):
+                story = f"each block is divided by its own size, not by that of all, {whole}"
+                yield Named("wrong_value", story)
+
+
 def _transposed(spot: Spot, known: Known) -> Iterator[Named]:
     pairs = list(zip(spot.found, spot.expected, strict=True))
     if all(f.ndim == 2 and f.shape == e.shape[::-1] and same(f.T, e) for f, e in pairs):
@@ -382,6 +393,7 @@ def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
 
 _RELATIONS = (
     _factor,
+    _per_block,
     _transposed,
     _at_every_turn(_turns_lost),
     _at_every_turn(_other_value),

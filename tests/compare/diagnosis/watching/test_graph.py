@@ -96,3 +96,21 @@ def test_one_turn_where_the_others_are_right():
     assert np.allclose(values[slots[1]], 2 * right[slots[0]] + 1)
     unknown = {**right, slots[0]: np.full(3, np.nan)}
     assert graph.at_one_turn(unknown, slots[1])(slots)[slots[1]] is graph.values[slots[1]]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "ragged"),
+    [((2, 2, 1), True), ((2, 1), True), ((2, 2), False), ((1, 2), False), ((2, 1, 2), False),
+     ((3, 2, 1), False)],
+)  # fmt: skip
+def test_a_loop_whose_last_block_is_shorter_is_one_operation(lengths, ragged):
+    def blocks():
+        x, found = jnp.arange(24.0).reshape(6, 4)[: sum(lengths)] + X[0], []
+        for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+            found.append(jnp.sin(x[end - length : end]))
+        return {"all": jnp.concatenate(found)}
+
+    graph = graph_of(blocks)
+    sines = [i for i, e in enumerate(graph.equations) if e.name == "sin"]
+    assert graph.groups(sines, ragged=True) == ([tuple(sines)] if ragged else [])
+    assert sum(map(len, graph.groups(sines))) == len(lengths)

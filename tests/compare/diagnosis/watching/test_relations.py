@@ -68,6 +68,9 @@ RELATIONS = {
     "a matrix": (spot(E @ np.linalg.inv(SQUARE)), "missing_factor"),
     "one term of a sum": (
         spot(E, E + OTHER, inputs=[[np.stack([E, OTHER])]]), "overwritten_not_accumulated"),
+    "each block by its own size": (
+        spot([E[:3] * 5 / 3, E[3:] * 5 / 2], [E[:3], E[3:]]), "wrong_value"),
+    "each block by something else": (spot([E[:3] * 3, E[3:] * 2], [E[:3], E[3:]]), None),
     "other terms": (
         spot(E[::2].sum(0), E[:2].sum(0), inputs=[[E[:, None]]]), None),
     "another function's": (

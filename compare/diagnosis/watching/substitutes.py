@@ -1,0 +1,86 @@
+"""What may stand in for the values of an operation: those of the loss, at every turn of a loop."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from compare.diagnosis.watching.references import Reference, References, blocks_of, in_shape
+
+__all__ = ["substitutes"]
+
+Substitute = tuple[Reference, list[np.ndarray]]
+"""What the values may be, and its numbers at each turn."""
+
+
+def substitutes(
+    references: References, values: list[np.ndarray], kinds: tuple[str, ...]
+) -> Iterator[Substitute]:
+    """Gives references of the same sizes, one for each turn of a loop, in its order or backwards.
+
+    A loop may also have some of the turns only, or go over the blocks of one reference.
+
+    Args:
+        references: those of the loss.
+        values: what is to be replaced, at each turn.
+        kinds: of which kinds the references are to be.
+    """
+    if len({value.shape for value in values}) == 1:
+        yield from _even(references, values, kinds)
+    else:
+        yield from _ragged(references, values, kinds)
+
+
+def _even(
+    references: References, values: list[np.ndarray], kinds: tuple[str, ...]
+) -> Iterator[Substitute]:
+    shape, count = values[0].shape, len(values)
+    seen: set[Any] = set()
+    for reference in references.like(values[0]):
+        if not _fits(reference, values[0], kinds):
+            continue
+        family = references.family(reference) if count > 1 else [reference]
+        own = reference.array
+        key = reference.family if count > 1 else (own.shape, own.tobytes())
+        if key in seen or len(family) < count:
+            continue
+        seen.add(key)
+        for turned in in_shape([r.array for r in family], shape):
+            arrays = [a.astype(values[0].dtype) for a in turned]
+            for first in range(len(arrays) - count + 1):
+                turns = arrays[first : first + count]
+                yield reference, turns
+                if count > 1:
+                    yield reference, turns[::-1]
+    for reference in references.of_size(values[0].size * count) if count > 1 else ():
+        if reference.kind in kinds:
+            for blocks in blocks_of(reference.array, shape, count):
+                yield reference, blocks
+                yield reference, blocks[::-1]
+
+
+def _ragged(
+    references: References, values: list[np.ndarray], kinds: tuple[str, ...]
+) -> Iterator[Substitute]:
+    """Those of a loop over blocks of which the last is shorter."""
+    sizes = [value.size for value in values]
+    for reference in references.like(values[-1]):
+        if _fits(reference, values[-1], kinds):
+            turns = [r.array for r in references.loop(reference)]
+            if [turn.size for turn in turns] == sizes:
+                yield reference, _shaped(turns, values)
+    for reference in references.of_size(sum(sizes)):
+        for axis in range(reference.array.ndim if _fits(reference, values[0], kinds) else 0):
+            ends = np.cumsum([value.shape[axis] if value.ndim > axis else 0 for value in values])
+            blocks = np.split(reference.array, ends[:-1], axis=axis)
+            if [block.shape for block in blocks] == [value.shape for value in values]:
+                yield reference, _shaped(blocks, values)
+
+
+def _fits(reference: Reference, value: np.ndarray, kinds: tuple[str, ...]) -> bool:
+    whole = value.dtype.kind in "biu"
+    return reference.kind in kinds and not (whole and reference.array.dtype.kind == "f")
+
+
+def _shaped(arrays: list[np.ndarray], values: list[np.ndarray]) -> list[np.ndarray]:
+    return [a.reshape(v.shape).astype(v.dtype) for a, v in zip(arrays, values, strict=True)]
