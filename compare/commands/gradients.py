@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ from compare.commands.options import (
     UsageError,
     require_platform,
 )
+from compare.datasets import DataError, Dataset
 from compare.report import json_file
 
 __all__ = ["gradients"]
@@ -64,10 +66,7 @@ def gradients(
     require_platform(platform)
     outputs.require(json=json, report=report)
     try:
-        data = {
-            name: problems.PROBLEMS[name].data(seed, data_dir, dataset)
-            for name in dict.fromkeys(problem)
-        }
+        data, missing = _data(problem, seed, data_dir, dataset)
         loaded = [
             problems.load(name, model=chosen, batch=batch, seed=seed, data=rows)
             for name, rows in data.items()
@@ -101,7 +100,33 @@ def gradients(
             kept.add(_results(p, own))
     console.print(terminal.gradients.verdict(reports))
     kept.finish(console)
+    if missing is not None:
+        raise missing
     return AGREE if all(found.agree for found in reports) else DISAGREE
+
+
+def _data(
+    names: Sequence[problems.ProblemName],
+    seed: int,
+    folder: Path | None,
+    dataset: problems.DatasetName | None,
+) -> tuple[dict[problems.ProblemName, Dataset], DataError | None]:
+    """The data of each problem, and why some have none; that is said after what can be shown.
+
+    Raises:
+        DataError: what was asked for is not there, or no problem has data.
+    """
+    data, missing = {}, None
+    for name in dict.fromkeys(names):
+        try:
+            data[name] = problems.PROBLEMS[name].data(seed, folder, dataset)
+        except DataError as error:
+            if folder is not None or dataset is not None:
+                raise
+            missing = missing or error
+    if missing is not None and not data:
+        raise missing
+    return data, missing
 
 
 def _shown(problem: problems.Problem, own: list[GradientReport]) -> list[RenderableType]:

