@@ -4,7 +4,7 @@ Each is a hypothesis: what a person may have done, and where it is known without
 the gradient that comes of it. `search` holds them against the candidate's numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -144,11 +144,15 @@ def dropped(case: Case) -> Iterator[Hypothesis]:
         each = _gradients_of_examples(case, m)
         if each is None:
             continue
-        matrix = np.stack([np.concatenate([g[i].ravel() for g in each.values()]) for i in range(m)])
-        if not _are_examples(matrix, np.concatenate([case.right[p].ravel() for p in each])):
+        right, wrong = (np.concatenate([side[p].ravel() for p in each])
+                        for side in (case.right, case.wrong))  # fmt: skip
+        if distinct_numbers(right) <= m:
             continue
-        wrong = np.concatenate([case.wrong[p].ravel() for p in each])
-        weights = np.linalg.lstsq(matrix.T, wrong, rcond=None)[0]
+        matrix = np.concatenate([g.reshape(m, -1) for g in each.values()], axis=1)
+        shares = _shares(matrix)
+        if shares is None or not _are_examples(shares(right), matrix, right):
+            continue
+        weights = shares(wrong)
         largest = float(np.max(np.abs(weights), initial=0))
         kept = np.abs(weights) > 1e-6 * largest
         if kept.all() or not kept.any():
@@ -161,17 +165,41 @@ def dropped(case: Case) -> Iterator[Hypothesis]:
         yield Hypothesis(Suspect("dropped_examples", {}, story), gradient)
 
 
-def _are_examples(matrix: np.ndarray, right: np.ndarray) -> bool:
-    """Whether the rows' gradients are independent and the right one is their sum, or mean."""
-    rows = len(matrix)
-    if distinct_numbers(right) <= rows or np.linalg.matrix_rank(matrix) < rows:
-        return False
-    weights, rest, *_ = np.linalg.lstsq(matrix.T, right, rcond=None)
-    return bool(np.ptp(weights) < 1e-6 * abs(weights[0]) and np.all(rest < 1e-12 * right @ right))
+def _shares(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Gives what each row has to be times for their sum to be nearest to an array of numbers.
+
+    By the normal equations, and once more for the rest; None where the rows are not independent.
+    """
+    gram = matrix @ matrix.T
+    sizes = np.linalg.eigvalsh(gram)
+    if not sizes[0] > len(gram) * np.finfo(float).eps * sizes[-1]:
+        return None
+
+    def shares(numbers: np.ndarray) -> np.ndarray:
+        found = np.linalg.solve(gram, matrix @ numbers)
+        return found + np.linalg.solve(gram, matrix @ (numbers - found @ matrix))
+
+    return shares
+
+
+def _are_examples(weights: np.ndarray, matrix: np.ndarray, right: np.ndarray) -> bool:
+    """Whether the right gradient is the sum of the rows', or their mean."""
+    rest = right - weights @ matrix
+    equal = np.ptp(weights) < 1e-6 * abs(weights[0])
+    return bool(equal and rest @ rest < 1e-12 * right @ right)
+
+
+MOST_NUMBERS = 2**25
+"""Of the gradients of single examples: a quarter of a gigabyte in float64."""
 
 
 def _gradients_of_examples(case: Case, m: int) -> Leaves | None:
-    """The gradient of the loss of each example alone, with a leading axis of m."""
+    """The gradient of the loss of each example alone, with a leading axis of m.
+
+    None where the loss takes no single example, or where they would be too many numbers.
+    """
+    if m * sum(leaf.size for leaf in case.leaves.values()) > MOST_NUMBERS:
+        return None
     batched = [np.ndim(c) > 0 and np.shape(c)[0] == m for c in case.constants]
 
     def of_row(rows: list[Any]) -> list[Any]:
