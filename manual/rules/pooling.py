@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from manual.rules._blocks import in_halves
 from manual.rules._windows import Padding, Size, Windows, fold, unfold, windows
 from manual.rules.rule import Rule
 
@@ -40,7 +41,16 @@ def _windows(image: Sequence[int], window: Size, stride: Size | None, padding: P
 
 @functools.partial(jax.jit, static_argnames="w")
 def _first_maximum(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
-    """The maximum of each window, and the number of the first offset that has it."""
+    """The maximum of each window, and the number of the first offset that has it.
+
+    On a CPU in two halves: else XLA would compute x and the maxima again for each entry of dx.
+    """
+    whole = functools.partial(_first_maximum_of, w=w)
+    halves = functools.partial(in_halves, whole)
+    return lax.platform_dependent(x, cpu=halves, default=whole)
+
+
+def _first_maximum_of(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
     y, *rest = unfold(x, w, fill=-jnp.inf)
     where = jnp.zeros(y.shape, np.min_scalar_type(math.prod(w.window) - 1))
     for k, candidate in enumerate(rest, start=1):
@@ -111,9 +121,26 @@ max_pool = Rule(max_pool_fwd, max_pool_bwd)
 def _to_first_maximum(dy: jax.Array, where: jax.Array, *, w: Windows) -> jax.Array:
     if w.stride != w.window:
         return fold(lambda k: jnp.where(where == k, dy, 0), w)
+    side_by_side = functools.partial(_side_by_side, w=w)
+    at_once = functools.partial(_side_by_side_at_once, w=w)
+    return lax.platform_dependent(dy, where, cpu=side_by_side, default=at_once)
+
+
+def _side_by_side_at_once(dy: jax.Array, where: jax.Array, *, w: Windows) -> jax.Array:
     height, width = w.window
     k = np.arange(height * width, dtype=where.dtype).reshape(height, 1, width, 1)
     return _join(jnp.where(_per_window(where) == k, _per_window(dy), 0), w)
+
+
+def _side_by_side(dy: jax.Array, where: jax.Array, *, w: Windows) -> jax.Array:
+    """The same by offsets, which a CPU is faster with (measured: 0.5 of the time for 2×2)."""
+    height, width = w.window
+
+    def at(i: int, j: int) -> jax.Array:
+        return jnp.where(where == i * width + j, dy, 0)
+
+    rows = [jnp.stack([at(i, j) for j in range(width)], axis=3) for i in range(height)]
+    return _join(jnp.stack(rows, axis=2), w)
 
 
 def _per_window(a: jax.Array) -> jax.Array:
