@@ -60,17 +60,17 @@ def in_blocks(
 
 
 def in_halves(f: Callable[[jax.Array], Any], x: jax.Array) -> Any:
-    """Computes f(x) of either half of the rows, where f treats each row alone.
+    """Computes f(x) of either half of the rows in a loop, where f treats each row alone.
 
-    On a CPU, XLA writes no elementwise result to memory that it can compute again in each kernel
-    that reads it, be that a convolution taken term by term. What a loop reads and returns it writes.
-    An odd number of rows has no loop.
+    On a CPU, XLA computes an elementwise result again in each kernel that reads it, be it a
+    convolution taken term by term. What a loop reads and returns it writes to memory instead. An
+    odd number of rows, and what is narrower than float32, has no loop.
 
     Args:
-        f: of rows (n, ...) to a tree of arrays (n, ...).
+        f: of rows (n, ...) to a tree of arrays (n, ...), or (0, ...).
         x: rows, (n, ...).
     """
-    if len(x) % 2:
+    if len(x) % 2 or jnp.finfo(x.dtype).bits < 32:
         return f(x)
     out = lax.map(f, x.reshape(2, len(x) // 2, *x.shape[1:]))
-    return jax.tree.map(lambda both: both.reshape(len(x), *both.shape[2:]), out)
+    return jax.tree.map(lambda both: both.reshape(-1 if both.size else 0, *both.shape[2:]), out)

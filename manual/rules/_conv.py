@@ -191,7 +191,7 @@ def _kernel_gradient_directly(x: jax.Array, dy: jax.Array, *, w: Windows, groups
 
 
 def _kernel_gradient_in_order(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> jax.Array:
-    """The same with all dimensions where XLA's CPU convolution has them, a few examples at a time."""
+    """The same in the order of XLA's CPU convolution, a few examples at a time."""
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
     def of_examples(dy: jax.Array, x: jax.Array) -> tuple[None, jax.Array]:

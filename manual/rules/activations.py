@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from manual.rules._sigmoids import sigmoid_of, sigmoids
 from manual.rules.rule import Rule, chosen
 
 __all__ = [
@@ -189,52 +190,9 @@ def softplus_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
 softplus = Rule(softplus_fwd, softplus_bwd)
 
 
-def _sigmoid(x: jax.Array, positive: jax.Array) -> jax.Array:
-    """σ(x), where `positive` is x ≥ 0: on a CPU the same array as the first of `_sigmoids`."""
-    if _is_narrow(x):
-        return lax.logistic(x)
-    return lax.platform_dependent(
-        x,
-        positive,
-        cpu=lambda x, positive: _sigmoids_by_the_smaller(x, positive)[0],
-        default=lambda x, _: lax.logistic(x),
-    )
-
-
-def _sigmoids(x: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """σ(x) and σ(−x) from one exponential, where `positive` is x ≥ 0; neither cancels.
-
-    A CPU computes the smaller of the two, which both halves of a rule then share, and what is left
-    of 1 for the larger. Of σ(x) = 1 / (1 + e⁻ˣ) and σ(−x) = e⁻ˣ σ(x), XLA would write e⁻ˣ to memory
-    too (measured, both halves of silu and of gelu: 1.25 of the time).
-    """
-    if _is_narrow(x):
-        return _sigmoids_by_product(x, positive)
-    on_cpu, elsewhere = _sigmoids_by_the_smaller, _sigmoids_by_product
-    return lax.platform_dependent(x, positive, cpu=on_cpu, default=elsewhere)
-
-
-def _is_narrow(x: jax.Array) -> bool:
-    return jnp.finfo(jnp.result_type(x)).bits < 32
-
-
-def _sigmoids_by_product(x: jax.Array, _: jax.Array) -> tuple[jax.Array, jax.Array]:
-    power = jnp.exp(-x)
-    gate = 1 / (1 + power)
-    # Where e⁻ˣ overflows, σ(x) is 0 to rounding and σ(−x) is 1, not ∞ · 0.
-    return gate, jnp.where(power < jnp.inf, power * gate, 1)
-
-
-def _sigmoids_by_the_smaller(x: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array]:
-    power = jnp.exp(-x)
-    smaller = jnp.where(positive, power, 1) / (1 + power)
-    larger = 1 - smaller
-    return jnp.where(positive, larger, smaller), jnp.where(positive, smaller, larger)
-
-
 def silu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = x σ(x)."""
-    return x * _sigmoid(x, x >= 0), (x,)
+    return x * sigmoid_of(x, x >= 0), (x,)
 
 
 def silu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
@@ -244,7 +202,7 @@ def silu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     Ramachandran et al. 2017). 1 − σ(x) = σ(−x), which does not cancel for large x.
     """
     (x,) = residuals
-    gate, rest = _sigmoids(x, x >= 0)
+    gate, rest = sigmoids(x, x >= 0)
     return (dy * (gate * (1 + x * rest)),)
 
 
@@ -255,8 +213,8 @@ def _gelu_gate(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """v = 2 √(2/π) (x + 0.044715 x³) and v′ = 2 √(2/π) (1 + 3 · 0.044715 x²)."""
     scale, cubic = 2 * math.sqrt(2 / math.pi), 0.044715
     square = x * x
-    # Beyond ±24, |v| > 1000 and σ(v) is exactly 0 or 1 in every floating type up to float64, so that
-    # v may overflow, and a v′ that stays there changes nothing; one that overflows gives ∞ · 0.
+    # Beyond ±24, |v| > 1000 and σ(v) is exactly 0 or 1 in every floating type up to float64: v may
+    # overflow, and a bound on v′ changes nothing; without it the backward pass has ∞ · 0.
     slope = scale * (1 + 3 * cubic * jnp.minimum(square, 24**2))
     return scale * x * (1 + cubic * square), slope
 
@@ -268,7 +226,7 @@ def gelu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     the sum 1 + tanh u would cancel.
     """
     v, _ = _gelu_gate(x)
-    return x * _sigmoid(v, x >= 0), (x,)
+    return x * sigmoid_of(v, x >= 0), (x,)
 
 
 def gelu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
@@ -279,7 +237,7 @@ def gelu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """
     (x,) = residuals
     v, dv_dx = _gelu_gate(x)
-    gate, rest = _sigmoids(v, x >= 0)
+    gate, rest = sigmoids(v, x >= 0)
     # σ(−v) goes first: it is 0 long before v′ x can overflow.
     return (dy * (gate + gate * rest * dv_dx * x),)
 
