@@ -25,10 +25,10 @@ _FEW_CHANNELS = 4
 the time at one channel, 0.4 at three, 1.7 at eight)."""
 
 _SMALL_WINDOW, _NARROW = 9, 32
-"""For few channels and a kernel of up to so many entries a CPU is faster with one matrix product for
-the kernel gradient (measured: 0.24 of the time of products in blocks at one channel, 0.53 at three,
-1.5 of it for 7×7), of two windows at a time up to so many outputs (0.52 of the time of one at 16
-outputs, 1.4 at 64)."""
+"""Of few channels and a kernel of up to so many entries a CPU is faster with one matrix product for
+the kernel gradient (measured: 0.24 of the time of products in blocks at one channel, 0.53 at three;
+1.5 for 7×7), and up to so many outputs with one of two windows at a time (0.52 of the time of one
+at 16 outputs; 1.4 at 64)."""
 
 _FEW_GROUPS = 8
 """Up to here a CPU is faster with a convolution for each group than with one in groups (measured,
