@@ -9,14 +9,17 @@ gradient is the same too. The code pools first, so that ReLU has a quarter of th
 are (batch, height, width, channels).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from manual import initializers
 from manual.rules import losses
+from manual.rules._blocks import in_halves
 from manual.rules.activations import relu, relu_bwd, relu_fwd
 from manual.rules.conv2d import conv2d, conv2d_bwd, conv2d_fwd
 from manual.rules.dense import dense, dense_bwd, dense_fwd
@@ -110,6 +113,16 @@ def loss(
     return losses.by_name(loss)(predict(params, x), targets)
 
 
+def _max_pool_fwd(z: jax.Array) -> tuple[jax.Array, Any]:
+    """The forward pass of `max_pool`, on a CPU in two halves of the batch.
+
+    XLA would otherwise compute the convolution of few channels again in each pass over z, six times
+    in all.
+    """
+    halves = functools.partial(in_halves, max_pool_fwd)
+    return lax.platform_dependent(z, cpu=halves, default=max_pool_fwd)
+
+
 def loss_and_grad(
     params: Params,
     batch: Batch,
@@ -145,7 +158,7 @@ def loss_and_grad(
     saved = []
     for layer in stages:
         z, conv_residuals = conv2d_fwd(a, layer["w"], layer["b"])
-        s, pool_residuals = max_pool_fwd(z)
+        s, pool_residuals = _max_pool_fwd(z)
         a, relu_residuals = relu_fwd(s)
         saved.append((conv_residuals, pool_residuals, relu_residuals))
     rows, flatten_residuals = flatten_fwd(a)

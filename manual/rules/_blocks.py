@@ -1,4 +1,4 @@
-"""Blocks of rows that stay in the cache: how the CPU takes what is summed over rows."""
+"""Loops over blocks of rows, which XLA's CPU needs where it would do better by itself elsewhere."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["in_blocks"]
+__all__ = ["in_blocks", "in_halves"]
 
 _ENTRIES = 32_768
 """How many entries make a block: 128 KiB of float32, a part of the L2 cache."""
@@ -57,3 +57,20 @@ def in_blocks(
         state = step(count * block, n - count * block, state)
     result, totals = state
     return None if out is None else result, totals
+
+
+def in_halves(f: Callable[[jax.Array], Any], x: jax.Array) -> Any:
+    """Computes f(x) of either half of the rows in a loop, where f treats each row alone.
+
+    On a CPU, XLA computes an elementwise result again in each kernel that reads it, be it a
+    convolution taken term by term. What a loop reads and returns it writes to memory instead. An
+    odd number of rows, and what is narrower than float32, has no loop.
+
+    Args:
+        f: of rows (n, ...) to a tree of arrays (n, ...), or (0, ...).
+        x: rows, (n, ...).
+    """
+    if len(x) % 2 or jnp.finfo(x.dtype).bits < 32:
+        return f(x)
+    out = lax.map(f, x.reshape(2, len(x) // 2, *x.shape[1:]))
+    return jax.tree.map(lambda both: both.reshape(-1 if both.size else 0, *both.shape[2:]), out)

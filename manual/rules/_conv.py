@@ -24,18 +24,20 @@ _FEW_CHANNELS = 4
 """Up to here a CPU is faster with multiplications and additions of whole images (measured: 0.1 of
 the time at one channel, 0.4 at three, 1.7 at eight)."""
 
-_GEMM_CHANNELS, _GEMM_BATCH = 16, 33
-"""Up to so many channels, and from so many examples on, a CPU is faster with matrix products for
-the kernel gradient (measured at 16 channels: 0.7 of the time with 64 examples, 0.4 with 128, 1.1
-with 32; at 32 channels 2). Of a few channels it always is."""
+_SMALL_WINDOW, _NARROW = 9, 32
+"""Of few channels and a kernel of up to so many entries a CPU is faster with one matrix product for
+the kernel gradient (measured: 0.24 of the time of products in blocks at one channel, 0.53 at three;
+1.5 for 7×7), and up to so many outputs with one of two windows at a time (0.52 of the time of one
+at 16 outputs; 1.4 at 64)."""
 
 _FEW_GROUPS = 8
 """Up to here a CPU is faster with a convolution for each group than with one in groups (measured,
 forward and backward, 32×28×28×32: 0.03 of the time with 4 groups, 2.1 with 32)."""
 
-_SEEN_ENTRIES = 131_072
-"""How many entries of what the windows see a matrix product takes: 512 KiB of float32, which stay
-in the cache (measured: 0.75 of the time with 128 KiB, as much as with 2 MiB)."""
+_EXAMPLES, _WIDE = 32, 16
+"""How many examples the kernel gradient takes at a time, and from how many channels on half of
+them: what a CPU has in its cache (measured of 128 examples, at 6 channels 0.33 of the time, at 16
+0.78, at 32 0.72, at 64 0.83)."""
 
 
 @functools.partial(jax.jit, static_argnames=("w", "groups"))
@@ -171,17 +173,16 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> 
 
     Shapes: x (batch, height, width, n_in), dy (batch, p, q, n_out) -> (h, w, n_in / groups, n_out).
     """
-    batch, _, _, n_in = x.shape
-    worthwhile = n_in <= _FEW_CHANNELS or (n_in <= _GEMM_CHANNELS and batch >= _GEMM_BATCH)
+    n_in = x.shape[3]
     if 1 < groups == n_in:
         on_cpu = functools.partial(_kernel_gradient_depthwise, w=w)
+    elif groups == 1 and n_in <= _FEW_CHANNELS and math.prod(w.window) <= _SMALL_WINDOW:
+        on_cpu = functools.partial(_kernel_gradient_by_one_product, w=w)
     elif 1 < groups <= _FEW_GROUPS:
         one = functools.partial(_kernel_gradient_in_order, w=w, groups=1)
         on_cpu = functools.partial(_of_each_group, one, groups=groups)
-    elif groups > 1 or not worthwhile:
-        on_cpu = functools.partial(_kernel_gradient_in_order, w=w, groups=groups)
     else:
-        on_cpu = functools.partial(_kernel_gradient_by_products, w=w)
+        on_cpu = functools.partial(_kernel_gradient_in_order, w=w, groups=groups)
     direct = functools.partial(_kernel_gradient_directly, w=w, groups=groups)
     return lax.platform_dependent(x, dy, cpu=on_cpu, default=direct)
 
@@ -192,11 +193,18 @@ def _kernel_gradient_directly(x: jax.Array, dy: jax.Array, *, w: Windows, groups
 
 
 def _kernel_gradient_in_order(x: jax.Array, dy: jax.Array, *, w: Windows, groups: int) -> jax.Array:
-    """The same with all dimensions where XLA's CPU convolution has them."""
-    images, kernel = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
-    order = "NHWC", "HWIO", "NHWC"
-    dw = _correlate_over_the_batch(images, kernel, order, w=w, groups=groups)
-    return dw.transpose(1, 2, 0, 3)
+    """The same in the order of XLA's CPU convolution, a few examples at a time."""
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+
+    def of_examples(dy: jax.Array, x: jax.Array) -> tuple[None, jax.Array]:
+        images, kernel = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
+        order = "NHWC", "HWIO", "NHWC"
+        dw = _correlate_over_the_batch(images, kernel, order, w=w, groups=groups)
+        return None, dw.astype(wide)
+
+    rows = _EXAMPLES if x.shape[3] < _WIDE * groups else _EXAMPLES // 2
+    _, dw = in_blocks(of_examples, dy, x, rows=rows)
+    return dw.astype(x.dtype).transpose(1, 2, 0, 3)
 
 
 def _correlate_over_the_batch(
@@ -220,22 +228,31 @@ def _correlate_over_the_batch(
     )
 
 
-def _kernel_gradient_by_products(x: jax.Array, dy: jax.Array, *, w: Windows) -> jax.Array:
-    """dyᵀ times what each window sees, one matrix product for a few examples at a time."""
-    height, width = w.window
-    n_in, n_out = x.shape[3], dy.shape[3]
+def _kernel_gradient_by_one_product(x: jax.Array, dy: jax.Array, *, w: Windows) -> jax.Array:
+    """All that is seen times dy, for one or two windows of a row at a time.
+
+    Few channels make a product with few rows and columns, which is slow. m windows side by side see
+    (m − 1) s′ + (w − 1) d′ + 1 columns of the image. With t_iucqo the product of what these see at
+    row i and column u with dy of the q-th of them, dw_ijco = Σ_q t_i,(q s′ + j d′),c,q,o: of t with
+    (m + 2)/3 times as many rows, for a 3×3 kernel, and m times as many columns.
+    """
+    (height, width), (n_in, n_out) = w.window, (x.shape[3], dy.shape[3])
+    m = 2 if w.out[1] % 2 == 0 and n_out <= _NARROW else 1
+    (_, s), (_, d) = w.stride, w.dilation
+    span = (m - 1) * s + (width - 1) * d + 1
+    together = w._replace(
+        window=(height, span),
+        stride=(w.stride[0], m * s),
+        dilation=(w.dilation[0], 1),
+        out=(w.out[0], w.out[1] // m),
+    )
+    seen = jnp.stack([part[..., c] for part in unfold(x, together) for c in range(n_in)])
     wide = jnp.promote_types(x.dtype, jnp.float32)
-
-    def of_examples(dy: jax.Array, x: jax.Array) -> tuple[None, jax.Array]:
-        seen = jnp.concatenate(unfold(x, w), axis=3).reshape(-1, height * width * n_in)
-        return None, jnp.matmul(dy.reshape(-1, n_out).T, seen, preferred_element_type=wide)
-
-    seen = height * width * n_in
-    # Where the windows see less than dy has, all of it costs little memory and one product.
-    few = seen <= n_out
-    rows = len(x) if few else _SEEN_ENTRIES // max(1, math.prod(w.out) * seen)
-    _, dw = in_blocks(of_examples, dy, x, rows=rows)
-    return dw.T.reshape(height, width, n_in, n_out).astype(x.dtype)
+    rows, columns = seen.reshape(height * span * n_in, -1), dy.reshape(-1, m * n_out)
+    t = jnp.matmul(rows, columns, preferred_element_type=wide)
+    t = t.reshape(height, span, n_in, m, n_out)
+    taps = [sum(t[:, q * s + j * d, :, q] for q in range(m)) for j in range(width)]
+    return jnp.stack(taps, axis=1).astype(x.dtype)
 
 
 def _kernel_gradient_depthwise(x: jax.Array, dy: jax.Array, *, w: Windows) -> jax.Array:

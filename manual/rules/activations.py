@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from manual.rules._sigmoids import sigmoid_of, sigmoids
 from manual.rules.rule import Rule, chosen
 
 __all__ = [
@@ -189,17 +190,9 @@ def softplus_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
 softplus = Rule(softplus_fwd, softplus_bwd)
 
 
-def _sigmoids(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """σ(x) = 1 / (1 + e⁻ˣ) and σ(−x) = e⁻ˣ σ(x), from one exponential: neither cancels."""
-    power = jnp.exp(-x)
-    gate = 1 / (1 + power)
-    # Where e⁻ˣ overflows, σ(x) is 0 to rounding and σ(−x) is 1, not ∞ · 0.
-    return gate, jnp.where(power < jnp.inf, power * gate, 1)
-
-
 def silu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = x σ(x)."""
-    return x * lax.logistic(x), (x,)
+    return x * sigmoid_of(x, x >= 0), (x,)
 
 
 def silu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
@@ -209,7 +202,7 @@ def silu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     Ramachandran et al. 2017). 1 − σ(x) = σ(−x), which does not cancel for large x.
     """
     (x,) = residuals
-    gate, rest = _sigmoids(x)
+    gate, rest = sigmoids(x, x >= 0)
     return (dy * (gate * (1 + x * rest)),)
 
 
@@ -218,11 +211,12 @@ silu = Rule(silu_fwd, silu_bwd)
 
 def _gelu_gate(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """v = 2 √(2/π) (x + 0.044715 x³) and v′ = 2 √(2/π) (1 + 3 · 0.044715 x²)."""
-    # Beyond ±24, |v| > 1000 and σ(v) is exactly 0 or 1 in every floating type up to float64, so the
-    # clamp changes nothing; without it x³ overflows, and the backward pass has ∞ · 0.
-    x = jnp.clip(x, -24, 24)
     scale, cubic = 2 * math.sqrt(2 / math.pi), 0.044715
-    return scale * (x + cubic * x**3), scale * (1 + 3 * cubic * x**2)
+    square = x * x
+    # Beyond ±24, |v| > 1000 and σ(v) is exactly 0 or 1 in every floating type up to float64: v may
+    # overflow, and a bound on v′ changes nothing; without it the backward pass has ∞ · 0.
+    slope = scale * (1 + 3 * cubic * jnp.minimum(square, 24**2))
+    return scale * x * (1 + cubic * square), slope
 
 
 def gelu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
@@ -232,7 +226,7 @@ def gelu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     the sum 1 + tanh u would cancel.
     """
     v, _ = _gelu_gate(x)
-    return x * lax.logistic(v), (x,)
+    return x * sigmoid_of(v, x >= 0), (x,)
 
 
 def gelu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
@@ -243,7 +237,7 @@ def gelu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """
     (x,) = residuals
     v, dv_dx = _gelu_gate(x)
-    gate, rest = _sigmoids(v)
+    gate, rest = sigmoids(v, x >= 0)
     # σ(−v) goes first: it is 0 long before v′ x can overflow.
     return (dy * (gate + gate * rest * dv_dx * x),)
 

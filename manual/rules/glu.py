@@ -5,8 +5,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from manual.rules._sigmoids import sigmoid_of, sigmoids
 from manual.rules.rule import Rule
 
 __all__ = ["glu", "glu_bwd", "glu_fwd"]
@@ -23,7 +23,7 @@ def glu_fwd(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array]]:
     if x.ndim == 0 or x.shape[-1] % 2:
         raise ValueError(f"glu halves the last axis, whose length must be even; got {x.shape}")
     a, b = jnp.split(x, 2, axis=-1)
-    return a * lax.logistic(b), (x,)
+    return a * sigmoid_of(b, b >= 0), (x,)
 
 
 def glu_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple[jax.Array]:
@@ -35,8 +35,8 @@ def glu_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple[jax.Array]:
     """
     (x,) = residuals
     a, b = jnp.split(x, 2, axis=-1)
-    gate = lax.logistic(b)
-    return (jnp.concatenate([dy * gate, dy * a * gate * lax.logistic(-b)], axis=-1),)
+    gate, rest = sigmoids(b, b >= 0)
+    return (jnp.concatenate([dy * gate, dy * a * gate * rest], axis=-1),)
 
 
 glu = Rule(glu_fwd, glu_bwd)

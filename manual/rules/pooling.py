@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from manual.rules._blocks import in_halves
 from manual.rules._windows import Padding, Size, Windows, fold, unfold, windows
 from manual.rules.rule import Rule
 
@@ -40,7 +41,18 @@ def _windows(image: Sequence[int], window: Size, stride: Size | None, padding: P
 
 @functools.partial(jax.jit, static_argnames="w")
 def _first_maximum(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
-    """The maximum of each window, and the number of the first offset that has it."""
+    """The maximum of each window, and the number of the first offset that has it.
+
+    A CPU takes windows that overlap in two halves: else XLA would look for the maxima again for
+    each entry of dx (measured, forward and backward, 3×3 stride 2: 0.35 of the time).
+    """
+    whole = functools.partial(_first_maximum_of, w=w)
+    if w.stride == w.window:
+        return whole(x)
+    return lax.platform_dependent(x, cpu=functools.partial(in_halves, whole), default=whole)
+
+
+def _first_maximum_of(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
     y, *rest = unfold(x, w, fill=-jnp.inf)
     where = jnp.zeros(y.shape, np.min_scalar_type(math.prod(w.window) - 1))
     for k, candidate in enumerate(rest, start=1):

@@ -2,9 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from manual.rules.activations import silu_bwd
+from manual.rules.activations import silu_bwd, silu_fwd
 from manual.rules.rule import Rule
 
 __all__ = ["swiglu", "swiglu_bwd", "swiglu_fwd"]
@@ -21,7 +20,7 @@ def swiglu_fwd(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array]]:
     if x.ndim == 0 or x.shape[-1] % 2:
         raise ValueError(f"swiglu halves the last axis, whose length must be even; got {x.shape}")
     a, b = jnp.split(x, 2, axis=-1)
-    return a * lax.logistic(a) * b, (x,)
+    return silu_fwd(a)[0] * b, (x,)
 
 
 def swiglu_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple[jax.Array]:
@@ -32,7 +31,7 @@ def swiglu_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple[jax.Array]:
     (x,) = residuals
     a, b = jnp.split(x, 2, axis=-1)
     (da,) = silu_bwd((a,), dy * b)
-    return (jnp.concatenate([da, dy * a * lax.logistic(a)], axis=-1),)
+    return (jnp.concatenate([da, dy * silu_fwd(a)[0]], axis=-1),)
 
 
 swiglu = Rule(swiglu_fwd, swiglu_bwd)

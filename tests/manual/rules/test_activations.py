@@ -116,7 +116,7 @@ def test_saturated_units_pass_all_or_nothing_exactly(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_clamp_in_gelu_changes_nothing(dtype):
+def test_the_bound_of_the_slope_in_gelu_changes_nothing(dtype):
     with jax.enable_x64(dtype == "float64"):
         for edge in (23.999, 24.0, 24.001):
             x = jnp.array([edge, -edge], dtype)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from manual.rules._blocks import in_blocks
+from manual.rules._blocks import in_blocks, in_halves
 
 
 def double_and_sum(x, y):
@@ -29,3 +29,16 @@ def test_a_block_is_what_fits_into_the_cache():
     x = jnp.ones((256, 4096))
     jaxpr = jax.make_jaxpr(lambda x: in_blocks(double_and_sum, x, x))(x)
     assert "f32[8,4096] = dynamic_slice" in str(jaxpr)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 6])
+def test_halves_make_what_the_whole_makes(n):
+    x = jnp.arange(n * 3.0).reshape(n, 3)
+
+    def f(x):
+        return x[:, 0] + 1, (2 * x, x[:0])
+
+    got, want = jax.jit(lambda x: (in_halves(f, x), f(x)))(x)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    loops = str(jax.make_jaxpr(lambda x: in_halves(f, x))(x)).count("scan[")
+    assert loops == (n % 2 == 0), "an even number of rows goes through a loop"

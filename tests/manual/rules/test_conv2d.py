@@ -17,6 +17,12 @@ from manual.rules.conv2d import conv2d, conv2d_bwd, conv2d_fwd
 CASES = {
     "defaults": ((3, 7, 5, 2), (3, 2, 2, 4), {}),
     "one channel": ((2, 5, 6, 1), (3, 3, 1, 3), {"stride": (2, 1)}),
+    "one window at a time": ((2, 5, 6, 2), (3, 3, 2, 33), {}),
+    "two windows at a time": (
+        (2, 7, 8, 2),
+        (2, 3, 2, 3),
+        {"stride": (1, 2), "dilation": (2, 2), "padding": ((0, 1), (3, 2))},
+    ),
     "many channels": ((1, 4, 5, 40), (2, 3, 40, 2), {"padding": "VALID"}),
     "stride that does not divide": ((2, 8, 9, 5), (3, 3, 5, 2), {"stride": (3, 2)}),
     "stride > kernel": ((1, 9, 10, 3), (2, 1, 3, 4), {"stride": (3, 4), "padding": "VALID"}),
@@ -80,10 +86,11 @@ def test_pair_is_the_vjp_exactly_on_integers(name):
         np.testing.assert_array_equal(g, expected)
 
 
-def test_a_batch_is_taken_a_few_examples_at_a_time():
-    # 24·24·8 entries of dy an example: blocks of 7, and 17 examples are two blocks and a rest.
-    x, w, b = (jnp.round(3 * a) for a in draw(2, (17, 24, 24, 2), (3, 3, 2, 8)))
-    dy = jnp.round(3 * draw(3, (17, 24, 24, 8), (1,))[0])
+# 70 examples of 6 channels are two blocks of 23 and a rest, 35 of 16 are two of 11 and a rest.
+@pytest.mark.parametrize(("batch", "channels"), [(70, 6), (35, 16)])
+def test_a_batch_is_taken_a_few_examples_at_a_time(batch, channels):
+    x, w, b = (jnp.round(3 * a) for a in draw(2, (batch, 4, 3, channels), (3, 2, channels, 5)))
+    dy = jnp.round(3 * draw(3, (batch, 4, 3, 5), (1,))[0])
     dw = jax.vjp(conv2d, x, w, b)[1](dy)[1]
     want = jax.jit(lambda *a: jax.vjp(reference, *a)[1](dy)[1])(x, w, b)
     np.testing.assert_array_equal(dw, want)
