@@ -36,15 +36,19 @@ def _is_narrow(x: jax.Array) -> bool:
     return jnp.finfo(jnp.result_type(x)).bits < 32
 
 
-def _by_product(x: jax.Array, _: jax.Array) -> tuple[jax.Array, jax.Array]:
-    power = jnp.exp(-x)
-    gate = 1 / (1 + power)
-    # Where e⁻ˣ overflows, σ(x) is 0 to rounding and σ(−x) is 1, not ∞ · 0.
-    return gate, jnp.where(power < jnp.inf, power * gate, 1)
+def _by_product(x: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array]:
+    power = _power(x, positive)
+    share = 1 / (1 + power)
+    return share * jnp.where(positive, 1, power), share * jnp.where(positive, power, 1)
 
 
 def _by_the_smaller(x: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array]:
-    power = jnp.exp(-x)
-    smaller = jnp.where(positive, power, 1) / (1 + power)
+    power = _power(x, positive)
+    smaller = power / (1 + power)
     larger = 1 - smaller
     return jnp.where(positive, larger, smaller), jnp.where(positive, smaller, larger)
+
+
+def _power(x: jax.Array, positive: jax.Array) -> jax.Array:
+    """e^(−|x|), which never overflows, and at 0 has the derivative of e⁻ˣ."""
+    return jnp.exp(jnp.where(positive, -x, x))

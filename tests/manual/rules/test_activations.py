@@ -125,6 +125,17 @@ def test_the_bound_of_the_slope_in_gelu_changes_nothing(dtype):
             np.testing.assert_array_equal(dx, [1, 0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("name", ["gelu", "silu"])
+def test_the_second_derivative_is_finite_where_units_are_saturated(name, dtype):
+    ends = [1e4] if dtype == "float32" else []
+    x = jnp.array([sign * size for size in (0, 1, 20, 60, *ends) for sign in (1, -1)], dtype)
+    second, exact = (
+        jax.vmap(jax.grad(jax.grad(fn)))(x) for fn in (ACTIVATIONS[name], getattr(jax.nn, name))
+    )
+    np.testing.assert_allclose(second, exact, atol=8 * float(jnp.finfo(dtype).eps))
+
+
 @pytest.mark.parametrize(("name", "roundings"), [("silu", 10), ("gelu", 22)])
 def test_the_digits_that_cancel_in_autodiff_are_kept(name, roundings):
     """A rounding moves a derivative of at most 1.13 by half a unit; `jax.grad` is further off."""
