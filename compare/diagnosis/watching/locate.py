@@ -70,6 +70,7 @@ class Locator:
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
         self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
         self._matches: dict[int, Match | None] = {}
+        self._allowed: dict[str, float] = {}
         # What leads to no leaf, such as what the first step hands on, is no turn of a loop.
         self._groups = self._with_ragged(graph.ancestors(graph.outputs.values()))
 
@@ -288,12 +289,13 @@ class Locator:
         )
 
     def _is_right(self, path: str, found: np.ndarray) -> bool:
-        right, wrong = self.case.right[path], self.case.wrong[path]
+        right = self.case.right[path]
+        if path not in self._allowed:
+            before = float(np.max(np.abs(self.case.wrong[path] - right), initial=0))
+            self._allowed[path] = max(self.case.limit(path), 1e-6 * before)
         if found.shape != right.shape:
             return False
-        error = float(np.max(np.abs(found - right), initial=0))
-        before = float(np.max(np.abs(wrong - right), initial=0))
-        return error <= max(self.case.limit(path), 1e-6 * before)
+        return bool(np.abs(found - right).max(initial=0) <= self._allowed[path])
 
     def _location(self, target: Target) -> Location:
         region = self._region(target.group)

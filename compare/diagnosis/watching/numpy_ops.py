@@ -1,5 +1,6 @@
 """The common operations of jax in NumPy, where running one costs a microsecond, not sixty."""
 
+import functools
 import string
 from collections.abc import Callable
 from typing import Any
@@ -50,9 +51,15 @@ def _broadcast(params: dict[str, Any], x: Any, *_: Any) -> Any:
 
 
 def _dot(params: dict[str, Any], a: Any, b: Any) -> Any:
-    (contract_a, contract_b), (batch_a, batch_b) = params["dimension_numbers"]
+    return np.einsum(_subscripts(params["dimension_numbers"], a.ndim, b.ndim), a, b)
+
+
+@functools.cache
+def _subscripts(numbers: Any, ndim_a: int, ndim_b: int) -> str:
+    """A product's dimension numbers as `einsum` takes them."""
+    (contract_a, contract_b), (batch_a, batch_b) = numbers
     letters = iter(string.ascii_letters)
-    of_a, of_b = [""] * a.ndim, [""] * b.ndim
+    of_a, of_b = [""] * ndim_a, [""] * ndim_b
     for i, j in [*zip(batch_a, batch_b, strict=True), *zip(contract_a, contract_b, strict=True)]:
         of_a[i] = of_b[j] = next(letters)
     of_a = [c or next(letters) for c in of_a]
@@ -60,8 +67,7 @@ def _dot(params: dict[str, Any], a: Any, b: Any) -> Any:
     batch = [of_a[i] for i in batch_a]
     rest_a = [c for i, c in enumerate(of_a) if i not in (*batch_a, *contract_a)]
     rest_b = [c for i, c in enumerate(of_b) if i not in (*batch_b, *contract_b)]
-    out = "".join([*batch, *rest_a, *rest_b])
-    return np.einsum(f"{''.join(of_a)},{''.join(of_b)}->{out}", a, b)
+    return f"{''.join(of_a)},{''.join(of_b)}->{''.join([*batch, *rest_a, *rest_b])}"
 
 
 def _stacked(params: dict[str, Any], *xs: Any) -> Any:
