@@ -76,6 +76,7 @@ class Backward:
     def __init__(self, tape: Tape):
         self.tape = tape
         self._pulls: dict[Any, Any] = {}
+        self._pullbacks: dict[Any, tuple[Any, tuple[int, ...]]] = {}
         self._snapshots: list[dict[int, np.ndarray]] = []
         self.contributions: dict[Place, np.ndarray] = {}
         self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
@@ -156,7 +157,7 @@ class Backward:
                 continue
             reached.update(slot for slot in equation.inputs if self._differentiable(slot))
             inputs = [shapes[slot] for slot in equation.inputs]
-            pullback = self._pullback(equation, inputs)
+            pullback, _ = self._pullback(equation, inputs)
             if pullback not in lowered:
                 d_outputs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
                 lowered[pullback] = pullback.lower(inputs, d_outputs)
@@ -190,22 +191,22 @@ class Backward:
 
     def _pull(self, equation: Equation, inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
         found: list[Any] = [None] * len(inputs)
-        pulled = self._pullback(equation, inputs)(inputs, d_outputs)
-        for i, d in zip(self._varied(equation), pulled, strict=True):
+        pullback, varied = self._pullback(equation, inputs)
+        for i, d in zip(varied, pullback(inputs, d_outputs), strict=True):
             found[i] = np.asarray(d)
         return found
 
-    def _pullback(self, equation: Equation, inputs: list[Any]) -> Any:
-        """The pullback of an equation, compiled once for all that are like it."""
-        varied = self._varied(equation)
-        shapes = tuple((np.shape(x), str(x.dtype)) for x in inputs)
-        key = (equation.signature, varied, shapes)
-        if key not in self._pulls:
-            self._pulls[key] = _pullback(equation.fn, varied)
-        return self._pulls[key]
-
-    def _varied(self, equation: Equation) -> tuple[int, ...]:
-        return tuple(i for i, slot in enumerate(equation.inputs) if self._differentiable(slot))
+    def _pullback(self, equation: Equation, inputs: list[Any]) -> tuple[Any, tuple[int, ...]]:
+        """The pullback of an equation, compiled once for all like it, and the inputs it varies."""
+        shapes = tuple((x.shape, x.dtype) for x in inputs)
+        known = self._pullbacks.get((equation.outputs, shapes))
+        if known is None:
+            varied = tuple(i for i, s in enumerate(equation.inputs) if self._differentiable(s))
+            key = (equation.signature, varied, shapes)
+            if key not in self._pulls:
+                self._pulls[key] = _pullback(equation.fn, varied)
+            known = self._pullbacks[equation.outputs, shapes] = self._pulls[key], varied
+        return known
 
 
 def _is_real(value: Any) -> bool:

@@ -22,6 +22,7 @@ from compare.diagnosis.watching.references import (
     informative,
 )
 from compare.diagnosis.watching.substitutes import substitutes
+from compare.trees import is_key
 
 __all__ = ["Location", "Locator", "Target"]
 
@@ -103,6 +104,9 @@ class Locator:
         """The places of the mistake or, if it is made several times, mistakes."""
         zeros = self.zeros()
         open_ = [path for path in self.wrong if path not in zeros]
+        for target in self.leaves(path for path in open_ if self._was_right(path)):
+            yield self._location(target)
+            open_ = [path for path in open_ if path not in target.paths]
         targets = sorted(self._targets(open_), key=lambda t: (-len(t.paths), t.group[0]))
         while open_:
             best = next((t for t in targets if set(t.paths) >= set(open_)), None)
@@ -111,6 +115,13 @@ class Locator:
                 return
             yield self._location(best)
             open_ = [path for path in open_ if path not in best.paths]
+
+    def _was_right(self, path: str) -> bool:
+        """Whether the last step of all is given the right gradient, and spoils it."""
+        index = self.graph.maker.get(self.graph.outputs[path])
+        inputs = () if index is None else self.graph.equations[index].inputs
+        values = [value for slot in inputs if not is_key(value := self.graph.values[slot])]
+        return any(same(value, self.case.right[path]) for value in values)
 
     def leaves(self, paths: Iterable[str]) -> Iterator[Target]:
         """The leaves themselves."""

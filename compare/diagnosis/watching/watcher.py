@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording, record_results
@@ -74,10 +75,16 @@ def passed_through(
     Raises:
         Exception: whatever `fn` raises.
     """
+    with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
+        traced = _Watcher(limit)
+        jax.make_jaxpr(lambda: traced.call(0, fn))()
+        passed = traced.of_users()
+        if not any(isinstance(value, Tracer) for _, value in passed):
+            return passed
     watcher = _Watcher(limit)
     with contextlib.suppress(TimeoutError):
         watcher.call(0, fn)
-    return [(site, value) for site, value in watcher.passed if is_users(site)]
+    return watcher.of_users()
 
 
 class _Watcher:
@@ -105,6 +112,10 @@ class _Watcher:
         self._count += 1
         return self._count - 1
 
+    def of_users(self) -> list[tuple[str, Any]]:
+        """What a person's own functions passed through, and where."""
+        return [(site, value) for site, value in self.passed if is_users(site)]
+
     # What the instrumented functions call, the line first.
 
     def call(self, line: int, function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -121,7 +132,8 @@ class _Watcher:
             line = code.co_firstlineno if code.co_name == "<lambda>" else self._line
             for own in _leaves(result):
                 if _is_array(own) and any(own is x for x in given):
-                    self.passed.append((f"{code.co_filename}:{line}", _on_host(own)))
+                    value = own if isinstance(own, Tracer) else _on_host(own)
+                    self.passed.append((f"{code.co_filename}:{line}", value))
             return result
         if function in _OF_PYTHON or isinstance(function, type):
             return function(*args, **kwargs)

@@ -1,5 +1,6 @@
 """Plain Python is watched: the same results, and every operation with its line."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -85,6 +86,20 @@ def test_functions_that_leave_everything_as_it_is():
     site, value = found
     assert site == f"{__file__}:{same.__code__.co_firstlineno + 1}"
     assert np.array_equal(value, 2 * A)
+
+
+def test_jax_is_traced_and_run_with_its_values_only_where_there_is_one():
+    calls = []
+
+    def of(last):
+        calls.append(last)
+        return {"a": last(jnp.tanh(A) * 2)}
+
+    assert passed_through(lambda: of(scaled)) == []
+    assert calls == [scaled]
+    ((_, value),) = passed_through(lambda: of(same))
+    assert calls == [scaled, same, same]
+    assert np.allclose(value, 2 * np.tanh(A))
 
 
 def test_functions_that_leave_one_of_several_as_it_is():
