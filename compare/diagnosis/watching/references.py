@@ -33,6 +33,9 @@ CLOSE = 1e-9
 """Relative to the largest entry: far above rounding in float64, far below any mistake."""
 
 
+MOST_SORTED = 2**14
+"""Entries; larger arrays are recognised by sums."""
+
 KINDS = ("gradient", "value", "term", "slope")
 
 
@@ -95,7 +98,7 @@ class References:
     def __init__(self, references: Iterable[Reference]):
         self.all: list[Reference] = [*references]
         self._by_size: dict[int, list[int]] = defaultdict(list)
-        self._sorted: dict[int, np.ndarray] = {}
+        self._profiles: dict[int, np.ndarray] = {}
         self._moments: dict[int, list[tuple[float, int]]] = {}
         self._families: dict[Any, list[Reference]] = defaultdict(list)
         for i, reference in enumerate(self.all):
@@ -146,17 +149,16 @@ class References:
             return
         value = value.astype(float)
         profile, scale = _profile(value)
-        for i in self._like(profile, scale):
+        for i in self._like(value.size, profile, scale):
             found = _related(value, scale, self.all[i]) if self.all[i].kind in kinds else None
             if found is not None:
                 yield found
 
-    def _like(self, profile: np.ndarray, scale: float) -> Iterator[int]:
+    def _like(self, size: int, profile: np.ndarray, scale: float) -> Iterator[int]:
         """The references whose entries have the same sizes, but for one factor."""
-        size = profile.size
         if size not in self._moments:
             profiles = {i: _profile(self.all[i].array) for i in self._by_size.get(size, ())}
-            self._sorted.update({i: own for i, (own, _) in profiles.items()})
+            self._profiles.update({i: own for i, (own, _) in profiles.items()})
             self._moments[size] = sorted(
                 (_moment(own, scale), i) for i, (own, scale) in profiles.items()
             )
@@ -166,7 +168,7 @@ class References:
         for moment, i in moments[first:]:
             if moment > wanted + margin:
                 return
-            if np.max(np.abs(profile - self._sorted[i])) <= CLOSE:
+            if np.max(np.abs(profile - self._profiles[i])) <= CLOSE:
                 yield i
 
 
@@ -188,9 +190,18 @@ def _unfamiliarity(reference: Reference) -> tuple[bool, int]:
 
 
 def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
-    """The sorted sizes of the entries, the largest being 1, and that largest."""
-    sizes = np.sort(np.abs(array.astype(float)).ravel())
-    return sizes / sizes[-1], float(sizes[-1])
+    """What no order of the entries changes, relative to the largest, and that largest.
+
+    The sorted sizes; of many, which take long to sort, the means of their first powers.
+    """
+    sizes = np.abs(array.astype(float)).ravel()
+    scale = float(sizes.max())
+    shares = sizes / scale
+    if shares.size <= MOST_SORTED:
+        return np.sort(shares), scale
+    square = shares * shares
+    powers = (shares, square, square * shares, square * square)
+    return np.array([power.mean() for power in powers]), scale
 
 
 def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | None:

@@ -7,7 +7,13 @@ import pytest
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.tape import record
-from compare.diagnosis.watching.references import References, informative, references_of
+from compare.diagnosis.watching.references import (
+    MOST_SORTED,
+    Reference,
+    References,
+    informative,
+    references_of,
+)
 
 RNG = np.random.default_rng(0)
 X, W = RNG.standard_normal((6, 4)), RNG.standard_normal((4, 3))
@@ -46,6 +52,20 @@ def test_values_of_the_loss_and_its_derivative(references, value, kind, factor):
     assert found is not None
     assert (found.reference.kind, found.factor) == (kind, factor)
     assert found.axes is None
+
+
+def test_of_very_many_entries():
+    rows, others = np.random.default_rng(1).standard_normal((2, 130, 130))
+    near = rows.copy()
+    near[3, 4] += 1e-6
+    large = References([Reference("value", 0, x, "", "", i) for i, x in enumerate((rows, others))])
+    assert rows.size > MOST_SORTED
+    for value, factor in ((rows, 1), (-2 * rows.T, -2), (rows.reshape(100, 169), 1)):
+        found = large.match(value)
+        assert found is not None
+        assert (found.reference.family, found.factor) == (0, factor)
+    assert large.match(near) is None
+    assert large.match(rows[::-1]) is None
 
 
 def test_transposed_and_in_another_shape(references):
