@@ -96,7 +96,7 @@ def compiler_options(jaxpr: core.Jaxpr | None = None) -> dict[str, Any]:
     in float64 compiles in 0.07 s in place of 1.1).
 
     Args:
-        jaxpr: what is to be compiled; None where it is known not to be heavy.
+        jaxpr: what is to be compiled; None where that is not at hand, and nothing is optimised.
     """
     match jax.default_backend():
         case "cpu":

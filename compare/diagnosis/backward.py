@@ -75,8 +75,8 @@ class Backward:
 
     def __init__(self, tape: Tape):
         self.tape = tape
-        self._pulls: dict[Any, Any] = {}
-        self._pullbacks: dict[Any, tuple[Any, tuple[int, ...]]] = {}
+        self._by_signature: dict[Any, Any] = {}
+        self._by_equation: dict[Any, tuple[Any, tuple[int, ...]]] = {}
         self._snapshots: list[dict[int, np.ndarray]] = []
         self.contributions: dict[Place, np.ndarray] = {}
         self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
@@ -199,13 +199,13 @@ class Backward:
     def _pullback(self, equation: Equation, inputs: list[Any]) -> tuple[Any, tuple[int, ...]]:
         """The pullback of an equation, compiled once for all like it, and the inputs it varies."""
         shapes = tuple((x.shape, x.dtype) for x in inputs)
-        known = self._pullbacks.get((equation.outputs, shapes))
+        known = self._by_equation.get((equation.outputs, shapes))
         if known is None:
             varied = tuple(i for i, s in enumerate(equation.inputs) if self._differentiable(s))
             key = (equation.signature, varied, shapes)
-            if key not in self._pulls:
-                self._pulls[key] = _pullback(equation.fn, varied)
-            known = self._pullbacks[equation.outputs, shapes] = self._pulls[key], varied
+            if key not in self._by_signature:
+                self._by_signature[key] = _pullback(equation.fn, varied)
+            known = self._by_equation[equation.outputs, shapes] = self._by_signature[key], varied
         return known
 
 

@@ -77,7 +77,8 @@ def passed_through(
     """
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
         traced = _Watcher(limit)
-        jax.make_jaxpr(lambda: traced.call(0, fn))()
+        with contextlib.suppress(TimeoutError):
+            jax.make_jaxpr(lambda: traced.call(0, fn))()
         passed = traced.of_users()
         if not any(isinstance(value, Tracer) for _, value in passed):
             return passed
