@@ -9,13 +9,11 @@ gradient is the same too. The code pools first, so that ReLU has a quarter of th
 are (batch, height, width, channels).
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from manual import initializers
 from manual.rules import losses
@@ -119,8 +117,7 @@ def _max_pool_fwd(z: jax.Array) -> tuple[jax.Array, Any]:
     XLA would otherwise compute the convolution of few channels again in each pass over z, six times
     in all.
     """
-    halves = functools.partial(in_halves, max_pool_fwd)
-    return lax.platform_dependent(z, cpu=halves, default=max_pool_fwd)
+    return in_halves(max_pool_fwd, z)
 
 
 def loss_and_grad(

@@ -60,9 +60,9 @@ def in_blocks(
 
 
 def in_halves(f: Callable[[jax.Array], Any], x: jax.Array) -> Any:
-    """Computes f(x) of either half of the rows in a loop, where f treats each row alone.
+    """Computes f(x), on a CPU of either half of the rows in a loop; f treats each row alone.
 
-    On a CPU, XLA computes an elementwise result again in each kernel that reads it, be it a
+    There XLA computes an elementwise result again in each kernel that reads it, be it a
     convolution taken term by term. What a loop reads and returns it writes to memory instead. An
     odd number of rows, and what is narrower than float32, has no loop.
 
@@ -72,5 +72,9 @@ def in_halves(f: Callable[[jax.Array], Any], x: jax.Array) -> Any:
     """
     if len(x) % 2 or jnp.finfo(x.dtype).bits < 32:
         return f(x)
-    out = lax.map(f, x.reshape(2, len(x) // 2, *x.shape[1:]))
-    return jax.tree.map(lambda both: both.reshape(-1 if both.size else 0, *both.shape[2:]), out)
+
+    def on_cpu(x: jax.Array) -> Any:
+        out = lax.map(f, x.reshape(2, len(x) // 2, *x.shape[1:]))
+        return jax.tree.map(lambda both: both.reshape(-1 if both.size else 0, *both.shape[2:]), out)
+
+    return lax.platform_dependent(x, cpu=on_cpu, default=f)

@@ -49,7 +49,7 @@ def _first_maximum(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
     whole = functools.partial(_first_maximum_of, w=w)
     if w.stride == w.window:
         return whole(x)
-    return lax.platform_dependent(x, cpu=functools.partial(in_halves, whole), default=whole)
+    return in_halves(whole, x)
 
 
 def _first_maximum_of(x: jax.Array, *, w: Windows) -> tuple[jax.Array, jax.Array]:
