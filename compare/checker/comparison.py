@@ -35,6 +35,7 @@ class Compared(NamedTuple):
         noise: of this leaf, no less than a unit in the last place of its largest entry.
         tolerance: how large a difference rounding explains.
         max_abs: the largest difference of any entry.
+        closest: that, or the one from what jax.grad returns in the same dtype if it is smaller.
         agrees: whether rounding explains it.
     """
 
@@ -44,6 +45,7 @@ class Compared(NamedTuple):
     noise: float
     tolerance: float
     max_abs: float
+    closest: float
     agrees: bool
 
     @property
@@ -54,7 +56,7 @@ class Compared(NamedTuple):
     @property
     def is_clear(self) -> bool:
         """Whether it agrees so well that further draws would not change it."""
-        return self.is_settled and self.max_abs <= student_factor(DRAWS) * self.noise
+        return self.is_settled and self.closest <= student_factor(DRAWS) * self.noise
 
     @property
     def size(self) -> float:
@@ -93,7 +95,7 @@ def mathematics(
         tolerance = max(noise.factor * floor, allowed(accuracy, key[1], a[key]))
         error = largest_difference(m[key], a[key])
         found[key] = Compared(
-            m[key], a[key], np.dtype(dtype), floor, tolerance, error, error <= tolerance
+            m[key], a[key], np.dtype(dtype), floor, tolerance, error, error, error <= tolerance
         )
     return found
 
@@ -120,10 +122,13 @@ def arithmetic(own: Point, exact: Point, noise: Noise, *, accuracy: Accuracy = N
         measured = _floor(noise.by_leaf[key] if telling else 0.0, r[key], a[key].dtype)
         floor = noise.factor * measured
         own_error, error = largest_difference(a[key], r[key]), largest_difference(m[key], r[key])
+        beside = largest_difference(m[key], a[key])
         tolerance = 2 * (min(own_error, floor) if telling else own_error) + floor
         tolerance = max(tolerance, allowed(accuracy, key[1], r[key]))
-        agrees = error <= tolerance or largest_difference(m[key], a[key]) <= floor
-        found[key] = Compared(m[key], r[key], a[key].dtype, measured, tolerance, error, agrees)
+        agrees = error <= tolerance or beside <= floor
+        found[key] = Compared(
+            m[key], r[key], a[key].dtype, measured, tolerance, error, min(error, beside), agrees
+        )
     return found
 
 

@@ -85,28 +85,25 @@ class Leaf:
             where = {"index": None, "manual": nan, "reference": nan}
             return cls(path, shape, str(dtype), **numbers, noise=noise, tolerance=tolerance,
                        agrees=False, **where)  # fmt: skip
-        m, r = in_double(manual), in_double(reference)
-        with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which is what is reported.
-            error = np.abs(m - r)
-        max_abs = float(np.max(error, initial=0))
-        worst = np.unravel_index(np.argmax(error), error.shape) if error.size else None
-        agrees = max_abs <= tolerance if agrees is None else agrees
+        found = _measure(manual.ravel(), reference.ravel(), dtype)
+        worst = None if found.worst is None else np.unravel_index(found.worst, shape)
+        agrees = found.max_abs <= tolerance if agrees is None else agrees
         return cls(
             path,
             shape,
             str(dtype),
-            max_abs=max_abs,
-            max_rel=_largest_quotient(error, np.abs(r), r != 0),
-            max_ulp=_largest_quotient(error, _spacing(np.abs(r), dtype), r != 0),
-            ratio=_ratio(max_abs, noise),
-            cosine=_cosine(m.ravel(), r.ravel()),
+            max_abs=found.max_abs,
+            max_rel=found.max_rel,
+            max_ulp=found.max_ulp,
+            ratio=_ratio(found.max_abs, noise),
+            cosine=_cosine(in_double(manual).ravel(), in_double(reference).ravel()),
             noise=noise,
             tolerance=tolerance,
             agrees=agrees,
             index=None if worst is None else tuple(int(i) for i in worst),
-            manual=math.nan if worst is None else m[worst].item(),
-            reference=math.nan if worst is None else r[worst].item(),
-            error_map=None if agrees else _error_map(error),
+            manual=math.nan if worst is None else in_double(manual[worst]).item(),
+            reference=math.nan if worst is None else in_double(reference[worst]).item(),
+            error_map=None if agrees else _error_map(_error(manual, reference)),
         )
 
     @property
@@ -117,10 +114,51 @@ class Leaf:
         return _ratio(self.max_abs, self.tolerance)
 
 
-def _largest_quotient(error: np.ndarray, unit: np.ndarray, counted: np.ndarray) -> float:
-    """The largest error in its unit, over the entries that count."""
+class _Measures(NamedTuple):
+    """The largest errors of some entries; `worst` is the place of the first."""
+
+    max_abs: float
+    max_rel: float
+    max_ulp: float
+    worst: int | None
+
+
+def _measure(manual: np.ndarray, reference: np.ndarray, dtype: Any) -> _Measures:
+    """The largest errors, and the place of the largest, of a block of entries at a time.
+
+    What a block needs on the way stays in the cache: a tenth of the time of all entries at once.
+    """
+    starts = range(0, manual.size, _BLOCK)
+    blocks = [
+        _measure_block(manual[at : at + _BLOCK], reference[at : at + _BLOCK], dtype)
+        for at in starts
+    ]
+    if not blocks:
+        return _Measures(0.0, 0.0, 0.0, None)
+    absolute, relative, ulp, places = zip(*blocks, strict=True)
+    first = int(np.argmax(absolute))  # A NaN before all.
+    return _Measures(
+        absolute[first], float(np.max(relative)), float(np.max(ulp)), starts[first] + places[first]
+    )
+
+
+_BLOCK = 2**15
+
+
+def _measure_block(manual: np.ndarray, reference: np.ndarray, dtype: Any) -> _Measures:
+    error, size = _error(manual, reference), np.abs(in_double(reference))
+    counted, worst = size != 0, int(np.argmax(error))
     with np.errstate(invalid="ignore"):  # Inf / Inf is NaN, which is what is reported.
-        return float(np.max(error[counted] / unit[counted], initial=0))
+        relative, ulp = (
+            float(np.max(np.divide(error, unit, out=np.zeros_like(error), where=counted)))
+            for unit in (size, _spacing(size, dtype))
+        )
+    return _Measures(float(error[worst]), relative, ulp, worst)
+
+
+def _error(manual: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which is what is reported.
+        return np.abs(in_double(manual) - in_double(reference))
 
 
 def _ratio(error: float, unit: float) -> float:

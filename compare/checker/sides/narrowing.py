@@ -1,6 +1,6 @@
 """Whether a function computes in a narrower floating type than its inputs have, and where."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -54,15 +54,28 @@ def is_representable(leaves: Iterable[np.ndarray], dtype: Any) -> bool:
 
     That a computation ended in that type can be told from so many that are no whole numbers only.
     """
-    parts = [np.ravel(part) for x in map(in_double, leaves) for part in (x.real, x.imag)]
-    numbers = np.concatenate(parts or [np.zeros(0)])
-    telling = numbers[numbers != np.round(numbers)]
-    with np.errstate(over="ignore"):
-        return telling.size >= _TELLING and bool(np.all(telling == telling.astype(dtype)))
+    told = 0
+    for numbers in _blocks(leaves):
+        telling = numbers[numbers != np.round(numbers)]
+        with np.errstate(over="ignore"):
+            if not np.all(telling == telling.astype(dtype)):
+                return False
+        told += telling.size
+    return told >= _TELLING
 
 
 _TELLING = 8
 """By chance alone a float64 ends in 29 zeros once in 2²⁹."""
+
+_BLOCK = 2**14
+"""So many numbers at a time: the first that does not fit answers for all."""
+
+
+def _blocks(leaves: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for x in map(in_double, leaves):
+        for part in (x.real, x.imag) if np.iscomplexobj(x) else (x,):
+            flat = np.ravel(part)
+            yield from (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
 
 
 def _narrowed(jaxpr: core.Jaxpr, dependent: set[Any], site: str) -> list[Narrowing]:

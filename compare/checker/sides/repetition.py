@@ -83,18 +83,15 @@ def _require_the_same(name: str, first: Result, second: Result) -> float:
     apart = 0.0
     one, two = first.leaves(""), second.leaves("")
     keys = [key for key, leaf in one.items() if leaf.size and two[key].shape == leaf.shape]
-    largest = {
-        kind: max(
-            (float(np.max(np.abs(in_double(one[k])))) for k in keys if k[0] == kind), default=0
-        )
-        for kind in ("value", "grad")
-    }
     for key in keys:
+        if np.array_equal(one[key], two[key]):
+            continue
         with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which is looked at later.
             difference = np.abs(in_double(one[key]) - in_double(two[key]))
-        unit = float(jnp.finfo(_type(one[key])).eps) * largest[key[0]]
         if not np.max(difference) > 0:
             continue
+        largest = max(float(np.max(np.abs(in_double(one[k])))) for k in keys if k[0] == key[0])
+        unit = float(jnp.finfo(_type(one[key])).eps) * largest
         units = float(np.max(difference)) / (unit or 1.0)
         if units > _FEW_UNITS:
             at = np.unravel_index(np.argmax(difference), difference.shape)
