@@ -7,8 +7,9 @@ how much the extrapolations differ among themselves, plus the rounding of f over
 values of the loss alone, never a derivative rule.
 """
 
+import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,19 @@ REFUTED = 10.0
 
 Leaves = dict[str, np.ndarray]
 Loss = Callable[[list[Any], list[Any]], Any]
-Derivative = Callable[[Leaves, list[Any], Leaves], tuple[float, float]]
+
+
+class Derivative(Protocol):
+    """The derivative of a loss in a direction, by a numerical method."""
+
+    def __call__(
+        self, leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
+    ) -> tuple[float, float]:
+        """Computes (value, error bar) in a direction given by path.
+
+        An error bar of `enough` is not made smaller.
+        """
+        ...
 
 
 class Opinion(NamedTuple):
@@ -91,8 +104,9 @@ def rule(
     def ruling(derivative: Derivative) -> Ruling:
         opinions: list[Opinion] = []
         for path, direction in _directions(leaves, manual, autodiff, paths, seed):
-            value, error = derivative(leaves, constants, direction)
             by_manual, by_autodiff = (along(g, direction) for g in (manual, autodiff))
+            enough = _PROOF / 2 * abs(by_manual - by_autodiff)
+            value, error = derivative(leaves, constants, direction, enough)
             opinions.append(Opinion(path, by_manual, by_autodiff, value, error))
             if _is_proof(opinions):
                 break
@@ -106,11 +120,7 @@ def rule(
 
 
 def derivative_of(loss: Loss, leaves: Leaves, constants: list[Any]) -> tuple[str, Derivative]:
-    """Returns the name of the method that fits a loss, and the method.
-
-    The method is `derivative(leaves, constants, direction) -> (value, error bar)`, along a
-    direction given by path.
-    """
+    """Returns the name of the method that fits a loss, and the method."""
     traced = jax.make_jaxpr(loss)(list(leaves.values()), constants)
     if _is_analytic(traced.jaxpr) and not any(map(np.iscomplexobj, leaves.values())):
         return "complex step", _complex_step(loss)
@@ -130,9 +140,13 @@ def _verdict(opinions: list[Opinion]) -> str:
 def _is_proof(opinions: list[Opinion]) -> bool:
     """Whether three directions show manual to be wrong, and jax.grad to be right, beyond doubt."""
     return len(opinions) >= 3 and all(
-        max(o.error, abs(o.autodiff - o.referee)) <= 1e-3 * abs(o.manual - o.referee)
+        max(o.error, abs(o.autodiff - o.referee)) <= _PROOF * abs(o.manual - o.referee)
         for o in opinions
     )
+
+
+_PROOF = 1e-3
+"""So small a share of manual's error are the referee's own, and jax.grad's, in a proof."""
 
 
 def _refuted(opinions: list[Opinion], values: list[float]) -> bool:
@@ -228,7 +242,9 @@ def _complex_step(loss: Loss) -> Derivative:
         inputs = [*moved, *jax.tree.leaves(constants)]
         return jnp.imag(evaluate(closed.jaxpr, closed.consts, inputs, _complex_equation)[0]) / size
 
-    def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
+    def derivative(
+        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
+    ) -> tuple[float, float]:
         # All leaves are complex, so that one program serves them all.
         moved = [x + 1j * size * direction.get(path, 0.0) for path, x in leaves.items()]
         value = float(stepped(moved, list(leaves.values()), constants))
@@ -259,31 +275,44 @@ def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
 
 """Programs that run a few times: the compiler need not try hard. They run on a CPU alone."""
 
-_STEPS = 7
-_LARGEST_STEP = 2.0**-6
+_STEPS = 9
+_AT_ONCE = 3
+_SMALLEST_STEP = 2.0**-12
 
-
-_FINE_STEPS = 14
+_FINE_STEPS = 15
+_SMALLEST_FINE_STEP = 2.0**-20
 
 
 def _central_differences(
-    loss: Loss, largest: float = _LARGEST_STEP, count: int = _STEPS
+    loss: Loss, smallest: float = _SMALLEST_STEP, count: int = _STEPS
 ) -> Derivative:
+    """Central differences at so many steps, each twice the one before: a few at once."""
+
     @compiled
-    def slopes(
-        leaves: list[Any], direction: list[Any], constants: list[Any]
-    ) -> tuple[jax.Array, jax.Array]:
+    def values(
+        leaves: list[Any], direction: list[Any], constants: list[Any], steps: Any
+    ) -> jax.Array:
         def at(step: Any) -> Any:
             return loss([x + step * d for x, d in zip(leaves, direction, strict=True)], constants)
 
-        steps = largest * 0.5 ** jnp.arange(count)
-        up, down = jax.lax.map(at, steps), jax.lax.map(at, -steps)
-        return (up - down) / (2 * steps), jnp.maximum(jnp.abs(up), jnp.abs(down)) / steps
+        return jax.lax.map(at, jnp.concatenate([steps, -steps]))
 
-    def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
+    def derivative(
+        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
+    ) -> tuple[float, float]:
         directions = [direction.get(path, np.zeros_like(x)) for path, x in leaves.items()]
-        found = slopes(list(leaves.values()), directions, constants)
-        return _extrapolate(*(np.asarray(x) for x in found))
+        slopes, per_step = np.zeros(0), np.zeros(0)
+        best, error = math.nan, math.inf
+        for first in range(0, count, _AT_ONCE):
+            steps = smallest * 2.0 ** np.arange(first, first + _AT_ONCE)[::-1]
+            found = np.asarray(values(list(leaves.values()), directions, constants, steps))
+            up, down = np.split(found, 2)
+            slopes = np.concatenate([(up - down) / (2 * steps), slopes])
+            per_step = np.concatenate([np.maximum(np.abs(up), np.abs(down)) / steps, per_step])
+            best, error = _extrapolate(slopes, per_step)
+            if error <= enough:
+                break
+        return best, error
 
     return derivative
 
@@ -293,9 +322,14 @@ def confirmed_differences(loss: Loss) -> Derivative:
 
     A step over a kink gives each set another number, and so a large error bar.
     """
-    sets = [_central_differences(loss, share * _LARGEST_STEP, _FINE_STEPS) for share in (1.0, 0.71)]
+    sets = [
+        _central_differences(loss, share * _SMALLEST_FINE_STEP, _FINE_STEPS)
+        for share in (1.0, 0.71)
+    ]
 
-    def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
+    def derivative(
+        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
+    ) -> tuple[float, float]:
         (one, bar), (other, second) = (of(leaves, constants, direction) for of in sets)
         return one, max(bar, second, abs(one - other))
 
@@ -304,9 +338,11 @@ def confirmed_differences(loss: Loss) -> Derivative:
 
 def eager_differences(loss: Loss) -> Derivative:
     """Returns central differences of a loss that jax cannot trace, one call after another."""
-    steps = _LARGEST_STEP * 0.5 ** np.arange(_STEPS)
+    steps = _SMALLEST_STEP * 2.0 ** np.arange(_STEPS)[::-1]
 
-    def derivative(leaves: Leaves, constants: list[Any], direction: Leaves) -> tuple[float, float]:
+    def derivative(
+        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
+    ) -> tuple[float, float]:
         def at(step: float) -> float:
             return float(
                 loss([x + step * direction.get(path, 0.0) for path, x in leaves.items()], constants)

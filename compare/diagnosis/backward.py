@@ -12,7 +12,7 @@ import numpy as np
 from compare.diagnosis.tape import Equation, Tape
 from compare.jaxprs import compiler_options
 
-__all__ = ["Backward", "Edge", "Place", "Rule"]
+__all__ = ["Backward", "Edge", "Fits", "Place", "Rule"]
 
 Place = tuple[int, int]
 """(which equation, which of its operands)."""
@@ -60,6 +60,9 @@ class Edge(NamedTuple):
 Rule = Callable[[Edge], np.ndarray]
 """A changed pullback: the (wrong) derivative with respect to the operand."""
 
+Fits = Callable[[str, np.ndarray], bool]
+"""Whether the gradient of a leaf is what is looked for."""
+
 
 class Backward:
     """The gradient of a tape's loss, one equation at a time.
@@ -77,11 +80,12 @@ class Backward:
         self.tape = tape
         self._by_signature: dict[Any, Any] = {}
         self._by_equation: dict[Any, tuple[Any, tuple[int, ...]]] = {}
+        self._done = _done(tape)
         self._snapshots: list[dict[int, np.ndarray]] = []
         self.contributions: dict[Place, np.ndarray] = {}
         self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
         self._compile()
-        self._right = self._walk({}, len(tape.equations) - 1, self.cotangents, keep=True)
+        self._right = self._walk({}, len(tape.equations) - 1, self.cotangents) or {}
         self._snapshots.reverse()
 
     def places(self) -> Iterator[Place]:
@@ -98,11 +102,27 @@ class Backward:
         Raises:
             ValueError: a mistake cannot be made there: its derivative has another shape.
         """
+        found = self.fitting(rules, lambda path, leaf: True)
+        assert found is not None
+        return found
+
+    def fitting(
+        self, rules: Mapping[Place, Rule] | None, fits: Fits
+    ) -> dict[str, np.ndarray] | None:
+        """The gradient as `gradient` has it; None as soon as a leaf does not fit.
+
+        Args:
+            rules: the changed pullbacks.
+            fits: `fits(path, leaf)`: whether a leaf is what is looked for.
+
+        Raises:
+            ValueError: a mistake cannot be made there: its derivative has another shape.
+        """
         if not rules:
             return self._right
         last = max(index for index, _ in rules)
         with np.errstate(all="ignore"):  # A mistake may well divide by zero.
-            return self._walk(rules, last, dict(self._snapshots[last]), keep=False)
+            return self._walk(rules, last, dict(self._snapshots[last]), fits)
 
     def edge(self, place: Place) -> Edge:
         """What the right pass sees at a place."""
@@ -118,35 +138,50 @@ class Backward:
         rules: Mapping[Place, Rule],
         last: int,
         cotangents: dict[int, np.ndarray],
+        fits: Fits | None = None,
+    ) -> dict[str, np.ndarray] | None:
+        """The pass down from one equation; without `fits` it is the right one, and is kept."""
+        for index in range(last, -1, -1):
+            if fits is None:
+                self._snapshots.append(dict(cotangents))
+            if any(slot in cotangents for slot in self.tape.equations[index].outputs):
+                self._step(index, rules, cotangents, keep=fits is None)
+            if fits is not None and not all(
+                fits(path, self._leaf(path, cotangents)) for path in self._done[index]
+            ):
+                return None
+        return {path: self._leaf(path, cotangents) for path in self.tape.leaves}
+
+    def _step(
+        self,
+        index: int,
+        rules: Mapping[Place, Rule],
+        cotangents: dict[int, np.ndarray],
         *,
         keep: bool,
-    ) -> dict[str, np.ndarray]:
-        for index in range(last, -1, -1):
-            if keep:
-                self._snapshots.append(dict(cotangents))
-            equation = self.tape.equations[index]
-            if not any(slot in cotangents for slot in equation.outputs):
+    ) -> None:
+        """Adds what one equation hands back."""
+        equation = self.tape.equations[index]
+        d_outputs = self._d_outputs(equation, cotangents)
+        d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
+        for operand, slot in enumerate(equation.inputs):
+            if not self._differentiable(slot):
                 continue
-            d_outputs = self._d_outputs(equation, cotangents)
-            d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
-            for operand, slot in enumerate(equation.inputs):
-                if not self._differentiable(slot):
-                    continue
-                d = d_inputs[operand]
-                if keep:
-                    self.contributions[index, operand] = d
-                rule = rules.get((index, operand))
-                if rule is not None:
-                    shape = np.shape(d)
-                    d = rule(self._edge(equation, operand, d_outputs, d))
-                    if np.shape(d) != shape:
-                        raise ValueError(f"a mistake gave the shape {np.shape(d)}, not {shape}")
-                known = cotangents.get(slot)
-                cotangents[slot] = d if known is None else known + d
-        return {
-            path: cotangents.get(slot, np.zeros_like(self.tape.values[slot]))
-            for path, slot in self.tape.leaves.items()
-        }
+            d = d_inputs[operand]
+            if keep:
+                self.contributions[index, operand] = d
+            rule = rules.get((index, operand))
+            if rule is not None:
+                shape = np.shape(d)
+                d = rule(self._edge(equation, operand, d_outputs, d))
+                if np.shape(d) != shape:
+                    raise ValueError(f"a mistake gave the shape {np.shape(d)}, not {shape}")
+            known = cotangents.get(slot)
+            cotangents[slot] = d if known is None else known + d
+
+    def _leaf(self, path: str, cotangents: Mapping[int, np.ndarray]) -> np.ndarray:
+        slot = self.tape.leaves[path]
+        return cotangents[slot] if slot in cotangents else np.zeros_like(self.tape.values[slot])
 
     def _compile(self) -> None:
         """Compiles what the right pass calls, side by side: the compiler leaves Python alone."""
@@ -207,6 +242,19 @@ class Backward:
                 self._by_signature[key] = _pullback(equation.fn, varied)
             known = self._by_equation[equation.outputs, shapes] = self._by_signature[key], varied
         return known
+
+
+def _done(tape: Tape) -> list[list[str]]:
+    """For each equation the leaves whose gradient is complete after it, on the way back."""
+    first: dict[int, int] = {}
+    for index, equation in enumerate(tape.equations):
+        for slot in equation.inputs:
+            first.setdefault(slot, index)
+    done: list[list[str]] = [[] for _ in tape.equations]
+    for path, slot in tape.leaves.items():
+        if slot in first:
+            done[first[slot]].append(path)
+    return done
 
 
 def _is_real(value: Any) -> bool:

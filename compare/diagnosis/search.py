@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from compare.diagnosis import hypotheses
-from compare.diagnosis.backward import Backward, Place
+from compare.diagnosis.backward import Backward, Fits, Place
 from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
 from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.limits import Limit
@@ -79,6 +79,7 @@ def _search(
     """
     end = Limit(seconds)
     first, also, tried = None, [], 0
+    fits = case.fits()
     for hypothesis in _hypotheses(case, tape, backward):
         if end.is_over():
             break
@@ -86,8 +87,8 @@ def _search(
         slug = hypothesis.suspect.slug
         if first and slug in (first[0].suspect.slug, *also):
             continue
-        gradient = _gradient(hypothesis, backward)
-        if gradient is None or not case.explains(gradient):
+        gradient = _gradient(hypothesis, backward, fits)
+        if gradient is None or not all(fits(path, gradient[path]) for path in case.leaves):
             continue
         if first is None:
             first = hypothesis, gradient
@@ -101,12 +102,14 @@ def _search(
     return None, f"{tried} known mistakes were made on purpose, {why}"
 
 
-def _gradient(hypothesis: Hypothesis, backward: Callable[[], Backward]) -> Leaves | None:
-    """The gradient of a hypothesis; None where the mistake cannot be made there."""
+def _gradient(
+    hypothesis: Hypothesis, backward: Callable[[], Backward], fits: Fits
+) -> Leaves | None:
+    """The gradient of a hypothesis; None where it does not fit, or cannot be made there."""
     if hypothesis.gradient is not None:
         return hypothesis.gradient
     try:
-        return backward().gradient(hypothesis.suspect.rules)
+        return backward().fitting(hypothesis.suspect.rules, fits)
     except (ArithmeticError, IndexError, TypeError, ValueError):  # The shapes do not fit, say.
         return None
 

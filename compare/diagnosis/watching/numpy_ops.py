@@ -51,7 +51,12 @@ def _broadcast(params: dict[str, Any], x: Any, *_: Any) -> Any:
 
 
 def _dot(params: dict[str, Any], a: Any, b: Any) -> Any:
-    return np.einsum(_subscripts(params["dimension_numbers"], a.ndim, b.ndim), a, b)
+    subscripts = _subscripts(params["dimension_numbers"], a.ndim, b.ndim)
+    return np.einsum(subscripts, a, b, optimize=a.size + b.size > _LARGE)
+
+
+_LARGE = 2**12
+"""So many entries are worth the time in which `einsum` finds a matrix product in its subscripts."""
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Equation, Tape
+from compare.trees import largest_difference
 
 __all__ = [
     "KINDS",
@@ -147,7 +148,7 @@ class References:
         value = value.astype(int) if value.dtype.kind == "b" else value
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not informative(value):
             return
-        value = value.astype(float)
+        value = value.astype(float, copy=False)
         profile, scale = _profile(value)
         for i in self._like(value.size, profile, scale):
             found = _related(value, scale, self.all[i]) if self.all[i].kind in kinds else None
@@ -194,31 +195,35 @@ def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
 
     The sorted sizes; of many, which take long to sort, the means of their first powers.
     """
-    sizes = np.abs(array.astype(float)).ravel()
-    scale = float(sizes.max())
-    shares = sizes / scale
-    if shares.size <= MOST_SORTED:
-        return np.sort(shares), scale
+    flat = array.astype(float, copy=False).ravel()
+    scale = float(max(flat.max(), -flat.min()))
+    if flat.size <= MOST_SORTED:
+        return np.sort(np.abs(flat) / scale), scale
+    blocks = (flat[at : at + MOST_SORTED] for at in range(0, flat.size, MOST_SORTED))
+    return np.sum([_powers(np.abs(block) / scale) for block in blocks], axis=0) / flat.size, scale
+
+
+def _powers(shares: np.ndarray) -> np.ndarray:
     square = shares * shares
-    powers = (shares, square, square * shares, square * square)
-    return np.array([power.mean() for power in powers]), scale
+    return np.array([x.sum() for x in (shares, square, square * shares, square * square)])
 
 
 def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | None:
-    other = reference.array.astype(float)
+    other = reference.array.astype(float, copy=False)
     factor = scale / float(np.max(np.abs(other)))
     if value.size == 1:
         # Any two numbers are multiples of each other.
         same = math.isclose(float(value.reshape(())), float(other.reshape(())), rel_tol=CLOSE)
         return Match(reference, None, 1.0) if same else None
     for axes in _orders(other.shape, value.shape):
-        turned = other.ravel() if axes is None else other.transpose(axes).ravel()
-        flat = value.ravel()
-        for sign in (1, -1):
-            if np.max(np.abs(flat - sign * factor * turned)) <= CLOSE * scale:
+        turned = other if axes is None else other.transpose(axes)
+        for number in (factor, -factor):
+            # What is not there at once need not be read to its end.
+            if largest_difference(value.flat[:256], number * turned.flat[:256]) > CLOSE * scale:
+                continue
+            if largest_difference(value.ravel(), number * turned.ravel()) <= CLOSE * scale:
                 if value.size == 2 and abs(factor - 1) > CLOSE:
                     return None
-                number = sign * factor
                 return Match(reference, axes, _neat(number))
     return None
 

@@ -82,7 +82,7 @@ def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
     found = np.concatenate([np.asarray(f, float).ravel() for f in spot.found])
     expected = np.concatenate([np.asarray(e, float).ravel() for e in spot.expected])
     known = ~np.isnan(expected)
-    return found[known], expected[known]
+    return (found, expected) if known.all() else (found[known], expected[known])
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
