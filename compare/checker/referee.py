@@ -279,6 +279,8 @@ _STEPS = 9
 _AT_ONCE = 3
 _SMALLEST_STEP = 2.0**-12
 
+_STEPS_IN_PYTHON = 7
+
 _FINE_STEPS = 15
 _SMALLEST_FINE_STEP = 2.0**-20
 
@@ -338,7 +340,7 @@ def confirmed_differences(loss: Loss) -> Derivative:
 
 def eager_differences(loss: Loss) -> Derivative:
     """Returns central differences of a loss that jax cannot trace, one call after another."""
-    steps = _SMALLEST_STEP * 2.0 ** np.arange(_STEPS)[::-1]
+    steps = _SMALLEST_STEP * 2.0 ** np.arange(_STEPS_IN_PYTHON)[::-1]
 
     def derivative(
         leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0

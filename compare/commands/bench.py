@@ -207,20 +207,25 @@ def _checks(*, quick: bool, seed: int, json: Path | None) -> int:
     methods, chosen = installed(), check_subjects(quick=quick)
     rounds, limit = (1, 10.0) if quick else (3, 60.0)
     kept = outputs.Growing("bench", environment, json=json)
+    render = terminal.check_cost
     with terminal.progress("measuring") as status, kept:
+        terminal.print_above(status, console, render.cost_head())
         for i, subject in enumerate(chosen):
             status.update(f"{i + 1} of {len(chosen)}: {subject.name}")
             costs = check_cost.costs(subject, methods, rounds=rounds, limit=limit, seed=seed)
-            kept.add(row._asdict() for row in costs)
-        terminal.print_above(status, console, terminal.benchmarks.check_cost_table(kept.results))
-        found: list[dict[str, Any]] = []
+            rows = [row._asdict() for row in costs]
+            terminal.print_above(status, console, render.cost_rows(rows))
+            kept.add(rows)
+        terminal.print_above(status, console, render.cost_note(kept.results))
+        terminal.print_above(status, console, render.detection_head())
         for method in methods:
             if method != YARDSTICK:
                 status.update(f"the gallery of mutants: {method}")
                 words = ["a few" if quick else "all", str(seed)]
-                found.append(check_cost.detection(method, f"{__name__}:gallery", words)._asdict())
-                kept.add(found[-1:])
-        terminal.print_above(status, console, terminal.benchmarks.detection_table(found))
+                found = check_cost.detection(method, f"{__name__}:gallery", words)._asdict()
+                terminal.print_above(status, console, render.detection_row(found))
+                kept.add([found])
+        terminal.print_above(status, console, render.detection_note())
     console.print(f"MEASURED: {len(methods) - 1} methods of checking a gradient")
     kept.finish(console)
     return AGREE

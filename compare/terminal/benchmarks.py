@@ -13,8 +13,8 @@ from rich.text import Text
 from compare.terminal.screen import titled_table
 
 __all__ = [
-    "absolute_table", "changes_table", "check_cost_table", "detection_table", "others_table",
-    "ratio_head", "ratio_note", "ratio_row", "scalar_table",
+    "absolute_table", "changes_table", "others_table", "ratio_head", "ratio_note", "ratio_row",
+    "scalar_table",
 ]  # fmt: skip
 
 _OTHERS = {
@@ -150,77 +150,6 @@ def changes_table(changes: Sequence[dict[str, Any]], runs: int) -> RenderableTyp
             f"{row['then']:.2f}{spread}", f"{row['now']:.2f}", Text(row["change"], style=style),
         )  # fmt: skip
     return Group(table, Text(total, style="bold" if changed else "bold green"))
-
-
-def check_cost_table(results: Sequence[dict[str, Any]]) -> RenderableType:
-    """Builds the table of what checking a gradient costs, a row for each subject and method."""
-    table = titled_table("what checking a gradient costs, from the first call on")
-    table.add_column("subject\nmethod", overflow="fold", ratio=1)
-    for name in ("seconds", "ratio", "MB"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("says", no_wrap=True)
-    for (model, batch), rows in _subjects(results):
-        table.add_row(Text(f"{model}, batch {batch}", style="bold"))
-        for row in rows:
-            seconds = row["median_ms"] and row["median_ms"] / 1000
-            late = f"> {row['limit_s']:.0f}" if row["says"] == "too slow" else "–"
-            table.add_row(
-                escape(f"  {row['engine']}"),
-                late if seconds is None else f"{seconds:.2f}",
-                "–" if row["ratio"] is None else f"{row['ratio']:.1f}",
-                "–" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}",
-                _says(row),
-            )
-        table.add_section()
-    off = [row for row in results if not row["right"]]
-    named = sum("constant_factor" in row["message"] for row in off)
-    note = Text(
-        "Each in a process of its own, imports aside. ratio: the seconds over those of compiling "
-        "jax.value_and_grad and running it once. MB: the largest memory of the process. ✗: what "
-        "the method says is not so. ×1.5: of a gradient that is off by this factor, which is named "
-        f"in {named} of {len(off)}.\n",
-        style="dim",
-    )
-    return Group(table, note)
-
-
-def _says(row: dict[str, Any]) -> Text:
-    """Formats what a method says of a gradient, with a cross if it is mistaken."""
-    if row["says"] not in ("right", "wrong"):
-        return Text(row["says"] or "–", style="red" if row["says"] == "error" else "")
-    mistaken = row["right"] != (row["says"] == "right")
-    return Text(f"{row['says']} ✗", style="red") if mistaken else Text(row["says"])
-
-
-def detection_table(results: Sequence[dict[str, Any]]) -> RenderableType:
-    """Builds the table of what each method finds in a gallery, and the list of its errors."""
-    table = titled_table("what is found in the gallery of mutants and its right gradients")
-    table.add_column("method", overflow="fold", ratio=1)
-    for name in ("wrong ones\ndetected", "right ones\ncalled wrong", "errors", "ms for\none"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in results:
-        missed = row["detected"] < row["wrong"]
-        table.add_row(
-            escape(row["engine"]),
-            Text(f"{row['detected']} of {row['wrong']}", style="red" if missed else "green"),
-            Text(
-                f"{row['false_alarms']} of {row['correct']}",
-                style="red" if row["false_alarms"] else "green",
-            ),
-            str(row["errors"]),
-            "–" if row["median_ms"] is None else f"{row['median_ms']:.0f}",
-        )
-    note = Text(
-        "All judge by their own default tolerances. errors: the method raised another error than "
-        "one that calls the gradient wrong, each listed below.",
-        style="dim",
-    )
-    errors = [
-        Text(f"{row['engine']}: {message}", style="dim", overflow="ellipsis", no_wrap=True)
-        for row in results
-        for message in row["messages"]
-    ]
-    return Group(table, note, *errors)
 
 
 def _subjects(results: Sequence[dict[str, Any]]) -> Any:
