@@ -273,16 +273,14 @@ def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
     return [eqn.primitive.bind(*arrays, **params)]
 
 
-"""Programs that run a few times: the compiler need not try hard. They run on a CPU alone."""
+_SMALLEST_STEP, _STEPS = 2.0**-12, 9
+_SMALLEST_FINE_STEP, _FINE_STEPS = 2.0**-20, 15
 
-_STEPS = 9
 _AT_ONCE = 3
-_SMALLEST_STEP = 2.0**-12
+"""So many steps are one program, the smallest ones first: they are often enough."""
 
 _STEPS_IN_PYTHON = 7
-
-_FINE_STEPS = 15
-_SMALLEST_FINE_STEP = 2.0**-20
+"""Fewer where each is two calls of a person's function."""
 
 
 def _central_differences(
