@@ -1,8 +1,9 @@
 """A wrong gradient to be explained, and what an explanation is."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ __all__ = ["Case", "Diagnosis", "Leaves", "Line", "distance"]
 Leaves = dict[str, np.ndarray]
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Case:
     """A wrong gradient and what is known about it; all arrays are float64.
 
     Attributes:
@@ -37,31 +39,36 @@ class Case(NamedTuple):
 
     def paths(self) -> list[str]:
         """The leaves that are wrong."""
+        return [*self._paths]
+
+    @functools.cached_property
+    def _paths(self) -> list[str]:
         return [p for p in self.leaves if distance(self.wrong[p], self.right[p]) > self.limit(p)]
 
     def limit(self, path: str) -> float:
         """The tolerance of a leaf at the size of the candidate's numbers, which may be larger."""
-        size, wrong = (
-            float(np.max(np.abs(g), initial=0)) for g in (self.right[path], self.wrong[path])
-        )
-        return self.tolerances[path] * max(1.0, wrong / size if size else 1.0)
+        return self._limits[path]
 
-    def fits(self) -> Callable[[str, np.ndarray], bool]:
-        """Returns `fits(path, leaf)`: whether a leaf is the candidate's to rounding."""
-        limits = {path: self.limit(path) for path in self.leaves}
+    @functools.cached_property
+    def _limits(self) -> dict[str, float]:
+        limits = {}
+        for path, tolerance in self.tolerances.items():
+            size, wrong = (
+                float(np.max(np.abs(g), initial=0)) for g in (self.right[path], self.wrong[path])
+            )
+            limits[path] = tolerance * max(1.0, wrong / size if size else 1.0)
+        return limits
 
-        def fits(path: str, leaf: np.ndarray) -> bool:
-            wrong = self.wrong[path]
-            # What is not there at once need not be read to its end.
-            some = distance(leaf.ravel()[:_SOME], wrong.ravel()[:_SOME])
-            return some <= limits[path] and distance(leaf, wrong) <= limits[path]
-
-        return fits
+    def fits(self, path: str, leaf: np.ndarray) -> bool:
+        """Whether a leaf is the candidate's to rounding."""
+        wrong, limit = self.wrong[path], self.limit(path)
+        # What is not there at once need not be read to its end.
+        some = distance(leaf.ravel()[:_SOME], wrong.ravel()[:_SOME])
+        return some <= limit and distance(leaf, wrong) <= limit
 
     def explains(self, gradient: Leaves) -> bool:
         """Whether a gradient is the candidate's to rounding, on every leaf."""
-        fits = self.fits()
-        return all(fits(path, gradient[path]) for path in self.leaves)
+        return all(self.fits(path, gradient[path]) for path in self.leaves)
 
 
 _SOME = 1024

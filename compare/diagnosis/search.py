@@ -79,7 +79,6 @@ def _search(
     """
     end = Limit(seconds)
     first, also, tried = None, [], 0
-    fits = case.fits()
     for hypothesis in _hypotheses(case, tape, backward):
         if end.is_over():
             break
@@ -87,8 +86,8 @@ def _search(
         slug = hypothesis.suspect.slug
         if first and slug in (first[0].suspect.slug, *also):
             continue
-        gradient = _gradient(hypothesis, backward, fits)
-        if gradient is None or not all(fits(path, gradient[path]) for path in case.leaves):
+        gradient = _gradient(hypothesis, backward, case.fits)
+        if gradient is None or not case.explains(gradient):
             continue
         if first is None:
             first = hypothesis, gradient

@@ -1,5 +1,6 @@
 """The line of a candidate, whatever it computes with, and nothing that raises."""
 
+import dataclasses
 import sys
 import threading
 
@@ -42,10 +43,10 @@ def test_a_candidate_that_cannot_run_again_has_no_lines_and_a_reason(case_of):
     def fails():
         raise RuntimeError("only once")
 
-    found = watch(case._replace(candidate=fails), backward)
+    found = watch(dataclasses.replace(case, candidate=fails), backward)
     assert found.suspects == ()
     assert found.reason == "the candidate could not be watched: RuntimeError: only once"
-    assert watch(case._replace(candidate=None), backward).reason
+    assert watch(dataclasses.replace(case, candidate=None), backward).reason
 
 
 def test_in_another_thread_and_no_tracer_is_touched(case_of):
