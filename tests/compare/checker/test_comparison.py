@@ -178,6 +178,18 @@ def test_what_is_clear_needs_no_further_draws():
     assert found[B].is_clear
 
 
+def test_what_does_as_jax_grad_does_in_its_dtype_is_clear_too():
+    """As where float32 puts a number on the other side of a ReLU's kink."""
+    few = Noise(NOISE.by_leaf, student_factor(4))
+    jumped = result(2.0, [1.0 + 1e-3, -4.0], 0.5)
+    own, exact = Point([], jumped, jumped, "loss"), Point([], RIGHT, RIGHT, "loss")
+    found = comparison.arithmetic(own, exact, few)
+    assert found[W].agrees
+    assert found[W].is_clear
+    alone = Point([], jumped, RIGHT, "loss")
+    assert not comparison.arithmetic(alone, exact, few)[W].is_clear
+
+
 def test_what_cannot_be_measured_is_not_settled():
     infinite = noise_of(0.0, math.inf, 0.0)
     found = comparison.mathematics(Point([], RIGHT, RIGHT, "loss"), infinite)

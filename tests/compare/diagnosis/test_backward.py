@@ -109,6 +109,25 @@ def test_several_pullbacks_change_at_once():
     assert np.array_equal(wrong["c"], right["c"])
 
 
+def test_a_pass_is_given_up_at_the_first_leaf_that_does_not_fit():
+    backward = backward_of(network)
+    rules = {place_of(backward, "mul"): lambda edge: 3 * edge.d_input}
+    wanted, asked = backward.gradient(rules), []
+
+    def fits(path, leaf):
+        asked.append(path)
+        return np.array_equal(leaf, wanted[path])
+
+    found = backward.fitting(rules, fits)
+    assert found is not None
+    assert all(np.array_equal(found[path], wanted[path]) for path in LEAVES)
+    assert asked[0] == "c", "which is added last, and so is known first"
+    assert sorted(asked) == ["a", "b", "c"], "each as soon as it is complete"
+    asked.clear()
+    assert backward.fitting(rules, lambda path, leaf: fits(path, leaf) and path != "c") is None
+    assert asked == ["c"]
+
+
 def test_a_changed_pass_leaves_the_right_one_as_it_was():
     backward = backward_of(network)
     before = {path: g.copy() for path, g in backward.gradient().items()}
