@@ -73,6 +73,7 @@ def executed(tmp_path_factory):
 def test_a_report_shows_itself(executed):
     _, (shown, *_) = executed
     html, text = ("".join(shown[0]["data"][kind]) for kind in ("text/html", "text/plain"))
+    assert "<code>  the hand-derived side" not in html, "told above it"
     for said in ("DISAGREE", 'class="bar wrong"', "line by line", "dw = sin w.", "dark)"):
         assert said in html, said
     assert "<script" not in html
