@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import tyro
 
 from compare import __version__
-from compare.commands import outputs, streams
+from compare.commands import completion, outputs, spelling, streams
 from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.check import check
@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
     if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
+    if argv[0] in COMMANDS and (problem := spelling.misspelt(argv[1:], argv[0], COMMANDS[argv[0]])):
+        processes.exit_with(_say(problem, USAGE))
     with streams.guarded(sys.stdout, sys.stderr) as out:
         code = _run(argv, whole=whole)
         out.flush()
@@ -84,14 +86,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         processes.exit_with(code)
 
 
-_SHELLS = ("bash", "zsh", "tcsh")
 _COMPLETION = "--print-completion"
 
 
 def _unknown(argv: Sequence[str]) -> str:
     """Tells of a first word that is no command, and of a shell that is none; "" if all is well."""
-    if argv[:1] == [_COMPLETION] and (len(argv) != 2 or argv[1] not in _SHELLS):
-        return f"{_COMPLETION}: takes {', '.join(_SHELLS[:-1])} or {_SHELLS[-1]}"
+    if argv[:1] == [_COMPLETION] and argv[1:] not in [[shell] for shell in completion.SHELLS]:
+        return f"{_COMPLETION}: takes {' or '.join(completion.SHELLS)}"
     if not argv or argv[0] in COMMANDS or argv[0].startswith("-"):
         return ""
     near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
@@ -120,11 +121,13 @@ def _run(argv: Sequence[str], *, whole: bool) -> int:
                 prog="handgrad",
                 description="Gradients derived by hand, proved against jax.grad. With --traceback, "
                 "an unexpected error shows where it came from. --version tells the version, and "
-                "--print-completion bash (zsh, tcsh) what completes commands in a shell.",
+                "--print-completion bash (zsh) what completes commands in a shell.",
                 args=argv,
             )
     except SystemExit as exit_:  # tyro has shown its help, or what is wrong with the words
         code = 0 if exit_.code is None else exit_.code
+        if code == 0 and argv[0] == _TYROS[_COMPLETION]:
+            print(completion.positional(argv[1]))
         return code if isinstance(code, int) else USAGE
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)

@@ -3,6 +3,7 @@
 import contextlib
 import linecache
 import os
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
@@ -111,10 +112,21 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def shown(site: str) -> str:
-    """Shortens a site for display: relative to the current folder if the file lies in it."""
+    """Shortens a site for display: a notebook's cell by its number, a file from this folder."""
+    file, colon, line = site.partition(".py:")
+    if cell := _cell(f"{file}.py" if colon else site):
+        return f"{cell}:{line}" if line else cell
     with contextlib.suppress(ValueError):
         return str(Path(site).relative_to(Path.cwd()))
     return site
+
+
+def _cell(file: str) -> str:
+    """Names the cell of a notebook that a kernel has made this file of; "" for any other file."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    named = shell.compile.format_code_name(file) if shell else None
+    return " ".join(named or ())
 
 
 def source(site: str) -> str:

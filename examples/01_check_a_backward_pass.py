@@ -8,14 +8,16 @@ import jax.numpy as jnp
 
 from compare import assert_gradients_agree, check_gradients
 
+Params = dict[str, jax.Array]
 
-def loss(params, x, y):
+
+def loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
     """The mean squared error of a network with one hidden layer."""
     hidden = jnp.tanh(x @ params["w1"] + params["b1"])
     return jnp.mean((hidden @ params["w2"] + params["b2"] - y) ** 2)
 
 
-def loss_and_grad(params, x, y):
+def loss_and_grad(params: Params, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Params]:
     """The same loss, and its gradient by the chain rule: a tree like `params`."""
     hidden = jnp.tanh(x @ params["w1"] + params["b1"])
     error = hidden @ params["w2"] + params["b2"] - y

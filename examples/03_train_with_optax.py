@@ -3,11 +3,16 @@
 Run it with: python examples/03_train_with_optax.py
 """
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from manual import mlp
+
+Params = list[dict[str, jax.Array]]
+State = tuple[Params, optax.OptState]
 
 # 400 points in a square; the class is whether both coordinates have the same sign.
 x = jax.random.uniform(jax.random.key(0), (400, 2), minval=-1, maxval=1)
@@ -17,17 +22,17 @@ params = mlp.init(jax.random.key(1), (2, 16, 2))
 optimizer = optax.adam(1e-2)
 
 
-def step(state, _):
+def step(state: State, _: None) -> tuple[State, jax.Array]:
     """One step of Adam on all points."""
     params, opt_state = state
     # (loss, grads), as `jax.value_and_grad(mlp.loss)` would return them.
     loss, grads = mlp.loss_and_grad(params, (x, labels), activation="tanh")
     updates, opt_state = optimizer.update(grads, opt_state, params)
-    return (optax.apply_updates(params, updates), opt_state), loss
+    return (cast(Params, optax.apply_updates(params, updates)), opt_state), loss
 
 
 @jax.jit
-def train(params):
+def train(params: Params) -> tuple[Params, jax.Array]:
     """All steps as one compiled program."""
     (params, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), length=1000)
     return params, losses

@@ -8,11 +8,15 @@ Run it with: python examples/04_a_numpy_candidate.py
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from compare import check_gradients
 
+Array = NDArray[np.float64]
+Params = dict[str, Array]
 
-def numpy_loss_and_grad(params, x, y):
+
+def numpy_loss_and_grad(params: Params, x: Array, y: Array) -> tuple[np.floating, Params]:
     """Logistic regression: L = −mean(y log p + (1 − y) log(1 − p)), p = σ(x w + b)."""
     p = 1 / (1 + np.exp(-(x @ params["w"] + params["b"])))
     loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
@@ -20,7 +24,7 @@ def numpy_loss_and_grad(params, x, y):
     return loss, {"w": x.T @ dz, "b": dz.sum()}
 
 
-def loss(params, x, y):
+def loss(params: Params, x: Array, y: Array) -> jax.Array:
     """The same loss for `jax.grad`, on the logits: log σ(z) and log(1 − σ(z)) = log σ(−z)."""
     z = x @ params["w"] + params["b"]
     return -jnp.mean(y * jax.nn.log_sigmoid(z) + (1 - y) * jax.nn.log_sigmoid(-z))

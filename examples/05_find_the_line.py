@@ -10,15 +10,19 @@ import jax.numpy as jnp
 
 from compare import check_gradients
 
+Params = dict[str, jax.Array]
 
-def loss(params, x, y):
+
+def loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
     """A layer with a skip connection, and a read-out."""
     h = x @ params["embed"]
     out = h + jnp.tanh(h @ params["w"])
     return jnp.mean((out @ params["v"] - y) ** 2)
 
 
-def backward(params, x, y, *, mended):
+def backward(
+    params: Params, x: jax.Array, y: jax.Array, *, mended: bool
+) -> tuple[jax.Array, Params]:
     """The gradient by hand, with a mistake unless it is mended."""
     h = x @ params["embed"]
     a = jnp.tanh(h @ params["w"])

@@ -28,13 +28,6 @@ def test_the_command_tells_its_version(capsys):
     assert said(capsys, "--version") == f"handgrad {version('handgrad')}\n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_the_command_completes_itself(shell, capsys):
-    script = said(capsys, "--print-completion", shell)
-    assert "handgrad" in script
-    assert "--html" in script, "the options of the commands"
-
-
 def test_help_lists_every_command(capsys):
     shown = said(capsys, "--help")
     assert [name for name in cli.COMMANDS if f"• {name} " not in shown] == []

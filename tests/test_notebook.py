@@ -1,8 +1,10 @@
 """A notebook, executed headless: what a person sees below the cells."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +65,12 @@ def executed(tmp_path_factory):
     notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (folder / "cells.ipynb").write_text(json.dumps(notebook))
     done = subprocess.run(
-        [sys.executable, "-c", EXECUTE], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", EXECUTE],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((folder / "executed.ipynb").read_text())
@@ -73,6 +80,8 @@ def executed(tmp_path_factory):
 def test_a_report_shows_itself(executed):
     _, (shown, *_) = executed
     html, text = ("".join(shown[0]["data"][kind]) for kind in ("text/html", "text/plain"))
+    assert "line by line (Cell In[1])</figcaption><pre><code>      " in html
+    assert "ipykernel" not in html + text
     for said in ("DISAGREE", 'class="bar wrong"', "line by line", "dw = sin w.", "dark)"):
         assert said in html, said
     assert "<script" not in html

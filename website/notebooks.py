@@ -1,15 +1,12 @@
 """Runs the notebooks of docs/notebooks/ and keeps in them what their cells print: make reports."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from website.notebook_pages import NOTEBOOKS
 
 __all__ = ["executed", "text_of"]
-
-_TEMPORARY = re.compile(r"[^\s(]*ipykernel_\d+/\d+\.py")
 
 
 def executed(file: Path) -> dict[str, Any]:
@@ -47,8 +44,7 @@ def _kept(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _lines(text: str | list[str]) -> list[str]:
-    """The lines of an output; the file that a kernel makes of a cell, for a while, is `cell.py`."""
-    return [_TEMPORARY.sub("cell.py", line) for line in "".join(text).splitlines(keepends=True)]
+    return "".join(text).splitlines(keepends=True)
 
 
 def text_of(notebook: dict[str, Any]) -> str:

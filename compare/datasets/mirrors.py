@@ -1,8 +1,10 @@
 """Fetches MNIST's four archives from a mirror into the user's cache, and checks their SHA-256."""
 
+import contextlib
 import hashlib
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -112,8 +114,31 @@ def fetch_archive(url: str, path: Path, sha256: str, limit_s: float) -> None:
 
 
 def _fetch_all(mirror: str, names: list[str], folder: Path, fetch: Fetch) -> None:
-    for i, name in enumerate(names):
-        fetch(mirror + name, folder / name, ARCHIVES[name], _REST_S if i else _FIRST_S)
+    first, *rest = names
+    with _quietly():
+        fetch(mirror + first, folder / first, ARCHIVES[first], _FIRST_S)
+    for name in rest:
+        fetch(mirror + name, folder / name, ARCHIVES[name], _REST_S)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Leaves out what pooch says meanwhile, as of a file that only shows if a mirror answers."""
+    try:
+        import pooch
+    except ImportError:
+        yield
+        return
+    logger = pooch.get_logger()
+    logger.addFilter(_is_warning)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_warning)
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
 
 
 def _within(seconds: float, work: Callable[[], object]) -> None:

@@ -182,9 +182,11 @@ def summary(results: Sequence[dict[str, Any]]) -> Text:
     scores = ", ".join(f"{row['test_accuracy']:.2%} {_NAMES[method]}" for method, row in last)
     first = results[0]
     data = "" if first["dataset"] == first["problem"] else f" on {first['dataset']}"
+    epochs = last[0][1]["epoch"]
     return Text(
-        f"TRAINED: {first['problem']} {first['model']}{data}, {last[0][1]['epoch']} epochs in "
-        f"{first['seconds']:.1f} s; test accuracy {scores}",
+        f"TRAINED: {first['problem']} {first['model']}{data}, "
+        f"{epochs} epoch{'s' if epochs != 1 else ''} in {first['seconds']:.1f} s; "
+        f"test accuracy {scores}",
         style="bold green",
     )
 

@@ -1,15 +1,15 @@
 """Takes options of `train` from a TOML file: what it says becomes words of the command line."""
 
-import dataclasses
 import difflib
 import tomllib
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from compare.commands.spelling import options, plain
 from compare.datasets import DataError
 from compare.files import open_regular
 
@@ -33,9 +33,10 @@ def expanded(words: Sequence[str], command: Callable[..., Any]) -> list[str]:
     file, rest = _taken(words)
     if file is None:
         return list(words)
-    types = dict(_options(command))
-    aliases = {alias: name for name, (_, more) in types.items() for alias in more}
-    typed = {_plain(word, aliases) for word in rest if word.startswith("--")}
+    listed = list(options(command))
+    types = {option.name: option.kind for option in listed}
+    aliases = {alias: option.name for option in listed for alias in option.aliases}
+    typed = {plain(word, aliases) for word in rest if word.startswith("--")}
     found: dict[str, Any] = {}
     for key, value in _read(file).items():
         name = aliases.get(key.replace("_", "-"), key.replace("_", "-"))
@@ -44,10 +45,10 @@ def expanded(words: Sequence[str], command: Callable[..., Any]) -> list[str]:
             raise DataError(f"{file}: there is no option {key!r}; the nearest is {near!r}")
         if name in found:
             raise DataError(f"{file}: {name} is there twice, the second time as {key}")
-        found[name] = _converted(file, name, value, types[name][0])
-    flags = {name for name, (kind, _) in types.items() if kind is bool}
+        found[name] = _converted(file, name, value, types[name])
+    flags = {name for name, kind in types.items() if kind is bool}
     problem = found.pop(_PROBLEM, None)
-    if problem is not None and not _has_problem(rest, types[_PROBLEM][0], flags):
+    if problem is not None and not _has_problem(rest, types[_PROBLEM], flags):
         rest.insert(0, problem)
     return rest + [w for name, v in found.items() if name not in typed for w in _words(name, v)]
 
@@ -64,29 +65,12 @@ def _taken(words: Sequence[str]) -> tuple[Path | None, list[str]]:
     return None, list(words)
 
 
-def _options(command: Callable[..., Any]) -> Iterator[tuple[str, tuple[Any, list[str]]]]:
-    """Lists each option with its type and its further names, those of groups among them."""
-    for name, kind in typing.get_type_hints(command, include_extras=True).items():
-        bare, *metadata = typing.get_args(kind) if hasattr(kind, "__metadata__") else (kind,)
-        if dataclasses.is_dataclass(bare):
-            yield from _options(typing.cast(Any, bare))
-        elif name != "return":
-            aliases = [a for each in metadata for a in getattr(each, "aliases", None) or ()]
-            yield name.replace("_", "-"), (bare, [alias.lstrip("-") for alias in aliases])
-
-
-def _plain(word: str, aliases: dict[str, str]) -> str:
-    """Returns the name of the option that a word sets."""
-    name = word.partition("=")[0].lstrip("-").replace("_", "-").removeprefix("no-")
-    return aliases.get(name, name)
-
-
 def _has_problem(words: Sequence[str], kind: Any, flags: set[str]) -> bool:
     """Tells whether one of the words is a problem, and not the value of an option."""
     before = ["", *words]
     return any(
         word in typing.get_args(kind)
-        and (not before[i].startswith("--") or "=" in before[i] or _plain(before[i], {}) in flags)
+        and (not before[i].startswith("--") or "=" in before[i] or plain(before[i], {}) in flags)
         for i, word in enumerate(words)
     )
 

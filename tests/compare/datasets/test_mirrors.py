@@ -1,4 +1,5 @@
 import hashlib
+import logging
 import sys
 import time
 
@@ -191,3 +192,17 @@ def test_cache_is_the_user_s_own(monkeypatch, tmp_path):
     pytest.importorskip("platformdirs", reason="platformdirs (handgrad[data]) is not installed")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name, appauthor: tmp_path / name)
     assert mirrors.cache_folder() == tmp_path / "handgrad" / "mnist"
+
+
+def test_a_mirror_that_does_not_answer_is_not_told_line_by_line(net, tmp_path, monkeypatch):
+    said = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: said.append(record.getMessage()))
+    monkeypatch.setattr(pooch.get_logger(), "handlers", [handler])
+    mirrors.obtain(tmp_path / "there")
+    assert len(said) == 3, "what follows the first file"
+    said.clear()
+    net.wrong = breaks(OSError(101, "Network is unreachable"))
+    with pytest.raises(mirrors.MirrorError, match=r"unreachable.*unreachable"):
+        mirrors.obtain(tmp_path / "not")
+    assert said == []

@@ -50,6 +50,7 @@ def test_a_page_says_what_was_checked(result, tmp_path):
     for said in ("DISAGREE", "1 of 1 comparisons, on mine", "constant_factor", "dx = dy wᵀ."):
         assert said in page, said
     assert 'id="checks"' not in page, "only of a session of tests"
+    assert 'class="origins"' not in page, "no command gives it again"
 
 
 @pytest.mark.parametrize(
