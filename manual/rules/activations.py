@@ -202,7 +202,7 @@ def silu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     Ramachandran et al. 2017). 1 − σ(x) = σ(−x), which does not cancel for large x.
     """
     (x,) = residuals
-    gate, rest = sigmoids(x, x >= 0)
+    gate, rest, _ = sigmoids(x, x >= 0)
     return (dy * (gate * (1 + x * rest)),)
 
 
@@ -237,9 +237,9 @@ def gelu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """
     (x,) = residuals
     v, dv_dx = _gelu_gate(x)
-    gate, rest = sigmoids(v, x >= 0)
-    # σ(−v) goes first: it is 0 long before v′ x can overflow.
-    return (dy * (gate + gate * rest * dv_dx * x),)
+    gate, _, slope = sigmoids(v, x >= 0)
+    # σ′(v) goes first: it is 0 long before v′ x can overflow.
+    return (dy * (gate + slope * dv_dx * x),)
 
 
 gelu = Rule(gelu_fwd, gelu_bwd)
