@@ -202,7 +202,7 @@ def silu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     Ramachandran et al. 2017). 1 − σ(x) = σ(−x), which does not cancel for large x.
     """
     (x,) = residuals
-    gate, rest = sigmoids(x, x >= 0)
+    gate, rest, _ = sigmoids(x, x >= 0)
     return (dy * (gate * (1 + x * rest)),)
 
 
@@ -237,9 +237,9 @@ def gelu_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     """
     (x,) = residuals
     v, dv_dx = _gelu_gate(x)
-    gate, rest = sigmoids(v, x >= 0)
-    # σ(−v) goes first: it is 0 long before v′ x can overflow.
-    return (dy * (gate + gate * rest * dv_dx * x),)
+    gate, _, slope = sigmoids(v, x >= 0)
+    # σ′(v) goes first: it is 0 long before v′ x can overflow.
+    return (dy * (gate + slope * dv_dx * x),)
 
 
 gelu = Rule(gelu_fwd, gelu_bwd)
@@ -248,6 +248,17 @@ gelu = Rule(gelu_fwd, gelu_bwd)
 def _normal_cdf(x: jax.Array) -> jax.Array:
     """Φ(x) = ½ erfc(−x/√2), which keeps its digits for negative x where ½ (1 + erf) cancels."""
     return 0.5 * lax.erfc(-math.sqrt(0.5) * x)
+
+
+def _normal_density(x: jax.Array) -> jax.Array:
+    """φ(x) = e^(−x²/2) / √(2π); with z = −x/√2 erfc(z) computes e^(−z²) too, and XLA only one."""
+    scale = 1 / math.sqrt(2 * math.pi)
+    if jnp.finfo(jnp.result_type(x)).bits < 32:
+        return scale * jnp.exp(-0.5 * x * x)
+    z = -math.sqrt(0.5) * x
+    power = jnp.exp(-(z * z))
+    # What the rounding of z leaves out of e^(−x²/2) is a factor near 1.
+    return scale * power * (1 + jnp.where(power > 0, z * z - 0.5 * x * x, 0))
 
 
 def gelu_erf_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
@@ -261,8 +272,7 @@ def gelu_erf_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:
     The product rule on y = x Φ(x)   (Hendrycks & Gimpel 2016, §2).
     """
     (x,) = residuals
-    density = jnp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
-    return (dy * (_normal_cdf(x) + x * density),)
+    return (dy * (_normal_cdf(x) + x * _normal_density(x)),)
 
 
 gelu_erf = Rule(gelu_erf_fwd, gelu_erf_bwd)

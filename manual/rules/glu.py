@@ -35,8 +35,8 @@ def glu_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple[jax.Array]:
     """
     (x,) = residuals
     a, b = jnp.split(x, 2, axis=-1)
-    gate, rest = sigmoids(b, b >= 0)
-    return (jnp.concatenate([dy * gate, dy * a * gate * rest], axis=-1),)
+    gate, _, slope = sigmoids(b, b >= 0)
+    return (jnp.concatenate([dy * gate, dy * a * slope], axis=-1),)
 
 
 glu = Rule(glu_fwd, glu_bwd)

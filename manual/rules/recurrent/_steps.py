@@ -62,7 +62,7 @@ def choose(runs: jax.Array | None, new: jax.Array, old: jax.Array | int) -> jax.
 def weight(inputs: jax.Array, dz: jax.Array) -> jax.Array:
     """Σ over steps and examples of inputsᵀ dz, as one matrix product.
 
-    Shapes: inputs (time, batch, m), dz (time, batch, n) -> (m, n).
+    Shapes: inputs (time, batch, m), dz (time, batch, n), or both (batch, time, ...) -> (m, n).
     """
     rows = inputs.shape[0] * inputs.shape[1]
     return inputs.reshape(rows, inputs.shape[2]).T @ dz.reshape(rows, dz.shape[2])

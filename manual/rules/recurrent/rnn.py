@@ -51,15 +51,15 @@ def rnn_fwd(
     """
     f, _ = lookup("activation of rnn", _ACTIVATIONS, activation)
     steps.assert_shapes(x, (h0,), w_x, w_h, b, lengths, 1)
-    z = steps.time_first(x) @ w_x + b
-    runs = steps.running(lengths, len(z))
+    from_x = steps.time_first(x) @ w_x
+    runs = steps.running(lengths, len(from_x))
 
     def step(h: jax.Array, at: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
-        z, runs = at
-        h = steps.choose(runs, f(z + h @ w_h), h)
+        from_x, runs = at
+        h = steps.choose(runs, f(from_x + h @ w_h + b), h)
         return h, h
 
-    last, h = lax.scan(step, h0, (z, runs), reverse=reverse)
+    last, h = lax.scan(step, h0, (from_x, runs), reverse=reverse)
     return (steps.batch_first(h), last), (x, h0, w_x, w_h, h, lengths)
 
 
@@ -98,10 +98,12 @@ def rnn_bwd(
     at = steps.time_first(dy), h, runs
     dh0, dz = lax.scan(step, dlast, at, reverse=not reverse)
     before = jnp.concatenate([h[1:], h0[None]] if reverse else [h0[None], h[:-1]])[: len(h)]
+    # In the order of x, which is of the same size: XLA's CPU would copy dx twice.
+    rows = steps.batch_first(dz)
     return (
-        steps.batch_first(dz @ w_x.T),
+        rows @ w_x.T,
         dh0,
-        steps.weight(steps.time_first(x), dz),
+        steps.weight(x, rows),
         steps.weight(before, dz),
         steps.summed(dz),
         None,
