@@ -81,6 +81,7 @@ class Backward:
         self._by_signature: dict[Any, Any] = {}
         self._by_equation: dict[Any, tuple[Any, tuple[int, ...]]] = {}
         self._done = _done(tape)
+        self._takes = _takes(tape)
         self._snapshots: list[dict[int, np.ndarray]] = []
         self.contributions: dict[Place, np.ndarray] = {}
         self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
@@ -89,9 +90,15 @@ class Backward:
         self._snapshots.reverse()
 
     def places(self) -> Iterator[Place]:
-        """Every operand that the loss depends on and that depends on a parameter."""
+        """Every operand that the loss depends on and that depends on a parameter.
+
+        Not where a turn of a loop takes its entry of an array: what is wrong there is wrong where
+        the entry is read.
+        """
         for index, equation in enumerate(self.tape.equations):
-            if any(slot in self._snapshots[index] for slot in equation.outputs):
+            if equation.taken is None and any(
+                slot in self._snapshots[index] for slot in equation.outputs
+            ):
                 for operand, slot in enumerate(equation.inputs):
                     if self._differentiable(slot):
                         yield index, operand
@@ -130,8 +137,7 @@ class Backward:
         cotangents = self._snapshots[index]
         equation = self.tape.equations[index]
         d_outputs = self._d_outputs(equation, cotangents)
-        d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
-        return self._edge(equation, operand, d_outputs, d_inputs[operand])
+        return self._edge(equation, operand, d_outputs, self.contributions[place])
 
     def _walk(
         self,
@@ -144,7 +150,9 @@ class Backward:
         for index in range(last, -1, -1):
             if fits is None:
                 self._snapshots.append(dict(cotangents))
-            if any(slot in cotangents for slot in self.tape.equations[index].outputs):
+            if index in self._takes:
+                self._gather(index, cotangents, keep=fits is None)
+            elif any(slot in cotangents for slot in self.tape.equations[index].outputs):
                 self._step(index, rules, cotangents, keep=fits is None)
             if fits is not None and not all(
                 fits(path, self._leaf(path, cotangents)) for path in self._done[index]
@@ -162,6 +170,8 @@ class Backward:
     ) -> None:
         """Adds what one equation hands back."""
         equation = self.tape.equations[index]
+        if equation.taken is not None:
+            return  # It waits for the other entries.
         d_outputs = self._d_outputs(equation, cotangents)
         d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
         for operand, slot in enumerate(equation.inputs):
@@ -179,6 +189,19 @@ class Backward:
             known = cotangents.get(slot)
             cotangents[slot] = d if known is None else known + d
 
+    def _gather(self, index: int, cotangents: dict[int, np.ndarray], *, keep: bool) -> None:
+        """Adds what all turns of a loop hand back of an array that each has taken an entry of."""
+        slot, rows = self.tape.equations[index].inputs[0], self._takes[index]
+        if not self._differentiable(slot) or not any(out in cotangents for _, out in rows):
+            return
+        d = np.zeros_like(self.tape.values[slot])
+        for t, out in rows:
+            if out in cotangents:
+                d[t] = cotangents[out]
+        if keep:
+            self.contributions[index, 0] = d
+        cotangents[slot] = cotangents[slot] + d if slot in cotangents else d
+
     def _leaf(self, path: str, cotangents: Mapping[int, np.ndarray]) -> np.ndarray:
         slot = self.tape.leaves[path]
         return cotangents[slot] if slot in cotangents else np.zeros_like(self.tape.values[slot])
@@ -191,6 +214,8 @@ class Backward:
             if reached.isdisjoint(equation.outputs):
                 continue
             reached.update(slot for slot in equation.inputs if self._differentiable(slot))
+            if equation.taken is not None or equation.signature in _OWN:
+                continue
             inputs = [shapes[slot] for slot in equation.inputs]
             pullback, _ = self._pullback(equation, inputs)
             if pullback not in lowered:
@@ -225,6 +250,8 @@ class Backward:
         return Edge(equation, operand, self._inputs(equation), output, d_outputs[0], d_input, pull)
 
     def _pull(self, equation: Equation, inputs: list[Any], d_outputs: list[Any]) -> list[Any]:
+        if equation.signature in _OWN:
+            return _OWN[equation.signature](d_outputs[0])
         found: list[Any] = [None] * len(inputs)
         pullback, varied = self._pullback(equation, inputs)
         for i, d in zip(varied, pullback(inputs, d_outputs), strict=True):
@@ -242,6 +269,24 @@ class Backward:
                 self._by_signature[key] = _pullback(equation.fn, varied)
             known = self._by_equation[equation.outputs, shapes] = self._by_signature[key], varied
         return known
+
+
+_OWN: dict[Any, Callable[[np.ndarray], list[Any]]] = {"copy": lambda d: [d], "stack": list}
+"""What needs no compiler: the pullbacks of what holds an unrolled loop together."""
+
+
+def _takes(tape: Tape) -> dict[int, list[tuple[int, int]]]:
+    """The entries that the turns of a loop take of one array, with their slots.
+
+    They stand at the first of these equations, where on the way back all of them are known.
+    """
+    first: dict[Any, int] = {}
+    found: dict[int, list[tuple[int, int]]] = {}
+    for index, equation in enumerate(tape.equations):
+        if equation.taken is not None and equation.step is not None:
+            at = first.setdefault((equation.inputs, equation.step[0]), index)
+            found.setdefault(at, []).append((equation.taken, equation.outputs[0]))
+    return found
 
 
 def _done(tape: Tape) -> list[list[str]]:

@@ -63,15 +63,16 @@ class Case:
         """Whether a leaf is the candidate's to rounding."""
         wrong, limit = self.wrong[path], self.limit(path)
         # What is not there at once need not be read to its end.
-        some = distance(leaf.ravel()[:_SOME], wrong.ravel()[:_SOME])
-        return some <= limit and distance(leaf, wrong) <= limit
+        if leaf.size > _MANY and distance(leaf.ravel()[:_SOME], wrong.ravel()[:_SOME]) > limit:
+            return False
+        return distance(leaf, wrong) <= limit
 
     def explains(self, gradient: Leaves) -> bool:
         """Whether a gradient is the candidate's to rounding, on every leaf."""
         return all(self.fits(path, gradient[path]) for path in self.leaves)
 
 
-_SOME = 1024
+_MANY, _SOME = 4096, 256
 
 
 @dataclass(frozen=True)

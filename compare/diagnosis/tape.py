@@ -53,6 +53,11 @@ class Equation(NamedTuple):
     step: tuple[int, int] | None
     origin: Any = None
 
+    @property
+    def taken(self) -> int | None:
+        """The entry of an array that a turn of an unrolled scan takes, where it does no more."""
+        return self.signature[1] if self.name == "take" and not self.whole else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Tape:

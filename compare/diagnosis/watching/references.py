@@ -17,7 +17,6 @@ from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Equation, Tape
-from compare.trees import largest_difference
 
 __all__ = [
     "KINDS",
@@ -218,14 +217,22 @@ def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | N
     for axes in _orders(other.shape, value.shape):
         turned = other if axes is None else other.transpose(axes)
         for number in (factor, -factor):
-            # What is not there at once need not be read to its end.
-            if largest_difference(value.flat[:256], number * turned.flat[:256]) > CLOSE * scale:
-                continue
-            if largest_difference(value.ravel(), number * turned.ravel()) <= CLOSE * scale:
+            if _near(value, turned, number, CLOSE * scale):
                 if value.size == 2 and abs(factor - 1) > CLOSE:
                     return None
                 return Match(reference, axes, _neat(number))
     return None
+
+
+def _near(a: np.ndarray, b: np.ndarray, factor: float, limit: float) -> bool:
+    """Tells whether a is a factor times b in every entry, in their orders, to a limit."""
+    # What is not there at once need not be read to its end.
+    if a.size > _MANY and np.max(np.abs(a.flat[:_SOME] - factor * b.flat[:_SOME])) > limit:
+        return False
+    return bool(np.max(np.abs(a.ravel() - factor * b.ravel())) <= limit)
+
+
+_MANY, _SOME = 4096, 256
 
 
 def _neat(number: float) -> float:
