@@ -112,13 +112,13 @@ class TwoPrecisions:
             point = next(self._points)
             exact = self._on_cpu(point, np.float64)
             if is_float32_on_cpu(self._asked):
-                own = self._evaluation.run(self._side, point, compiled=True)
+                own = self._evaluation.run(self._side, point)
                 self._in_dtype.append(self._deviations(own, exact))
                 self._in_float32.append(self._in_dtype[-1])
                 continue
             self._in_float32.append(self._deviations(self._on_cpu(point, np.float32), exact))
             if not is_float64_on_cpu(self._asked):
-                own = self._evaluation.run(self._side, point, compiled=True)
+                own = self._evaluation.run(self._side, point)
                 self._in_dtype.append(self._deviations(own, exact))
 
     def _on_cpu(self, point: Arrays, dtype: Any) -> Result:

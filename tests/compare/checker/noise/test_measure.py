@@ -7,7 +7,7 @@ from compare import check_gradients
 from compare.checker.noise import measure as noises
 from compare.checker.noise.measure import Noise, TwoPrecisions, larger, perturbed_points
 from compare.checker.sides.evaluation import DRAWS, Evaluation
-from compare.checker.sides.side import differentiated
+from compare.checker.sides.side import differentiated, side
 from compare.tolerance import student_factor
 from compare.trees import Layout
 
@@ -88,6 +88,18 @@ def test_the_noise_is_what_float32_is_off_by():
         assert exact.by_leaf[key] == pytest.approx(noise * 2.0**-29)
     # It says something: less than a thousandth of the gradient, and not nothing.
     assert 0 < own.by_leaf["grad", "params"] < 1e-3 * np.abs(wide.T @ wide).max()
+
+
+def test_the_noise_of_a_side_that_jax_cannot_trace_is_measured_too():
+    def by_numpy(w, x):
+        y = np.asarray(x) @ np.asarray(w)
+        return np.sum(y**2), 2 * np.asarray(x).T @ y
+
+    w, x = (RNG.standard_normal(shape).astype(np.float32) for shape in ((9, 3), (5, 9)))
+    layout = Layout((w, (x,)))
+    evaluation = Evaluation(layout, False, 0)
+    measured = TwoPrecisions(evaluation, side(by_numpy, False), [w, x], "loss")
+    assert all(0 < noise < 1e-4 for noise in measured.in_dtype(4).by_leaf.values())
 
 
 def test_exact_arithmetic_has_no_noise():
