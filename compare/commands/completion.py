@@ -11,12 +11,6 @@ __all__ = ["SHELLS", "positional"]
 SHELLS = ("bash", "zsh")
 """The shells that have a script."""
 
-_NAMES = {
-    "gradients": tuple(PROBLEMS),
-    "train": tuple(PROBLEMS),
-    "articles": tuple(ARTICLES),
-    "explain": typing.get_args(typing.get_type_hints(explain)["problem"]),
-}
 _FILES = ("check", "predict", "exercises")
 
 _BASH = """
@@ -60,5 +54,11 @@ _SCRIPTS = {
 def positional(shell: str) -> str:
     """Returns what follows tyro's script for one of SHELLS: the names and files it leaves out."""
     script, row = _SCRIPTS[shell]
-    names = "\n    ".join(row.format(command, " ".join(its)) for command, its in _NAMES.items())
+    taken = {
+        "gradients": PROBLEMS,
+        "train": PROBLEMS,
+        "articles": ARTICLES,
+        "explain": typing.get_args(typing.get_type_hints(explain)["problem"]),
+    }
+    names = "\n    ".join(row.format(command, " ".join(its)) for command, its in taken.items())
     return script.format(names=names, files="|".join(_FILES))

@@ -150,9 +150,10 @@ class Backward:
         for index in range(last, -1, -1):
             if fits is None:
                 self._snapshots.append(dict(cotangents))
+            equation = self.tape.equations[index]
             if index in self._takes:
                 self._gather(index, cotangents, keep=fits is None)
-            elif any(slot in cotangents for slot in self.tape.equations[index].outputs):
+            elif equation.taken is None and any(slot in cotangents for slot in equation.outputs):
                 self._step(index, rules, cotangents, keep=fits is None)
             if fits is not None and not all(
                 fits(path, self._leaf(path, cotangents)) for path in self._done[index]
@@ -170,8 +171,6 @@ class Backward:
     ) -> None:
         """Adds what one equation hands back."""
         equation = self.tape.equations[index]
-        if equation.taken is not None:
-            return  # It waits for the other entries.
         d_outputs = self._d_outputs(equation, cotangents)
         d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
         for operand, slot in enumerate(equation.inputs):
@@ -278,7 +277,7 @@ _OWN: dict[Any, Callable[[np.ndarray], list[Any]]] = {"copy": lambda d: [d], "st
 def _takes(tape: Tape) -> dict[int, list[tuple[int, int]]]:
     """The entries that the turns of a loop take of one array, with their slots.
 
-    They stand at the first of these equations, where on the way back all of them are known.
+    They stand at the first of these equations: on the way back the others wait for it.
     """
     first: dict[Any, int] = {}
     found: dict[int, list[tuple[int, int]]] = {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.trees import largest_difference
 
-__all__ = ["Case", "Diagnosis", "Leaves", "Line", "distance"]
+__all__ = ["Case", "Diagnosis", "Leaves", "Line", "distance", "near"]
 
 Leaves = dict[str, np.ndarray]
 
@@ -61,18 +61,11 @@ class Case:
 
     def fits(self, path: str, leaf: np.ndarray) -> bool:
         """Whether a leaf is the candidate's to rounding."""
-        wrong, limit = self.wrong[path], self.limit(path)
-        # What is not there at once need not be read to its end.
-        if leaf.size > _MANY and distance(leaf.ravel()[:_SOME], wrong.ravel()[:_SOME]) > limit:
-            return False
-        return distance(leaf, wrong) <= limit
+        return near(leaf, self.wrong[path], self.limit(path))
 
     def explains(self, gradient: Leaves) -> bool:
         """Whether a gradient is the candidate's to rounding, on every leaf."""
         return all(self.fits(path, gradient[path]) for path in self.leaves)
-
-
-_MANY, _SOME = 4096, 256
 
 
 @dataclass(frozen=True)
@@ -126,3 +119,14 @@ class Diagnosis:
 def distance(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the largest difference of any entry."""
     return largest_difference(a, b)
+
+
+def near(a: np.ndarray, b: np.ndarray, limit: float, factor: float = 1.0) -> bool:
+    """Tells whether a is a factor times b in every entry, each in its own order, to a limit."""
+    # What is not there at once need not be read to its end.
+    if a.size > _MANY and distance(a.flat[:_SOME], factor * b.flat[:_SOME]) > limit:
+        return False
+    return distance(a.ravel(), factor * b.ravel()) <= limit
+
+
+_MANY, _SOME = 4096, 256

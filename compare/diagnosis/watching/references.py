@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.backward import Backward, Place
+from compare.diagnosis.case import near
 from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Equation, Tape
@@ -217,22 +218,11 @@ def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | N
     for axes in _orders(other.shape, value.shape):
         turned = other if axes is None else other.transpose(axes)
         for number in (factor, -factor):
-            if _near(value, turned, number, CLOSE * scale):
+            if near(value, turned, CLOSE * scale, number):
                 if value.size == 2 and abs(factor - 1) > CLOSE:
                     return None
                 return Match(reference, axes, _neat(number))
     return None
-
-
-def _near(a: np.ndarray, b: np.ndarray, factor: float, limit: float) -> bool:
-    """Tells whether a is a factor times b in every entry, in their orders, to a limit."""
-    # What is not there at once need not be read to its end.
-    if a.size > _MANY and np.max(np.abs(a.flat[:_SOME] - factor * b.flat[:_SOME])) > limit:
-        return False
-    return bool(np.max(np.abs(a.ravel() - factor * b.ravel())) <= limit)
-
-
-_MANY, _SOME = 4096, 256
 
 
 def _neat(number: float) -> float:
