@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.extend import core
 
 from compare.checker import faults
 from compare.checker.comparison import Rows, disagreeing, unjudged
@@ -125,11 +126,13 @@ class _Asked(NamedTuple):
         """Runs manual and the loss in float64."""
         wide = [cast(x, np.float64) for x in arrays]
         found, narrow, sides = alone_in_float64(sides, manual, arrays, wide)
-        own = _value(sides, wide, found.total)
-        asked = cls(sides, wide, paths, found, narrow, own, np.nan)
+        asked = cls(sides, wide, paths, found, narrow, found.total, np.nan)
         leaves, constants = asked.leaves(wide)
-        value = compiled(asked.loss)(list(leaves.values()), constants)
-        return asked._replace(value=float(value))
+        value = float(compiled(asked.loss)(list(leaves.values()), constants))
+        asked = asked._replace(value=value)
+        if asked.has_the_value():
+            return asked
+        return asked._replace(own_value=_value(sides, wide, found.total))
 
     def leaves(self, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[Any]]:
         """Splits the arrays into the parameters by path and the constants."""
@@ -149,9 +152,10 @@ class _Asked(NamedTuple):
 
             return flat
 
-        narrow = narrowing(jax.make_jaxpr(by(side.loss))(arrays))
+        traced = jax.make_jaxpr(by(side.loss))(arrays)
+        narrow = narrowing(traced)
         if narrow is None or side.wide is None:
-            return by(side.loss)(arrays)
+            return core.jaxpr_as_fun(traced)(*jax.tree.leaves(arrays))[0]
         try:
             return by(side.wide.loss)(arrays)
         except ValueError as error:

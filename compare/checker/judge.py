@@ -148,7 +148,7 @@ class _Judge(NamedTuple):
     def finding(self, arrays: Arrays) -> _Finding:
         """Whether there is a question at all, and then the three questions."""
         by_rules, evaluation = self.sides.autodiff, self.sides.evaluation
-        reference = opened_reference(by_rules, arrays, evaluation)
+        reference, loss = opened_reference(by_rules, arrays, evaluation)
         judge = self._replace(sides=self.sides._replace(autodiff=reference))
         judge._prepare(arrays)
         on_cpu = is_float64_on_cpu(arrays)
@@ -161,8 +161,8 @@ class _Judge(NamedTuple):
             return _Finding(*alone.finding(judge.sides, manual, arrays, reason))
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
         notes = [
-            unrepeated(side, result, arrays, evaluation, on_cpu=on_cpu)
-            for side, result in ((self.sides.manual, manual), (reference, autodiff))
+            unrepeated(self.sides.manual, manual, arrays, evaluation, on_cpu=on_cpu),
+            unrepeated(reference, autodiff, arrays, evaluation, on_cpu=on_cpu, loss=loss),
         ]
         notes.append(self.containers(manual.grads))
         notes.append(faults.empty(arrays))
