@@ -88,7 +88,9 @@ def primitives(jaxpr: core.Jaxpr) -> set[str]:
     return own.union(*map(primitives, core.subjaxprs(jaxpr)))
 
 
-def compiler_options(jaxpr: core.Jaxpr | None = None) -> dict[str, Any]:
+def compiler_options(
+    jaxpr: core.Jaxpr | None = None, *, same_digits: bool = False
+) -> dict[str, Any]:
     """Returns the options of XLA for what runs a few times: few optimisations.
 
     On a CPU the plainer of its two code generators takes a third of the time. On a GPU no
@@ -97,11 +99,12 @@ def compiler_options(jaxpr: core.Jaxpr | None = None) -> dict[str, Any]:
 
     Args:
         jaxpr: what is to be compiled; None where that is not at hand, and nothing is optimised.
+        same_digits: whether a CPU has to contract products and sums as fully optimised code does.
     """
     match jax.default_backend():
         case "cpu":
             slides = jaxpr is not None and bool(_SLIDES & primitives(jaxpr))
-            return {"xla_backend_optimization_level": int(slides), **_plainer()}
+            return {"xla_backend_optimization_level": int(slides or same_digits), **_plainer()}
         case "gpu":
             return {"xla_gpu_autotune_level": 0}
         case _:

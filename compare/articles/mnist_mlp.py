@@ -70,7 +70,7 @@ def prepare(options: Options) -> Setup:
         return jnp.asarray(data.x_train[chosen]), jnp.asarray(data.y_train[chosen])
 
     key, run_key = jax.random.split(jax.random.key(options.seed))
-    params, wide = (jax.jit(mlp(s, "relu", _CLASSES).init)(key)[0] for s in (SIZES, WIDE))
+    params, wide = (mlp(s, "relu", _CLASSES).initial(key)[0] for s in (SIZES, WIDE))
     return Setup(
         train=rows(train),
         validation=rows(order[:held_out]),

@@ -86,7 +86,7 @@ def _training(setup: Setup, method: Method) -> Iterator[Claim]:
         "adamw", RATE, "cosine", epochs=EPOCHS, steps_per_epoch=steps, clip=1.0, weight_decay=1e-4
     )
     key, run_key = jax.random.split(setup.key)
-    params, model_state = jax.jit(model.init)(key)
+    params, model_state = model.initial(key)
     state = init_state(params, model_state, chosen.transformation, run_key)
     epoch = make_epoch(method(model), chosen.transformation, BATCH)
     rates, mean_losses = [], []

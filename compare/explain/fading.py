@@ -83,7 +83,7 @@ def dead_relus(data: Dataset, seed: int, rates: Sequence[float] = RATES) -> list
     x, y = jnp.asarray(data.x_train.reshape(len(data.x_train), -1)), jnp.asarray(data.y_train)
     model = mlp((x.shape[1], 64, 64, 10), "relu", _LOSS)
     key = jax.random.key(seed)
-    params, _ = jax.jit(model.init)(key)
+    params, _ = model.initial(key)
     steps = STEPS_A_LOOK * LOOKS
     order = np.random.default_rng(seed).integers(0, len(x), (LOOKS, STEPS_A_LOOK, BATCH))
 
@@ -121,7 +121,7 @@ def learning_rates(data: Dataset, seed: int, steps: int = 150) -> list[dict[str,
     x, y = jnp.asarray(data.x_train.reshape(len(data.x_train), -1)), jnp.asarray(data.y_train)
     model = mlp((x.shape[1], 128, 64, 10), "relu", _LOSS)
     key = jax.random.key(seed)
-    params, _ = jax.jit(model.init)(key)
+    params, _ = model.initial(key)
     rates = np.geomspace(1e-4, 10, steps)
     order = np.random.default_rng(seed).integers(0, len(x), (steps, BATCH))
 

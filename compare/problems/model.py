@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from compare.jaxprs import compiler_options
 from compare.problems.derivations import Derivation
 from manual.rules import Rule
 
@@ -65,6 +66,11 @@ class Model(NamedTuple):
     with_hidden: "Callable[[Sequence[int]], Model]"
     derivations: tuple[Derivation, ...] = ()
 
+    def initial(self, key: jax.Array) -> tuple[Any, Any]:
+        """Computes the parameters and the state that a training begins with: `init`, compiled."""
+        options = compiler_options(same_digits=True)  # It runs once.
+        return jax.jit(self.init, compiler_options=options)(key)
+
     def draw(self, seed: int, rows: int) -> Batch:
         """Draws a batch for the model; see `Example.draw`."""
         return self.example.draw(seed, rows)
@@ -72,7 +78,7 @@ class Model(NamedTuple):
     def draw_point(self, seed: int, rows: int) -> tuple[Any, Any, Batch, jax.Array]:
         """Draws parameters, state, a batch and a key: the arguments of `manual` and of `loss`."""
         key, mask_key = jax.random.split(jax.random.key(seed))
-        params, state = jax.jit(self.init)(key)
+        params, state = self.initial(key)
         return params, state, self.draw(seed, rows), mask_key
 
 

@@ -175,7 +175,7 @@ def load(
         data = PROBLEMS[name].data(seed, data_dir, dataset)
     data = _shaped(data, chosen)
     key, mask_key = jax.random.split(jax.random.key(seed))
-    params, state = jax.jit(chosen.init)(key)
+    params, state = chosen.initial(key)
     order = np.random.default_rng(seed).permutation(len(data.x_train))[:batch]
     rows = data.x_train[order], data.y_train[order]
     return Problem(

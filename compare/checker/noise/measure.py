@@ -30,7 +30,8 @@ import numpy as np
 from compare.checker.noise.rounding import draw_keys, rounding_noise
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu, is_float64_on_cpu
-from compare.checker.sides.side import Arrays, Side, tracing
+from compare.checker.sides.remembered import Remembered
+from compare.checker.sides.side import Arrays, Side, digest, tracing
 from compare.checker.sides.widened import widened
 from compare.jaxprs import compiler_options
 from compare.tolerance import student_factor
@@ -86,8 +87,8 @@ class TwoPrecisions:
         self._evaluation, self._side, self._value_name = evaluation, side, value_name
         self._asked = arrays
         self._points = perturbed_points(arrays, evaluation.seed)
-        self._in_float32: list[dict[Key, float]] = []
-        self._in_dtype: list[dict[Key, float]] = []
+        self._in_float32: list[_Deviations] = []
+        self._in_dtype: list[_Deviations] = []
 
     @property
     def first_draws(self) -> int:
@@ -110,24 +111,41 @@ class TwoPrecisions:
     def _draw(self, draws: int) -> None:
         while len(self._in_float32) < draws:
             point = next(self._points)
-            exact = self._on_cpu(point, np.float64)
-            if is_float32_on_cpu(self._asked):
-                own = self._evaluation.run(self._side, point)
-                self._in_dtype.append(self._deviations(own, exact))
-                self._in_float32.append(self._in_dtype[-1])
-                continue
-            self._in_float32.append(self._deviations(self._on_cpu(point, np.float32), exact))
-            if not is_float64_on_cpu(self._asked):
-                own = self._evaluation.run(self._side, point)
-                self._in_dtype.append(self._deviations(own, exact))
+            of_dtype = is_float32_on_cpu(self._asked)
+            narrow = point if of_dtype else [cast(x, np.float32) for x in point]
+            exact = [cast(x, np.float64) for x in point]
+            self._in_float32.append(self._deviations(narrow, exact, on_cpu=not of_dtype))
+            if of_dtype:
+                self._in_dtype.append(self._in_float32[-1])
+            elif not is_float64_on_cpu(self._asked):
+                self._in_dtype.append(self._deviations(point, exact, on_cpu=False))
 
-    def _on_cpu(self, point: Arrays, dtype: Any) -> Result:
-        arrays = [cast(x, dtype) for x in point]
-        return self._evaluation.run(self._side, arrays, on_cpu=True)
+    def _deviations(self, narrow: Arrays, exact: Arrays, *, on_cpu: bool) -> "_Deviations":
+        """How far the narrow computation is from that in float64."""
+        runs = (narrow, on_cpu), (exact, True)
 
-    def _deviations(self, narrow: Result, exact: Result) -> dict[Key, float]:
-        own, reference = narrow.leaves(self._value_name), exact.leaves(self._value_name)
-        return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
+        def measured() -> _Deviations:
+            own, reference = (
+                self._evaluation.run(self._side, x, on_cpu=cpu).leaves(self._value_name)
+                for x, cpu in runs
+            )
+            return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
+
+        if self._side.loss is None:  # It may not be compiled, and so have no program.
+            return measured()
+        programs = [self._evaluation.program(self._side, x, on_cpu=cpu).key for x, cpu in runs]
+        asked = digest(narrow), *programs, self._value_name
+        found = _MEASURED.get(asked)
+        if found is None:
+            found = measured()
+            _MEASURED.put(asked, found)
+        return found
+
+
+_Deviations = dict[Key, float]
+
+_MEASURED = Remembered[_Deviations](size=1024)
+"""One gradient is often checked in several ways, and its reference is measured once for all."""
 
 
 def two_precisions(

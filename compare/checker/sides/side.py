@@ -9,7 +9,6 @@ import contextlib
 import functools
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import opened
+from compare.checker.sides.remembered import Remembered
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import widened
 from compare.jaxprs import compiler_options
@@ -151,10 +151,12 @@ class Program:
 
     Attributes:
         fingerprint: equal for two traces of a function that does the same at both.
+        key: equal for two programs that return the same for the same arrays.
         narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
     """
 
     def __init__(self, traced: Any, plain: bool):
+        self._plain = plain
         self._options = compiler_options(traced.jaxpr.jaxpr) if plain else {}
         self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
         text = str(traced.jaxpr.jaxpr)
@@ -162,12 +164,13 @@ class Program:
         # What is not used is no part of the program, but is passed to it.
         inputs = tuple(str(aval) for aval in traced.jaxpr.in_avals)
         outputs = jax.tree.structure(traced.out_info)
-        options = tuple(self._options.items())
         # A text with an address in it, as of a callback, does not say what is at the address.
         computed = object() if "0x" in text else self.fingerprint
-        self._key = (computed, inputs, outputs, options, _surroundings())
+        self.key = (computed, inputs, outputs, _surroundings())
         self._lock = threading.Lock()
-        self._compiled: Any = _COMPILED.get(self._key)
+        self._compiled: Any = _COMPILED.get((self.key, False))
+        if plain and self._compiled is None:
+            self._compiled = _COMPILED.get((self.key, True))
         self._lowered = traced.lower() if self._compiled is None else None
 
     def compile(self) -> Any:
@@ -176,7 +179,7 @@ class Program:
             if self._compiled is None:
                 assert self._lowered is not None
                 self._compiled = self._lowered.compile(compiler_options=self._options)
-                _COMPILED.put(self._key, self._compiled)
+                _COMPILED.put((self.key, self._plain), self._compiled)
                 self._lowered = None
             return self._compiled
 
@@ -199,29 +202,8 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-class _Compiled:
-    """Compiled programs by what they compute; the one not asked for longest is let go first."""
-
-    def __init__(self, size: int):
-        self._size, self._programs, self._lock = size, OrderedDict[Any, Any](), threading.Lock()
-
-    def get(self, key: Any) -> Any:
-        """Returns the program, or None."""
-        with self._lock:
-            if key in self._programs:
-                self._programs.move_to_end(key)
-            return self._programs.get(key)
-
-    def put(self, key: Any, program: Any) -> None:
-        """Keeps a program, and lets the oldest go where there are too many."""
-        with self._lock:
-            self._programs[key] = program
-            while len(self._programs) > self._size:
-                self._programs.popitem(last=False)
-
-
 # A test suite asks about the same functions again and again; compiling them is most of the time.
-_COMPILED = _Compiled(size=96)
+_COMPILED = Remembered[Any](size=96)
 
 
 def side(fn: Callable[..., Any], has_aux: bool = False) -> Side:

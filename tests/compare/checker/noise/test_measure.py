@@ -102,6 +102,18 @@ def test_the_noise_of_a_side_that_jax_cannot_trace_is_measured_too():
     assert all(0 < noise < 1e-4 for noise in measured.in_dtype(4).by_leaf.values())
 
 
+def test_what_was_measured_at_a_point_is_measured_once(monkeypatch):
+    w, x = (RNG.standard_normal(shape).astype(np.float32) for shape in ((4, 3), (5, 4)))
+    first = measurement(squares, w, x).in_float64(4)
+    ran = []
+    monkeypatch.setattr(Evaluation, "run", lambda *_, **__: ran.append(1))
+    assert measurement(lambda w, x: squares(w, x), w, x).in_float64(4) == first
+    assert not ran
+    monkeypatch.undo()
+    assert measurement(squares, w + 1, x).in_float64(4) != first
+    assert measurement(lambda w, x: squares(w, x) / 3, w, x).in_float64(4) != first
+
+
 def test_exact_arithmetic_has_no_noise():
     w, x = np.array([[1], [2]], np.float32), np.array([[1, 0], [2, 4]], np.float32)
     measured = measurement(lambda w, x: (x @ w).sum() * 2, w, x)
