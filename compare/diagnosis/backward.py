@@ -208,7 +208,7 @@ class Backward:
     def _compile(self) -> None:
         """Compiles what the right pass calls, side by side: the compiler leaves Python alone."""
         shapes = self.tape.shapes
-        reached, lowered = set(self.cotangents), {None: self.tape.lowered}
+        reached, lowered = set(self.cotangents), {None: self.tape.forward.lowered}
         for equation in reversed(self.tape.equations):
             if reached.isdisjoint(equation.outputs):
                 continue

@@ -25,10 +25,17 @@ __all__ = [
 
 
 class Hypothesis(NamedTuple):
-    """A suspect, and its gradient where that is known without a backward pass."""
+    """What a person may have done.
+
+    Attributes:
+        suspect: the mistake.
+        gradient: what comes of it, where that is known without a backward pass.
+        factor: how many times as large it makes the whole gradient, where it does no more.
+    """
 
     suspect: Suspect
     gradient: Leaves | None = None
+    factor: float | None = None
 
 
 def zero_leaves(case: Case) -> Iterator[Hypothesis]:
@@ -68,7 +75,8 @@ def _ratio(case: Case, means: set[int], paths: list[str]) -> Iterator[Hypothesis
     for slug, story in _named_factor(factor, batch_sizes(case) & means):
         # A number is fitted: of one entry, or of two that differ in sign alone, any will do.
         if slug != "constant_factor" or distinct_numbers(right) > 1:
-            yield Hypothesis(Suspect(slug, {}, story), gradient)
+            whole = factor if len(paths) == len(case.leaves) else None
+            yield Hypothesis(Suspect(slug, {}, story), gradient, whole)
 
 
 _NEAREST_FACTOR = 1e-5

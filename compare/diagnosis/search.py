@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from compare.diagnosis import hypotheses
 from compare.diagnosis.backward import Backward, Fits, Place
 from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
@@ -92,6 +94,9 @@ def _search(
         if first is None:
             first = hypothesis, gradient
             end = Limit(min(end.left(), TIME_FOR_OTHERS))
+            if hypothesis.factor is not None:
+                also = _of_the_same_factor(case, tape, backward, hypothesis, end)
+                break
         else:
             also.append(slug)
     if first is not None:
@@ -99,6 +104,49 @@ def _search(
     late = end.is_over()
     why = f"not finished: {seconds:.0f} s were not enough" if late else "none gives these numbers"
     return None, f"{tried} known mistakes were made on purpose, {why}"
+
+
+def _of_the_same_factor(
+    case: Case, tape: Tape, backward: Callable[[], Backward], first: Hypothesis, end: Limit
+) -> list[str]:
+    """Further names for a whole gradient that is so many times as large.
+
+    They are of mistakes that multiply the derivative at one place by that number.
+    """
+    assert first.factor is not None
+    also: list[str] = []
+    paths = case.paths()
+    sources = [
+        lambda: hypotheses.by_ratio_of_all(case, divisors(tape)),
+        lambda: _possible(suspects(backward()), tape, paths),
+        lambda: _possible(pairs(backward()), tape, paths),
+    ]
+    for hypothesis in _from(sources):
+        if end.is_over():
+            break
+        slug = hypothesis.suspect.slug
+        if slug in (first.suspect.slug, *also):
+            continue
+        if hypothesis.gradient is None and not _multiplies(hypothesis, backward(), first.factor):
+            continue
+        gradient = _gradient(hypothesis, backward, case.fits)
+        if gradient is not None and case.explains(gradient):
+            also.append(slug)
+    return also
+
+
+def _multiplies(hypothesis: Hypothesis, backward: Backward, factor: float) -> bool:
+    """Whether a mistake multiplies the derivative by a number where the way back meets it first."""
+    rules = hypothesis.suspect.rules
+    place = max(rules)
+    edge = backward.edge(place)
+    try:
+        with np.errstate(all="ignore"):  # A mistake may well divide by zero.
+            changed = rules[place](edge)
+    except (ArithmeticError, IndexError, TypeError, ValueError):  # The shapes do not fit, say.
+        return False
+    expected = factor * edge.d_input
+    return np.shape(changed) == expected.shape and np.allclose(changed, expected)
 
 
 def _gradient(
@@ -126,6 +174,10 @@ def _hypotheses(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Ite
         lambda: hypotheses.dropped(case),
         lambda: _possible(pairs(backward()), tape, paths),
     ]
+    yield from _from(sources)
+
+
+def _from(sources: Iterable[Callable[[], Iterator[Hypothesis]]]) -> Iterator[Hypothesis]:
     for source in sources:
         # A loss may hold what one kind of mistake stumbles over; the other kinds are still there.
         with contextlib.suppress(Exception):

@@ -72,6 +72,10 @@ class _Places:
         self.edges = {place: backward.edge(place) for place in backward.places()}
         self.units = self._units()
         self.random = self._random_slots()
+        self.readers: dict[int, list[int]] = defaultdict(list)
+        for index, equation in enumerate(self.tape.equations):
+            for slot in dict.fromkeys(equation.inputs):
+                self.readers[slot].append(index)
 
     def _units(self) -> list[tuple[Place, ...]]:
         """Places that one line of the user's program makes: one, or one for each step of a scan."""
@@ -102,8 +106,10 @@ class _Places:
 
     def is_mean(self, edge: Edge) -> bool:
         """Whether an equation divides a sum, as the second half of a mean."""
-        summed = [e for e in self.tape.equations if edge.equation.inputs[0] in e.outputs]
-        return edge.equation.name == "div" and any(
+        if edge.equation.name != "div":
+            return False
+        summed = (e for e in self.tape.equations if edge.equation.inputs[0] in e.outputs)
+        return any(
             e.name in ("reduce_sum", "reduce_window_sum", "broadcast_in_dim") for e in summed
         )
 
@@ -172,12 +178,13 @@ def _chains(places: _Places) -> Iterator[Suspect]:
     """A product of three factors, γ c / s, is two equations: mistakes that concern both."""
     for (index, operand), edge in places.edges.items():
         (output,) = edge.equation.outputs[:1]
-        readers = [(i, e) for i, e in enumerate(places.tape.equations) if output in e.inputs]
-        if edge.equation.name != "mul" or len(readers) != 1 or readers[0][1].name not in (
-            "mul", "div",
-        ):  # fmt: skip
+        readers = places.readers[output]
+        if edge.equation.name != "mul" or len(readers) != 1:
             continue
-        top, equation = readers[0]
+        (top,) = readers
+        equation = places.tape.equations[top]
+        if equation.name not in ("mul", "div"):
+            continue
         last = places.tape.values[equation.inputs[1 - equation.inputs.index(output)]]
         factor = 1 / last if equation.name == "div" else last
         yield Suspect(

@@ -16,9 +16,9 @@ import numpy as np
 from jax.extend import core
 
 from compare.diagnosis.expressions import expression_of
-from compare.jaxprs import bind, called_jaxpr, compiler_options
+from compare.diagnosis.forward import Forward, Loop, Turn, loop_of, on_host
+from compare.jaxprs import bind, called_jaxpr
 from compare.sites import inner_site, library_call, site_of
-from compare.trees import is_key
 
 __all__ = ["Equation", "Recording", "Tape", "record", "record_results"]
 
@@ -69,8 +69,7 @@ class Tape:
         loss: the slot of the result.
         leaves_of: for every slot, the paths of the parameters that it depends on.
         carries: (scan, step, slot) of every state that an unrolled step hands to the next.
-        program: computes the value of every slot, by its number, of those of `constants`.
-        constants: the values of the slots that no equation computes, by their number.
+        forward: what computes the value of every slot.
     """
 
     equations: list[Equation]
@@ -78,24 +77,17 @@ class Tape:
     loss: int
     leaves_of: list[frozenset[str]]
     carries: list[tuple[int, int, int]]
-    program: Any
-    constants: dict[int, Any]
+    forward: Forward
 
-    @functools.cached_property
-    def lowered(self) -> Any:
-        """The program, to be compiled."""
-        return self.program.lower(self.constants)
-
-    @functools.cached_property
-    def shapes(self) -> dict[int, Any]:
+    @property
+    def shapes(self) -> dict[int, jax.ShapeDtypeStruct]:
         """The shape and dtype of every slot, known before anything is computed."""
-        return self.lowered.out_info
+        return self.forward.shapes
 
-    @functools.cached_property
+    @property
     def values(self) -> list[np.ndarray]:
         """The value of every slot, computed when it is first asked for."""
-        env = self.program(self.constants)
-        return [_on_host(env[slot]) for slot in range(len(env))]
+        return self.forward.values
 
 
 def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: list[Any]) -> Tape:
@@ -110,8 +102,8 @@ def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: l
     (out,) = recorder.jaxpr(closed.jaxpr, closed.consts, inputs, "", None)
     names = dict(zip(leaves, inputs, strict=False))
     ancestry = recorder.ancestry(names)
-    program, given = recorder.program(), recorder.constants
-    return Tape(recorder.equations, names, out, ancestry, recorder.carries, program, given)
+    forward = Forward(recorder.equations, tuple(recorder.loops), recorder.constants)
+    return Tape(recorder.equations, names, out, ancestry, recorder.carries, forward)
 
 
 class Recording(NamedTuple):
@@ -137,7 +129,7 @@ def record_results(fn: Callable[[], dict[str, Any]]) -> Recording:
     closed, shapes = jax.make_jaxpr(fn, return_shape=True)()
     recorder = _Recorder()
     outs = recorder.jaxpr(closed.jaxpr, closed.consts, [], "", None)
-    constants = {slot: _on_host(value) for slot, value in recorder.constants.items()}
+    constants = {slot: on_host(value) for slot, value in recorder.constants.items()}
     return Recording(recorder.equations, dict(zip(sorted(shapes), outs, strict=True)), constants)
 
 
@@ -146,18 +138,23 @@ class _Recorder:
         self.equations: list[Equation] = []
         self.constants: dict[int, Any] = {}
         self.carries: list[tuple[int, int, int]] = []
-        self.slots = itertools.count()
+        self.loops: list[Loop] = []
+        self.slots = 0
         self.scans = itertools.count()
 
+    def new_slot(self) -> int:
+        self.slots += 1
+        return self.slots - 1
+
     def constant(self, value: Any) -> int:
-        slot = next(self.slots)
+        slot = self.new_slot()
         self.constants[slot] = value
         return slot
 
     def append(
         self, name: str, inputs: Sequence[int], count: int, fn: Callable[..., Any], **details: Any
     ) -> list[int]:
-        outputs = tuple(next(self.slots) for _ in range(count))
+        outputs = tuple(self.new_slot() for _ in range(count))
         whole = details.pop("whole", False)
         self.equations.append(
             Equation(name, details.pop("params", {}), tuple(inputs), outputs, fn, whole=whole,
@@ -233,15 +230,22 @@ class _Recorder:
         steps = range(p["length"])[::-1] if p["reverse"] else range(p["length"])
         stacks: list[list[int]] = [[0] * p["length"] for _ in eqn.outvars[n_carry:]]
         within = inner_site(body, site)
+        turns: list[Turn] = []
+        outer, self.loops = self.loops, []
         for turn, t in enumerate(steps):
             at = (number, turn)
+            begins = len(self.equations), self.slots
             self.carries += [(number, turn, slot) for slot in carry]
             x = [self.take(slot, t, site, at) for slot in xs]
             outs = self.jaxpr(body.jaxpr, body.consts, [*consts, *carry, *x], within, at, origin)
-            # A state that is also an output is two values: only one of them is carried.
-            carry = [self.copy(slot, site, at) for slot in outs[:n_carry]]
             for stack, slot in zip(stacks, outs[n_carry:], strict=True):
                 stack[t] = slot
+            # A state that is also an output is two values: only one of them is carried.
+            handed = [self.copy(slot, site, at) for slot in outs[:n_carry]]
+            turns.append(Turn(*begins, tuple(carry), tuple(handed), tuple(outs[n_carry:])))
+            carry = handed
+        inner, self.loops = self.loops, outer
+        self.loops += [loop_of(turns, xs, p["reverse"], inner)] if len(turns) > 1 else inner
         return [*carry, *(self.stack(slots, site) for slots in stacks)]
 
     def take(self, slot: int, t: int, site: str, step: tuple[int, int]) -> int:
@@ -261,27 +265,12 @@ class _Recorder:
             site=site, step=None,
         )[0]  # fmt: skip
 
-    def program(self) -> Any:
-        """Computes the value of every slot in one go, of those of the constants."""
-        equations = list(self.equations)
-
-        # It runs once: the compiler need not try hard.
-        @functools.partial(jax.jit, compiler_options=compiler_options())
-        def run(constants: dict[int, Any]) -> dict[int, Any]:
-            env = dict(constants)
-            for equation in equations:
-                outs = equation.fn(*(env[slot] for slot in equation.inputs))
-                env.update(zip(equation.outputs, outs, strict=True))
-            return env
-
-        return run
-
     def ancestry(self, leaves: dict[str, int]) -> list[frozenset[str]]:
         known: dict[int, frozenset[str]] = {slot: frozenset((n,)) for n, slot in leaves.items()}
         for equation in self.equations:
             union = frozenset().union(*(known.get(slot, frozenset()) for slot in equation.inputs))
             known.update(dict.fromkeys(equation.outputs, union))
-        return [known.get(slot, frozenset()) for slot in range(next(self.slots))]
+        return [known.get(slot, frozenset()) for slot in range(self.slots)]
 
 
 def _unrolled_size(eqns: Iterable[core.JaxprEqn]) -> int:
@@ -382,7 +371,3 @@ def _run(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
 
 def _signature(eqn: core.JaxprEqn) -> Any:
     return eqn.primitive.name, str(eqn.params), tuple(str(v.aval) for v in eqn.invars)
-
-
-def _on_host(value: Any) -> Any:
-    return value if is_key(value) else np.asarray(value)
