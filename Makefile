@@ -13,7 +13,7 @@ compare: $(VENV)/.installed-data
 # Most of the tests' time is XLA's compiler, and what it compiles runs once: the plainer of its two
 # code generators for the CPU takes half as long, and less in one piece. They are tried first, because
 # XLA does not start with a flag that it does not know. Three workers on two cores: many tests wait for
-# processes of their own.
+# processes of their own, a hundred in all, which import what the first of them has compiled.
 PLAIN := --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check
@@ -22,7 +22,7 @@ test: $(VENV)/.installed-dev
 	plain="$$XLA_FLAGS $(PLAIN)"; \
 	XLA_FLAGS="$$plain" $(VENV)/bin/python -c 'import jax; jax.devices()' 2>/dev/null \
 		|| plain="$$XLA_FLAGS"; \
-	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_TRACEBACK_IN_LOCATIONS_LIMIT=0 \
+	PYTHONDONTWRITEBYTECODE= XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_TRACEBACK_IN_LOCATIONS_LIMIT=0 \
 		$(VENV)/bin/python -m pytest --numprocesses=3 --durations=25
 
 # The docs site in build/site/: of this repository alone, without a network. A link that leads nowhere
