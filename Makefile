@@ -23,7 +23,7 @@ test: $(VENV)/.installed-dev
 	XLA_FLAGS="$$plain" $(VENV)/bin/python -c 'import jax; jax.devices()' 2>/dev/null \
 		|| plain="$$XLA_FLAGS"; \
 	PYTHONDONTWRITEBYTECODE= XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_TRACEBACK_IN_LOCATIONS_LIMIT=0 \
-		$(VENV)/bin/python -m pytest --numprocesses=3 --durations=25
+		$(VENV)/bin/python -m pytest --numprocesses=3 --dist=worksteal --durations=25
 
 # The docs site in build/site/: of this repository alone, without a network. A link that leads nowhere
 # is an error. To read it, with its search: python3 -m http.server --directory build/site
