@@ -13,7 +13,7 @@ compare: $(VENV)/.installed-data
 # Most of the tests' time is XLA's compiler, and what it compiles runs once: the plainer of its two
 # code generators for the CPU takes half as long, and less in one piece. They are tried first, because
 # XLA does not start with a flag that it does not know. Three workers on two cores: many tests wait for
-# processes of their own, a hundred in all, which import what the first of them has compiled.
+# processes of their own, which import what the first of them has compiled.
 PLAIN := --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check
