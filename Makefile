@@ -5,25 +5,32 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: compare test docs reports thorough endurance lock false-alarms narrow clean
+.PHONY: compare test types suite docs reports thorough endurance lock false-alarms narrow clean
 
 compare: $(VENV)/.installed-data
 	$(VENV)/bin/python -m compare
 
-# Most of the tests' time is XLA's compiler, and what it compiles runs once: the plainer of its two
-# code generators for the CPU takes half as long, and less in one piece. They are tried first, because
-# XLA does not start with a flag that it does not know. Three workers on two cores: many tests wait for
-# processes of their own.
-PLAIN := --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
+# The type checker has one thread, and the tests wait now and then: both at once take less time.
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(MAKE) --jobs=2 types suite
+
+types: $(VENV)/.installed-dev
 	$(VENV)/bin/basedpyright
+
+# Most of the tests' time is XLA's compiler, and what it compiles runs once: the plainer of its two
+# code generators for the CPU takes half as long, and less in one piece. They are tried first, because
+# XLA does not start with a flag that it does not know. Three workers on two cores: many tests wait for
+# processes of their own, which import what the first of them has compiled.
+PLAIN := --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
+suite: $(VENV)/.installed-dev
 	plain="$$XLA_FLAGS $(PLAIN)"; \
 	XLA_FLAGS="$$plain" $(VENV)/bin/python -c 'import jax; jax.devices()' 2>/dev/null \
 		|| plain="$$XLA_FLAGS"; \
 	XLA_FLAGS="$$plain" JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_TRACEBACK_IN_LOCATIONS_LIMIT=0 \
-		$(VENV)/bin/python -m pytest --numprocesses=3 --durations=25
+		PYTHONDONTWRITEBYTECODE= \
+		$(VENV)/bin/python -m pytest --numprocesses=3 --dist=worksteal --durations=25
 
 # The docs site in build/site/: of this repository alone, without a network. A link that leads nowhere
 # is an error. To read it, with its search: python3 -m http.server --directory build/site

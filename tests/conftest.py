@@ -1,5 +1,6 @@
 """Long tables in the gate: one row in six; `make thorough` runs every row."""
 
+import gc
 import os
 import zlib
 from collections import Counter
@@ -25,6 +26,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (kept if chosen or item.get_closest_marker("table") is None else left).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector of garbage the tests and all that they import: they stay to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _test(item: pytest.Item) -> str:

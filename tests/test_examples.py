@@ -1,8 +1,6 @@
 """The examples run as they are, each in a folder of its own, and print what they promise."""
 
-import os
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -34,16 +32,10 @@ def test_every_example_is_here():
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_an_example_runs(name, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    missing = [words for words in SAID[name] if words not in done.stdout]
-    assert not missing, done.stdout
+def test_an_example_runs(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    missing = [words for words in SAID[name] if words not in printed]
+    assert not missing, printed
     assert list(tmp_path.iterdir()) == []

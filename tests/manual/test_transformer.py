@@ -11,16 +11,19 @@ from compare import check_gradients
 from manual import transformer
 
 HEADS = 2
+BLOCKS = {"images": 1, "tokens": 2, "tied": 1}
+"""How many blocks each kind has here: one needs the gradient of what is between two."""
 
 
 def draw(kind):
     """A small transformer: of images, of tokens, or of tokens with a tied table."""
     rng = np.random.default_rng(0)
     if kind == "images":
-        params = transformer.init(jax.random.key(0), 4, 8, 2, 5)
+        params = transformer.init(jax.random.key(0), 4, 8, BLOCKS[kind], 5)
         x = jnp.asarray(rng.standard_normal((3, 4, 6)), jnp.float32)
         return params, (x, jnp.asarray(rng.integers(0, 5, 3)))
-    params = transformer.init(jax.random.key(0), 7, 8, 2, 7, tokens=True, tied=kind == "tied")
+    blocks, tied = BLOCKS[kind], kind == "tied"
+    params = transformer.init(jax.random.key(0), 7, 8, blocks, 7, tokens=True, tied=tied)
     tokens = jnp.asarray(rng.integers(0, 7, (3, 6)))
     return params, (tokens[:, :-1], tokens[:, 1:])
 
@@ -64,11 +67,17 @@ def test_both_sides_begin_and_predict_alike(kind):
     params, (x, _) = draw(kind)
     n_in, n_out = (4, 5) if kind == "images" else (7, 7)
     other = autodiff_transformer.init(
-        jax.random.key(0), n_in, 8, 2, n_out, tokens=kind != "images", tied=kind == "tied"
+        jax.random.key(0),
+        n_in,
+        8,
+        BLOCKS[kind],
+        n_out,
+        tokens=kind != "images",
+        tied=kind == "tied",
     )
     chex.assert_trees_all_equal(params, other, strict=True)
     got, want = (
-        side.predict(params, x, heads=HEADS, patch=2)
+        jax.jit(functools.partial(side.predict, heads=HEADS, patch=2))(params, x)
         for side in (transformer, autodiff_transformer)
     )
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
@@ -77,7 +86,8 @@ def test_both_sides_begin_and_predict_alike(kind):
 def test_a_causal_step_sees_nothing_that_comes_later():
     params, (x, _) = draw("tokens")
     changed = x.at[:, 3].set((x[:, 3] + 1) % 7)
-    first, second = (transformer.predict(params, a, heads=HEADS, causal=True) for a in (x, changed))
+    predict = jax.jit(functools.partial(transformer.predict, heads=HEADS, causal=True))
+    first, second = (predict(params, a) for a in (x, changed))
     np.testing.assert_array_equal(first[:, :3], second[:, :3])
     assert not np.array_equal(first[:, 3:], second[:, 3:])
 

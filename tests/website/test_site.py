@@ -124,11 +124,15 @@ def small_site(folder, text, nav):
     return build("--config-file", folder / "mkdocs.yml")
 
 
-@pytest.mark.parametrize("link", ["missing.md", "index.md#no-such-heading", "../elsewhere"])
-def test_a_link_that_leads_nowhere_fails(tmp_path, link):
-    done = small_site(tmp_path, f"# Title\n\n[link]({link})\n", ["index.md"])
+def test_every_link_that_leads_nowhere_fails(tmp_path):
+    links = ["missing.md", "index.md#no-such-heading", "../elsewhere"]
+    text = "".join(f"[link]({link})\n" for link in links)
+    done = small_site(tmp_path, f"# Title\n\n{text}", ["index.md"])
     assert done.returncode != 0
-    assert link.split("#")[0] in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
+    for link in links:
+        assert any(link.split("#")[-1] in line for line in said), done.stderr
+    assert f"Aborted with {len(links)} warnings in strict mode" in done.stdout
 
 
 def test_a_page_that_stands_nowhere_is_listed_under_further(config):

@@ -1,4 +1,3 @@
-import jax
 import numpy as np
 import pytest
 
@@ -12,14 +11,6 @@ from website.words import without_numbers
 
 MUTANTS = mutants()
 SHOWN = {mistake.mutant: name for name, mistake in CATALOGUE.items()}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Compiling is nearly all of the time here, and what is compiled runs once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def chosen():

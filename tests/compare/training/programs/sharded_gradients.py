@@ -57,7 +57,7 @@ def verdicts(mesh, names):
                 sharded(gradient, mesh), model.loss, *point, has_aux=True, jit=False
             )
             found[f"{full} {side}"] = report.verdict
-    problem = problems.load("xor")
+    problem = problems.load("xor", batch=mesh.size)
     point = problem.params, problem.state, problem.batch, problem.key
     wrong = of_own_rows(problem.model.manual, mesh)
     report = check_gradients(wrong, problem.model.loss, *point, has_aux=True, jit=False)
