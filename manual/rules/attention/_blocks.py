@@ -126,9 +126,8 @@ def by_platform(
     def of_heads(arrays: tuple[jax.Array, ...], bias: Any, mask: jax.Array | None) -> Any:
         return _each_head(of_head, arrays, mask, k.shape[2]), None
 
-    # A bias may be shared by heads. An axis that devices share is not gone through one by one.
-    whole = bias is not None or bool(jax.typeof(q).sharding.mesh.explicit_axes)
-    of_cpu = functools.partial(of_plan, on_cpu) if whole else of_heads
+    # A bias may be shared by heads.
+    of_cpu = of_heads if bias is None else functools.partial(of_plan, on_cpu)
     of_others = functools.partial(of_plan, elsewhere)
     return lax.platform_dependent(arrays, bias, mask, cpu=of_cpu, default=of_others)
 

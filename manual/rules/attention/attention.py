@@ -16,6 +16,7 @@ import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from manual.rules.attention import _blocks as blocks
 from manual.rules.rule import Rule
@@ -80,7 +81,12 @@ def attention_fwd(
         chex.assert_type(mask, bool)
     factor = q.shape[3] ** -0.5 if scale is None else scale
     forward = functools.partial(_forward, causal=causal, scale=factor, soft_cap=soft_cap)
-    (out, log_total), _ = blocks.by_platform(forward, (q, k, v), bias, mask, causal=causal)
+    computed: Any = functools.partial(blocks.by_platform, forward, causal=causal)
+    placed = jax.typeof(q).sharding
+    if placed.mesh.explicit_axes:  # A block has rows of several devices' parts, if time is cut.
+        of_rows = NamedSharding(placed.mesh, PartitionSpec(*placed.spec[:3], None))
+        computed = jax.sharding.auto_axes(computed, out_sharding=((of_rows, of_rows), None))
+    (out, log_total), _ = computed((q, k, v), bias, mask)
     return out, (q, k, v, bias, mask, out, log_total[..., 0])
 
 
