@@ -28,11 +28,12 @@ __all__ = [
     "widen",
 ]
 
-ON_CPU, ELSEWHERE = 524_288, 67_108_864
-"""How many scores a block has: 2 MiB of float32 on a CPU, in whose caches they stay (measured for
-16 heads and 1,024 keys: 32 rows take 0.38 of the time of `jax.grad`, 64 rows 0.47, 128 rows 0.56).
-An accelerator starts each block anew, and needs larger ones (measured on an H200 for 128 heads and
-2,048 keys, causal: an eighth as many take 2.3 times as long)."""
+ON_CPU, ELSEWHERE = 262_144, 67_108_864
+"""How many scores a block has: 1 MiB of float32 on a CPU, in whose caches they stay, and of one
+head of one example, so that what a block adds to the keys' sums is small beside it (measured for 16
+heads and 1,024 keys: 0.6 to 0.7 of the time that blocks of all heads take). An accelerator starts
+each block anew, and needs larger ones (measured on an H200 for 128 heads and 2,048 keys, causal: an
+eighth as many take 2.3 times as long)."""
 
 _FEWEST_ROWS = 32
 """A block has as many, also where that makes more scores."""
@@ -88,21 +89,74 @@ def plan(q: jax.Array, k: jax.Array, causal: bool, entries: int) -> Plan:
     return Plan(queries, rows, count, groups, heads // groups, parts)
 
 
+OfPlan = Callable[..., tuple[tuple[jax.Array, ...], jax.Array | None]]
+"""`of_plan(plan, arrays, bias, mask) -> (arrays, dbias or None)`, of arrays (batch, ., ., .)."""
+
+
 def by_platform(
-    of_plan: Callable[..., Any], q: jax.Array, k: jax.Array, *others: Any, causal: bool
-) -> Any:
-    """`of_plan(plan, q, k, *others)`, whose result is the same in any blocks; chosen when lowered.
+    of_plan: OfPlan,
+    arrays: tuple[jax.Array, ...],
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    *,
+    causal: bool,
+) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
+    """Computes what is the same in any blocks; which, is chosen when it is lowered.
+
+    Args:
+        of_plan: what it computes in the blocks of a plan.
+        arrays: q (batch, T, H, K), k (batch, S, G, K) and others, each with heads of one or the
+            other.
+        bias: as `attention` has it.
+        mask: as `attention` has it.
+        causal: as `attention` has it.
 
     Raises:
         ValueError: if there is no key.
     """
+    q, k, *_ = arrays
     on_cpu, elsewhere = (plan(q, k, causal, entries) for entries in (ON_CPU, ELSEWHERE))
     if on_cpu == elsewhere:
-        return of_plan(on_cpu, q, k, *others)
-    return lax.platform_dependent(
-        q, k, *others,
-        cpu=functools.partial(of_plan, on_cpu), default=functools.partial(of_plan, elsewhere),
-    )  # fmt: skip
+        return of_plan(on_cpu, arrays, bias, mask)
+
+    def of_head(arrays: tuple[jax.Array, ...], mask: jax.Array | None) -> tuple[jax.Array, ...]:
+        own = plan(arrays[0], arrays[1], causal, ON_CPU)
+        return of_plan(own, arrays, None, mask)[0]
+
+    def of_heads(arrays: tuple[jax.Array, ...], bias: Any, mask: jax.Array | None) -> Any:
+        return _each_head(of_head, arrays, mask, k.shape[2]), None
+
+    # A bias may be shared by heads.
+    of_cpu = of_heads if bias is None else functools.partial(of_plan, on_cpu)
+    of_others = functools.partial(of_plan, elsewhere)
+    return lax.platform_dependent(arrays, bias, mask, cpu=of_cpu, default=of_others)
+
+
+def _each_head(
+    of_head: Callable[..., tuple[jax.Array, ...]],
+    arrays: tuple[jax.Array, ...],
+    mask: jax.Array | None,
+    groups: int,
+) -> tuple[jax.Array, ...]:
+    """`of_head` of one example and one of the G heads of keys at a time, with its R of queries."""
+
+    def apart(x: jax.Array) -> jax.Array:
+        batch, length, heads, features = x.shape
+        x = x.reshape(batch, length, groups, heads // groups, features)
+        return x.transpose(0, 2, 1, 3, 4)[:, :, None]
+
+    def together(x: jax.Array) -> jax.Array:
+        batch, _, _, length, repeats, features = x.shape
+        return (
+            x[:, :, 0].transpose(0, 2, 1, 3, 4).reshape(batch, length, groups * repeats, features)
+        )
+
+    def of_example(own: Any) -> tuple[jax.Array, ...]:
+        arrays, mask = own
+        return lax.map(lambda one: of_head(one, mask), arrays)
+
+    rows = None if mask is None else mask[:, None]
+    return tuple(map(together, lax.map(of_example, (tuple(map(apart, arrays)), rows))))
 
 
 def split(x: jax.Array, p: Plan) -> jax.Array:
@@ -185,7 +239,11 @@ def scores(
     Shapes: queries (batch, G, R, C, K), keys (batch, G, S, K), bias (.., S'), mask (batch, S') with
     S' ≥ S; start is the number of the first row where the rows are causal -> (batch, G, R, C, S).
     """
-    z, slope = scale * product(queries, keys, (4,), (3,)), None
+    if jnp.finfo(queries.dtype).bits < 32:
+        z = scale * product(queries, keys, (4,), (3,))
+    else:  # Fewer numbers to multiply; a narrow type would round them.
+        z = product(scale * queries, keys, (4,), (3,))
+    slope = None
     if soft_cap is not None:
         capped = jnp.tanh(z / soft_cap)
         z, slope = soft_cap * capped, (1 - capped) * (1 + capped)

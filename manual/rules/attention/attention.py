@@ -16,6 +16,7 @@ import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from manual.rules.attention import _blocks as blocks
 from manual.rules.rule import Rule
@@ -80,8 +81,13 @@ def attention_fwd(
         chex.assert_type(mask, bool)
     factor = q.shape[3] ** -0.5 if scale is None else scale
     forward = functools.partial(_forward, causal=causal, scale=factor, soft_cap=soft_cap)
-    out, log_total = blocks.by_platform(forward, q, k, v, bias, mask, causal=causal)
-    return out, (q, k, v, bias, mask, out, log_total)
+    computed: Any = functools.partial(blocks.by_platform, forward, causal=causal)
+    placed = jax.typeof(q).sharding
+    if placed.mesh.explicit_axes:  # A block has rows of several devices' parts, if time is cut.
+        of_rows = NamedSharding(placed.mesh, PartitionSpec(*placed.spec[:3], None))
+        computed = jax.sharding.auto_axes(computed, out_sharding=((of_rows, of_rows), None))
+    (out, log_total), _ = computed((q, k, v), bias, mask)
+    return out, (q, k, v, bias, mask, out, log_total[..., 0])
 
 
 def attention_bwd(
@@ -110,8 +116,9 @@ def attention_bwd(
     q, k, v, bias, mask, out, log_total = residuals
     factor = q.shape[3] ** -0.5 if scale is None else scale
     backward = functools.partial(_backward, causal=causal, scale=factor, soft_cap=soft_cap)
-    others = v, bias, mask, out, log_total, do
-    return (*blocks.by_platform(backward, q, k, *others, causal=causal), None)
+    arrays = q, k, v, out, log_total[..., None], do
+    (dq, dk, dv), dbias = blocks.by_platform(backward, arrays, bias, mask, causal=causal)
+    return dq, dk, dv, dbias, None
 
 
 attention = Rule(attention_fwd, attention_bwd)
@@ -119,17 +126,16 @@ attention = Rule(attention_fwd, attention_bwd)
 
 def _forward(
     plan: blocks.Plan,
-    q: jax.Array,
-    k: jax.Array,
-    v: jax.Array,
+    arrays: tuple[jax.Array, ...],
     bias: jax.Array | None,
     mask: jax.Array | None,
     *,
     causal: bool,
     scale: float,
     soft_cap: float | None,
-) -> tuple[jax.Array, jax.Array]:
-    """The output and the log-sum-exp of each row."""
+) -> tuple[tuple[jax.Array, jax.Array], None]:
+    """The output and the log-sum-exp of each row, (batch, T, H, 1)."""
+    q, k, v = arrays
     every_key, every_value = blocks.heads_first(k), blocks.heads_first(v)
     rows = blocks.split(q, plan), blocks.split_bias(bias, plan)
 
@@ -154,29 +160,25 @@ def _forward(
     out, log_total = (
         blocks.join(jnp.concatenate(piece), plan) for piece in zip(*pieces, strict=True)
     )
-    return out, log_total[..., 0]
+    return (out, log_total), None
 
 
 def _backward(
     plan: blocks.Plan,
-    q: jax.Array,
-    k: jax.Array,
-    v: jax.Array,
+    arrays: tuple[jax.Array, ...],
     bias: jax.Array | None,
     mask: jax.Array | None,
-    out: jax.Array,
-    log_total: jax.Array,
-    do: jax.Array,
     *,
     causal: bool,
     scale: float,
     soft_cap: float | None,
-) -> tuple[jax.Array, jax.Array, jax.Array, Any]:
-    """dq, dk, dv and dbias."""
+) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
+    """dq, dk, dv; and dbias."""
+    q, k, v, out, log_total, do = arrays
     wide = jnp.promote_types(q.dtype, jnp.float32)
     every_key, every_value = blocks.heads_first(k), blocks.heads_first(v)
     rows = (blocks.split(q, plan), blocks.split_bias(bias, plan))
-    rows = (*rows, *(blocks.split(x, plan) for x in (log_total[..., None], out, do)))
+    rows = (*rows, *(blocks.split(x, plan) for x in (log_total, out, do)))
 
     def block(part: blocks.Part, sums: tuple[jax.Array, jax.Array], at: Any) -> Any:
         start, (queries, bias, log_total, out, do) = at
@@ -187,25 +189,24 @@ def _backward(
         dp = blocks.product(do, values, (4,), (3,))
         along = jnp.sum(do.astype(wide) * out.astype(wide), axis=-1, keepdims=True)
         dz = p * (dp - along)
-        da = (scale * (dz if slope is None else dz * slope)).astype(q.dtype)
-        dk = blocks.product(da, queries, (2, 3), (2, 3))
-        dv = blocks.product(p.astype(q.dtype), do, (2, 3), (2, 3))
-        dq = blocks.product(da, keys, (4,), (2,)).astype(q.dtype)
+        da = (dz if slope is None else dz * slope).astype(q.dtype)
+        # (features, keys): so the scores are not transposed, which is what would take time.
+        dk = blocks.product(queries, da, (2, 3), (2, 3))
+        dv = blocks.product(do, p.astype(q.dtype), (2, 3), (2, 3))
+        dq = (scale * blocks.product(da, keys, (4,), (2,))).astype(q.dtype)
         return (sums[0] + dk, sums[1] + dv), (dq, blocks.sum_like(dz, bias))
 
-    dk, dv = jnp.zeros_like(every_key, wide), jnp.zeros_like(every_value, wide)
+    dk, dv = (jnp.zeros_like(x.mT, wide) for x in (every_key, every_value))
     pieces, dbias = [], []
     for part in plan.parts:
-        first = dk[:, :, : part.keys], dv[:, :, : part.keys]
+        first = dk[..., : part.keys], dv[..., : part.keys]
         step = functools.partial(block, part)
         sums, (dq, d_block) = lax.scan(step, first, part.of(plan, rows))
         pieces.append(dq)
-        dk, dv = (x.at[:, :, : part.keys].set(new) for x, new in zip((dk, dv), sums, strict=True))
+        dk, dv = (x.at[..., : part.keys].set(new) for x, new in zip((dk, dv), sums, strict=True))
         if bias is not None:
             dbias.append(blocks.widen(d_block, every_key.shape[2]))
-    return (
-        blocks.join(jnp.concatenate(pieces), plan),
-        blocks.heads_last(dk).astype(k.dtype),
-        blocks.heads_last(dv).astype(v.dtype),
-        None if bias is None else blocks.join_bias(jnp.concatenate(dbias), bias),
-    )
+    dq = blocks.join(jnp.concatenate(pieces), plan)
+    dk, dv = (blocks.heads_last(x.mT) for x in (scale * dk, dv))
+    whole = None if bias is None else blocks.join_bias(jnp.concatenate(dbias), bias)
+    return (dq, dk.astype(k.dtype), dv.astype(v.dtype)), whole

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from autodiff import sequences
 from compare import check_rule
@@ -33,13 +34,17 @@ def judge(inputs, *, bias=None, mask=None, dtype=None, **settings):
     )
 
 
-@pytest.fixture(params=["one block", "blocks"])
+@pytest.fixture(params=["one block", "blocks", "blocks of a head"])
 def in_blocks(request, monkeypatch):
-    """Once with all rows in one block, and once with two rows in each, the last one not full."""
-    if request.param == "blocks":
+    """With all rows in one block, or two rows in each, the last one not full.
+
+    A CPU goes through the heads one by one where other platforms have other blocks.
+    """
+    if request.param != "one block":
         monkeypatch.setattr(_blocks, "ON_CPU", 1)
-        monkeypatch.setattr(_blocks, "ELSEWHERE", 1)
         monkeypatch.setattr(_blocks, "_FEWEST_ROWS", 2)
+    if request.param == "blocks":
+        monkeypatch.setattr(_blocks, "ELSEWHERE", 1)
 
 
 MASK = jnp.arange(KEYS) < jnp.array([[7], [4]])
@@ -65,6 +70,17 @@ def test_a_bias_gets_the_sum_over_what_shares_it(shape):
     bias = jnp.asarray(np.random.default_rng(3).standard_normal(shape), jnp.float32)
     report = judge(draw(1), bias=bias, causal=True, soft_cap=2.0)
     assert report.agree, report
+
+
+@pytest.mark.usefixtures("in_blocks")
+def test_on_a_mesh_with_explicit_axes_an_output_lies_where_its_query_does():
+    mesh = AbstractMesh((2,), ("data",), axis_types=(AxisType.Explicit,))
+    placed = NamedSharding(mesh, PartitionSpec("data", None, None, None))
+    inputs = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed) for x in draw(7)]
+    with jax.sharding.use_abstract_mesh(mesh):
+        out, pullback = jax.eval_shape(lambda *xs: jax.vjp(attention, *xs), *inputs)
+        cotangents = jax.eval_shape(pullback, out)
+    assert [x.sharding for x in (out, *cotangents)] == [placed] * 4
 
 
 @pytest.mark.parametrize(("heads", "groups"), [(1, 1), (3, 3), (4, 1)])
