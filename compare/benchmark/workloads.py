@@ -2,18 +2,20 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from compare import problems
-from compare.benchmark import foreign
+from compare.benchmark import foreign, programs
 from compare.benchmark.engines import torch_engine, torch_sequences
 from compare.benchmark.timing import Prepared, Subject, compiled
-from compare.checker.check import check_gradients
-from compare.checker.rules import check_rule
+from compare.checker.check import check_gradients, gradients_asked
+from compare.checker.gradient_report import GradientReport
+from compare.checker.rules import check_rule, rule_asked
+from compare.checker.sides.question import Question
 from compare.problems.derivations import of_rule
 from compare.problems.rules import LARGE, RULES, RuleProblem, user_cnn_losses
 from compare.training.steps import init_state, make_epoch
@@ -100,18 +102,12 @@ def subjects(
 def _rule(problem: RuleProblem, seed: int) -> Subject:
     """Returns a rule forward and backward, with a cotangent of normal numbers."""
     rule, key = problem.rule, jax.random.key(seed)
-    sample = problem.draw if problem.sample is None else problem.sample
-
-    def manual(inputs: Any, d_out: Any) -> Any:
-        out, residuals = rule.fwd(*inputs)
-        return out, rule.bwd(residuals, d_out)
 
     def forward(*inputs: Any) -> Any:
         return rule.fwd(*inputs)[0]
 
-    def by_vjp(f: Callable[..., Any], inputs: Any, d_out: Any) -> Any:
-        out, pullback = jax.vjp(f, *inputs)
-        return out, pullback(d_out)
+    def ask(reference: Callable[..., Any]) -> Question:
+        return rule_asked(rule.fwd, rule.bwd, *problem.draw(seed), reference=reference, seed=seed)
 
     def cotangent(inputs: Any) -> Any:
         outputs = jax.eval_shape(problem.reference, *inputs)
@@ -121,20 +117,38 @@ def _rule(problem: RuleProblem, seed: int) -> Subject:
         inputs = problem.draw(seed)
         return compiled(work, inputs, cotangent(inputs))
 
+    if problem.sample is None:
+        sample = problem.draw
+        engines = {
+            **programs.engines(partial(ask, problem.reference)),
+            "autodiff_same_forward": lambda: programs.engine(ask(forward), "autodiff"),
+        }
+    else:  # What is proved is smaller.
+        sample = problem.sample
+        engines = {
+            "manual": partial(prepare, partial(_by_rule, rule)),
+            "autodiff": partial(prepare, partial(_by_vjp, problem.reference)),
+            "autodiff_same_forward": partial(prepare, partial(_by_vjp, forward)),
+        }
     return Subject(
         name=problem.name,
         batch=problem.size,
         prove=lambda: check_rule(
             rule.fwd, rule.bwd, *sample(seed), reference=problem.reference, seed=seed
         ),
-        engines={
-            "manual": partial(prepare, manual),
-            "autodiff": partial(prepare, partial(by_vjp, problem.reference)),
-            "autodiff_same_forward": partial(prepare, partial(by_vjp, forward)),
-            **foreign.torch_rule(problem, cotangent, seed),
-        },
+        engines={**engines, **foreign.torch_rule(problem, cotangent, seed)},
         derivations=(of_rule(rule),),
     )
+
+
+def _by_rule(rule: Any, inputs: Any, d_out: Any) -> Any:
+    out, residuals = rule.fwd(*inputs)
+    return out, rule.bwd(residuals, d_out)
+
+
+def _by_vjp(f: Callable[..., Any], inputs: Any, d_out: Any) -> Any:
+    out, pullback = jax.vjp(f, *inputs)
+    return out, pullback(d_out)
 
 
 def _models(seed: int, sizes: Sizes) -> list[Subject]:
@@ -205,8 +219,9 @@ def _language_model(
         batch=f"{tokens[0]}×{tokens[1]} of {vocabulary}",
         prove=lambda: check_gradients(proved.manual, proved.loss, *proved.draw(seed), seed=seed),
         engines={
-            "manual": lambda: compiled(model.manual, *model.draw(seed)),
-            "autodiff": lambda: compiled(jax.value_and_grad(model.loss), *model.draw(seed)),
+            **programs.engines(
+                lambda: gradients_asked(model.manual, model.loss, *model.draw(seed))
+            ),
             **foreign.torch_language_model(steps, model, proved, seed),
         },
     )
@@ -275,21 +290,26 @@ def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
         one = jax.vmap(lambda x, label: gradient(params, (x[None], label[None])))
         return one(x, labels)
 
-    def subject(size: str, work: Callable[..., Callable[..., Any]]) -> Subject:
-        return Subject(
-            name="jax.grad of a CNN with our max_pool",
-            batch=size,
-            prove=lambda: check_gradients(ours, user_cnn_losses()[1], *few(), seed=seed),
-            engines={
-                "manual": lambda: compiled(work(ours), *point()),
-                "autodiff": lambda: compiled(work(theirs), *point()),
-            },
-        )
+    @cache
+    def prove() -> GradientReport:
+        return check_gradients(ours, user_cnn_losses()[1], *few(), seed=seed)
+
+    def subject(size: str, engines: dict[str, Callable[[], Prepared]]) -> Subject:
+        return Subject("jax.grad of a CNN with our max_pool", size, prove, engines)
 
     size = str(sizes.borrowed)
     return [
-        subject(size, lambda f: f),
-        subject(f"{size} by vmap", lambda f: partial(of_each, f)),
+        subject(
+            size,
+            programs.engines(lambda: gradients_asked(ours, user_cnn_losses()[1], *point())),
+        ),
+        subject(
+            f"{size} by vmap",
+            {
+                "manual": lambda: compiled(partial(of_each, ours), *point()),
+                "autodiff": lambda: compiled(partial(of_each, theirs), *point()),
+            },
+        ),
     ]
 
 
@@ -301,8 +321,12 @@ def _model(
     proved_on: int,
 ) -> Subject:
     """Returns the loss and gradient of one step, on random numbers."""
-    by_jax = jax.value_and_grad(model.loss, has_aux=True)
-    same_forward = jax.value_and_grad(lambda *args: model.manual(*args)[0], has_aux=True)
+
+    def forward(*args: Any) -> Any:
+        return model.manual(*args)[0]
+
+    def ask(loss: Callable[..., Any]) -> Question:
+        return gradients_asked(model.manual, loss, *point(), has_aux=True)
 
     def point() -> Any:
         return model.draw_point(seed, batch)
@@ -315,11 +339,15 @@ def _model(
         batch=str(batch),
         prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
         engines={
-            "manual": lambda: compiled(model.manual, *point()),
-            "autodiff": lambda: compiled(by_jax, *point()),
-            "autodiff_same_forward": lambda: compiled(same_forward, *point()),
+            **programs.engines(partial(ask, model.loss)),
+            "autodiff_same_forward": lambda: programs.engine(ask(forward), "autodiff"),
             **foreign.of_point(others, model, point, seed),
         },
         derivations=model.derivations,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(point)[0])),
+        parameters=_parameters(model),
     )
+
+
+def _parameters(model: problems.Model) -> int:
+    params, _ = jax.eval_shape(model.init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -152,6 +153,7 @@ class Program:
     Attributes:
         fingerprint: equal for two traces of a function that does the same at both.
         narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
+        seconds: that lowering and compiling it took, when it was last compiled; 0 before.
     """
 
     def __init__(self, traced: Any, plain: bool):
@@ -162,21 +164,23 @@ class Program:
         # What is not used is no part of the program, but is passed to it.
         inputs = tuple(str(aval) for aval in traced.jaxpr.in_avals)
         outputs = jax.tree.structure(traced.out_info)
-        options = tuple(self._options.items())
         # A text with an address in it, as of a callback, does not say what is at the address.
         computed = object() if "0x" in text else self.fingerprint
-        self._key = (computed, inputs, outputs, options, _surroundings())
+        self._key = (computed, inputs, outputs, *self._options.items(), _surroundings())
         self._lock = threading.Lock()
-        self._compiled: Any = _COMPILED.get(self._key)
-        self._lowered = traced.lower() if self._compiled is None else None
+        self._compiled, self.seconds = _COMPILED.get(self._key) or (None, 0.0)
+        start = time.perf_counter()
+        self._lowered: Any = traced.lower() if self._compiled is None else None
+        self._lowering = time.perf_counter() - start
 
     def compile(self) -> Any:
         """Compiles it, and returns what runs: a function of the list of arrays."""
         with self._lock:
             if self._compiled is None:
-                assert self._lowered is not None
+                start = time.perf_counter()
                 self._compiled = self._lowered.compile(compiler_options=self._options)
-                _COMPILED.put(self._key, self._compiled)
+                self.seconds = self._lowering + time.perf_counter() - start
+                _COMPILED.put(self._key, (self._compiled, self.seconds))
                 self._lowered = None
             return self._compiled
 
@@ -200,13 +204,13 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Compiled:
-    """Compiled programs by what they compute; the one not asked for longest is let go first."""
+    """Compiled programs, and the seconds that took; the one not asked for longest goes first."""
 
     def __init__(self, size: int):
         self._size, self._programs, self._lock = size, OrderedDict[Any, Any](), threading.Lock()
 
     def get(self, key: Any) -> Any:
-        """Returns the program, or None."""
+        """Returns the program and its seconds, or None."""
         with self._lock:
             if key in self._programs:
                 self._programs.move_to_end(key)
@@ -220,8 +224,7 @@ class _Compiled:
                 self._programs.popitem(last=False)
 
 
-# A test suite asks about the same functions again and again; compiling them is most of the time.
-_COMPILED = _Compiled(size=96)
+_COMPILED = _Compiled(size=96)  # A test suite asks about the same functions again and again.
 
 
 def side(fn: Callable[..., Any], has_aux: bool = False) -> Side:
