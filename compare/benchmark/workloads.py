@@ -1,6 +1,5 @@
 """Lists what the benchmark times: every rule and every model, at sizes that suit the platform."""
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -22,8 +21,14 @@ from compare.training.steps import init_state, make_epoch
 
 __all__ = ["subjects"]
 
+Prove = Callable[[], GradientReport]
+
 _CLASSES = "softmax_cross_entropy_with_integer_labels"
 _BINARY = "sigmoid_binary_cross_entropy"
+
+
+_Language = tuple[int, int, int, int, tuple[int, int]]
+_SMALL_LANGUAGE: _Language = (64, 32, 1, 2, (2, 8))
 
 
 class Sizes(NamedTuple):
@@ -35,13 +40,15 @@ class Sizes(NamedTuple):
         mlp: batches of the perceptron.
         regularised: batches of the perceptron with batch-norm and dropout.
         sequences: batches of the recurrent networks and of the transformer of images.
-        language: vocabulary, width, depth, heads and (batch, time) of each transformer of tokens.
+        language: vocabulary, width, depth, heads and (batch, time) of each transformer of tokens,
+            and of that on which its agreement is proved.
         batch: examples of a step of training.
         few_rows: of an epoch of ten steps.
         epochs: rows of the longer epochs.
         borrowed: batches of a user's network with our max_pool.
         rules: at their sizes.
-        proved_on: on how many examples the agreement of a model is proved at most.
+        proved_on: on how many examples the agreement of a model is proved at most; of one with
+            attention on twice as many.
     """
 
     on_cpu: bool
@@ -49,7 +56,7 @@ class Sizes(NamedTuple):
     mlp: Sequence[int]
     regularised: Sequence[int]
     sequences: Sequence[int]
-    language: Sequence[tuple[int, int, int, int, tuple[int, int]]]
+    language: Sequence[tuple[_Language, _Language]]
     batch: int
     few_rows: int
     epochs: Sequence[int]
@@ -60,14 +67,16 @@ class Sizes(NamedTuple):
 
 ON_CPU = Sizes(
     on_cpu=True, cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
-    language=((64, 32, 1, 2, (2, 8)), (8192, 256, 4, 8, (8, 256))),
-    batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES,
-    proved_on=sys.maxsize,
+    language=(
+        (_SMALL_LANGUAGE, _SMALL_LANGUAGE),
+        ((8192, 256, 4, 8, (8, 256)), (4096, 64, 2, 16, (16, 64))),
+    ),
+    batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES, proved_on=32,
 )  # fmt: skip
 ELSEWHERE = Sizes(
     on_cpu=False, cnn=(4096,), mlp=(4096,), regularised=(8192,), sequences=(4096,),
-    language=((32_768, 1024, 4, 16, (8, 1024)),),
-    batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE, proved_on=64,
+    language=(((32_768, 1024, 4, 16, (8, 1024)), (64, 32, 4, 16, (2, 8))),),
+    batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE, proved_on=32,
 )  # fmt: skip
 
 
@@ -92,14 +101,41 @@ def subjects(
         *(_small_models(seed) if sizes.on_cpu else ()),
         *_user_models(seed, sizes),
     ]
-    of_rules = [_rule(rule, seed) for rule in sizes.rules]
+    of_rules = _rules(seed, sizes)
     for subject in models + of_rules if sizes.on_cpu else of_rules + models:
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
-    return [s for sizes in found.values() for s in (sizes[:1] if smallest else sizes)]
+    if smallest:
+        return [_without_same_forward(sizes[0]) for sizes in found.values()]
+    return [subject for sizes in found.values() for subject in sizes]
 
 
-def _rule(problem: RuleProblem, seed: int) -> Subject:
+def _without_same_forward(subject: Subject) -> Subject:
+    engines = {n: e for n, e in subject.engines.items() if n != "autodiff_same_forward"}
+    return subject._replace(engines=engines)
+
+
+def _rules(seed: int, sizes: Sizes) -> list[Subject]:
+    """Returns every rule; those that are proved on the same inputs are proved once."""
+    proofs: dict[Any, Prove] = {}
+
+    def proof(rule: RuleProblem) -> Prove:
+        proved = cache(partial(_agreement, rule, seed))
+        return proofs.setdefault((rule.name, _sample(rule)), proved)
+
+    return [_rule(rule, proof(rule), seed) for rule in sizes.rules]
+
+
+def _sample(problem: RuleProblem) -> Callable[[int], Any]:
+    return problem.draw if problem.sample is None else problem.sample
+
+
+def _agreement(problem: RuleProblem, seed: int) -> GradientReport:
+    rule, reference = problem.rule, problem.reference
+    return check_rule(rule.fwd, rule.bwd, *_sample(problem)(seed), reference=reference, seed=seed)
+
+
+def _rule(problem: RuleProblem, prove: Prove, seed: int) -> Subject:
     """Returns a rule forward and backward, with a cotangent of normal numbers."""
     rule, key = problem.rule, jax.random.key(seed)
 
@@ -118,13 +154,11 @@ def _rule(problem: RuleProblem, seed: int) -> Subject:
         return compiled(work, inputs, cotangent(inputs))
 
     if problem.sample is None:
-        sample = problem.draw
         engines = {
             **programs.engines(partial(ask, problem.reference)),
             "autodiff_same_forward": lambda: programs.engine(ask(forward), "autodiff"),
         }
     else:  # What is proved is smaller.
-        sample = problem.sample
         engines = {
             "manual": partial(prepare, partial(_by_rule, rule)),
             "autodiff": partial(prepare, partial(_by_vjp, problem.reference)),
@@ -133,9 +167,7 @@ def _rule(problem: RuleProblem, seed: int) -> Subject:
     return Subject(
         name=problem.name,
         batch=problem.size,
-        prove=lambda: check_rule(
-            rule.fwd, rule.bwd, *sample(seed), reference=problem.reference, seed=seed
-        ),
+        prove=prove,
         engines={**engines, **foreign.torch_rule(problem, cotangent, seed)},
         derivations=(of_rule(rule),),
     )
@@ -148,7 +180,8 @@ def _by_rule(rule: Any, inputs: Any, d_out: Any) -> Any:
 
 def _by_vjp(f: Callable[..., Any], inputs: Any, d_out: Any) -> Any:
     out, pullback = jax.vjp(f, *inputs)
-    return out, pullback(d_out)
+    # Integers have cotangents without a number in them, which take 0.1 ms to hand back.
+    return out, [d for d in pullback(d_out) if d.dtype != jax.dtypes.float0]
 
 
 def _models(seed: int, sizes: Sizes) -> list[Subject]:
@@ -161,9 +194,9 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
     if sizes.on_cpu:  # engines are compared on one device
         mlp_others["numpy"] = foreign.numpy_mlp
     return [
-        *(_model(cnn, batch, seed, cnn_others, most) for batch in sizes.cnn),
-        *(_model(mlp, batch, seed, mlp_others, most) for batch in sizes.mlp),
-        *(_model(regularised, batch, seed, {}, most) for batch in sizes.regularised),
+        *_model(cnn, sizes.cnn, seed, cnn_others, most),
+        *_model(mlp, sizes.mlp, seed, mlp_others, most),
+        *_model(regularised, sizes.regularised, seed, {}, most),
     ]
 
 
@@ -172,18 +205,13 @@ def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     most = sizes.proved_on
     lstm, gru = (problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru"))
     images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
-    by_torch = [
-        (lstm, partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")),
-        (images, partial(torch_sequences.transformer_loss_and_grad, heads=4)),
-    ]
-    others = {model.name: foreign.torch_models(steps, most) for model, steps in by_torch}
+    cells = partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")
+    blocks = partial(torch_sequences.transformer_loss_and_grad, heads=4)
     return [
-        *(
-            _model(model, batch, seed, others.get(model.name, {}), most)
-            for model in (lstm, gru, images)
-            for batch in sizes.sequences
-        ),
-        *(_language_model(*size, seed, narrowed=not sizes.on_cpu) for size in sizes.language),
+        *_model(lstm, sizes.sequences, seed, foreign.torch_models(cells, most), most),
+        *_model(gru, sizes.sequences, seed, {}, most),
+        *_model(images, sizes.sequences, seed, foreign.torch_models(blocks, 2 * most), 2 * most),
+        *(_language_model(*sizes, seed) for sizes in sizes.language),
     ]
 
 
@@ -195,24 +223,17 @@ def _small_models(seed: int) -> list[Subject]:
         (problems.mlp((49, 32, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
     ]
     return [
-        _model(model, batch, seed, foreign.scalars(activation, loss), batch)
+        subject
         for model, batch, activation, loss in small
+        for subject in _model(model, [batch], seed, foreign.scalars(activation, loss), batch)
     ]
 
 
-def _language_model(
-    vocabulary: int,
-    width: int,
-    depth: int,
-    heads: int,
-    tokens: tuple[int, int],
-    seed: int,
-    *,
-    narrowed: bool,
-) -> Subject:
-    """Returns one step of a causal transformer of tokens; `narrowed`: proved on a narrow one."""
-    model = problems.language_model(vocabulary, width, depth, heads, tokens)
-    proved = problems.language_model(64, 32, depth, heads, (2, 8)) if narrowed else model
+def _language_model(size: _Language, proved_size: _Language, seed: int) -> Subject:
+    """Returns one step of a causal transformer of tokens, proved on one of another size."""
+    vocabulary, _, _, heads, tokens = size
+    model = problems.language_model(*size)
+    proved = model if size == proved_size else problems.language_model(*proved_size)
     steps = partial(torch_sequences.transformer_loss_and_grad, heads=heads, causal=True)
     return Subject(
         name="transformer of tokens",
@@ -235,42 +256,44 @@ def _trainings(seed: int, sizes: Sizes) -> list[Subject]:
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
     mlp_others = foreign.torch_training(sizes.batch, _LEARNING_RATE)
     return [
-        *(_training(mlp, sizes, rows, seed, mlp_others) for rows in sizes.epochs),
-        _training(cnn, sizes, sizes.few_rows, seed, {}),
+        *_training(mlp, sizes, sizes.epochs, seed, mlp_others),
+        *_training(cnn, sizes, [sizes.few_rows], seed, {}),
     ]
 
 
 def _training(
     model: problems.Model,
     sizes: Sizes,
-    rows: int,
+    epochs: Sequence[int],
     seed: int,
     others: dict[str, foreign.Foreign],
-) -> Subject:
-    """Returns one epoch of Adam in shuffled batches, on random numbers."""
+) -> list[Subject]:
+    """Returns an epoch of Adam in shuffled batches, for each number of rows; one step is proved."""
 
-    def point() -> Any:
+    def point(rows: int) -> Any:
         return model.draw_point(seed, rows)
 
-    def prepare(loss_and_grad: Callable[..., Any]) -> Prepared:
-        params, state, data, key = point()
+    def prepare(loss_and_grad: Callable[..., Any], rows: int) -> Prepared:
+        params, state, data, key = point(rows)
         optimizer = optax.adam(_LEARNING_RATE)
         epoch = make_epoch(loss_and_grad, optimizer, sizes.batch)
         return compiled(epoch, init_state(params, state, optimizer, key), *data)
 
-    def few() -> Any:
-        return model.draw_point(seed, min(sizes.batch, sizes.proved_on))
-
-    return Subject(
-        name=f"training {model.name} {model.settings}",
-        batch=f"{sizes.batch} of {rows}",
-        prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
-        engines={
-            "manual": lambda: prepare(model.manual),
-            "autodiff": lambda: prepare(jax.value_and_grad(model.loss, has_aux=True)),
-            **foreign.of_point(others, model, point, seed),
-        },
-    )
+    prove = _proof(model, min(sizes.batch, sizes.proved_on), seed)
+    by_jax = jax.value_and_grad(model.loss, has_aux=True)
+    return [
+        Subject(
+            name=f"training {model.name} {model.settings}",
+            batch=f"{sizes.batch} of {rows}",
+            prove=prove,
+            engines={
+                "manual": partial(prepare, model.manual, rows),
+                "autodiff": partial(prepare, by_jax, rows),
+                **foreign.of_point(others, model, partial(point, rows), seed),
+            },
+        )
+        for rows in epochs
+    ]
 
 
 def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
@@ -315,37 +338,52 @@ def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
 
 def _model(
     model: problems.Model,
-    batch: int,
+    batches: Sequence[int],
     seed: int,
     others: dict[str, foreign.Foreign],
     proved_on: int,
-) -> Subject:
-    """Returns the loss and gradient of one step, on random numbers."""
+) -> list[Subject]:
+    """Returns the loss and gradient of one step, of each batch; proved once."""
+
+    def point(batch: int) -> Any:
+        return model.draw_point(seed, batch)
 
     def forward(*args: Any) -> Any:
         return model.manual(*args)[0]
 
-    def ask(loss: Callable[..., Any]) -> Question:
-        return gradients_asked(model.manual, loss, *point(), has_aux=True)
+    def ask(loss: Callable[..., Any], batch: int) -> Question:
+        return gradients_asked(model.manual, loss, *point(batch), has_aux=True)
 
-    def point() -> Any:
-        return model.draw_point(seed, batch)
+    def same_forward(batch: int) -> Prepared:
+        return programs.engine(ask(forward, batch), "autodiff")
 
-    def few() -> Any:
-        return model.draw_point(seed, min(batch, proved_on))
+    prove = _proof(model, min(*batches, proved_on), seed)
+    return [
+        Subject(
+            name=f"{model.name} {model.settings}",
+            batch=str(batch),
+            prove=prove,
+            engines={
+                **programs.engines(partial(ask, model.loss, batch)),
+                "autodiff_same_forward": partial(same_forward, batch),
+                **foreign.of_point(others, model, partial(point, batch), seed),
+            },
+            derivations=model.derivations,
+            parameters=_parameters(model),
+        )
+        for batch in batches
+    ]
 
-    return Subject(
-        name=f"{model.name} {model.settings}",
-        batch=str(batch),
-        prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
-        engines={
-            **programs.engines(partial(ask, model.loss)),
-            "autodiff_same_forward": lambda: programs.engine(ask(forward), "autodiff"),
-            **foreign.of_point(others, model, point, seed),
-        },
-        derivations=model.derivations,
-        parameters=_parameters(model),
-    )
+
+def _proof(model: problems.Model, examples: int, seed: int) -> Prove:
+    """Returns the proof on so many examples, which is made once."""
+
+    @cache
+    def prove() -> GradientReport:
+        point = model.draw_point(seed, examples)
+        return check_gradients(model.manual, model.loss, *point, has_aux=True, seed=seed)
+
+    return prove
 
 
 def _parameters(model: problems.Model) -> int:
