@@ -136,17 +136,23 @@ def eager(run: Callable[[], Any], *, spin_seconds: float = 0.0) -> Prepared:
 
 
 def measure(
-    subject: Subject, *, seconds: float, seed: int = 0, limits: Limits | None = None
+    subject: Subject,
+    *,
+    seconds: float,
+    seed: int = 0,
+    limits: Limits | None = None,
+    compile_alone: bool = True,
 ) -> list[Measurement]:
     """Proves that manual agrees with `jax.grad` on this input, then times every engine.
-
-    Both are compiled first, alone: the proof finds what it shares with them compiled.
 
     Args:
         subject: the work and the engines.
         seconds: the time for all engines together, without warm-up and compilation.
         seed: of the order of turns.
         limits: of the device, in the subject's dtype; None to leave `limit_ms` out.
+        compile_alone: whether both are compiled before the proof, one at a time. The proof, which
+            compiles side by side, is then left with what it does not share with them; else they are
+            left with what they do not share with it, in less time, and `compile_ms` is longer.
 
     Returns:
         One measurement for each engine.
@@ -154,10 +160,9 @@ def measure(
     Raises:
         ValueError: the gradients do not agree; the message is the report.
     """
-    both = [name for name in ("manual", "autodiff") if name in subject.engines]
-    others = [name for name in subject.engines if name not in both]
+    first = [name for name in ("manual", "autodiff") if compile_alone and name in subject.engines]
     with _one_precision():
-        prepared = {name: subject.engines[name]() for name in both}
+        prepared = {name: subject.engines[name]() for name in first}
         start = time.perf_counter()
         report = subject.prove()
         proof_ms = 1e3 * (time.perf_counter() - start)
@@ -165,7 +170,8 @@ def measure(
             raise ValueError(
                 f"{subject.name} {subject.batch}: nothing is timed that is wrong\n{report}"
             )
-        prepared |= {name: subject.engines[name]() for name in others}
+        rest = [name for name in subject.engines if name not in first]
+        prepared |= {name: subject.engines[name]() for name in rest}
     times = interleaved(prepared, seconds=seconds, seed=seed)
     works = [engine.work for engine in prepared.values() if engine.work is not None]
     limit_ms = None

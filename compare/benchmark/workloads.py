@@ -10,12 +10,11 @@ import optax
 from compare import problems
 from compare.benchmark import foreign, programs
 from compare.benchmark.engines import torch_engine, torch_sequences
+from compare.benchmark.rule_workloads import rule_subjects
 from compare.benchmark.timing import Prepared, Subject, compiled
 from compare.checker.check import check_gradients, gradients_asked
 from compare.checker.gradient_report import GradientReport
-from compare.checker.rules import check_rule, rule_asked
 from compare.checker.sides.question import Question
-from compare.problems.derivations import of_rule
 from compare.problems.rules import LARGE, RULES, RuleProblem, user_cnn_losses
 from compare.training.steps import init_state, make_epoch
 
@@ -47,8 +46,8 @@ class Sizes(NamedTuple):
         epochs: rows of the longer epochs.
         borrowed: batches of a user's network with our max_pool.
         rules: at their sizes.
-        proved_on: on how many examples the agreement of a model is proved at most; of one with
-            attention on twice as many.
+        proved_on: on how many examples the agreement of a model is proved at most; on twice as many
+            where 32 leave one block of attention, or are fewer than is timed.
     """
 
     on_cpu: bool
@@ -101,7 +100,7 @@ def subjects(
         *(_small_models(seed) if sizes.on_cpu else ()),
         *_user_models(seed, sizes),
     ]
-    of_rules = _rules(seed, sizes)
+    of_rules = rule_subjects(sizes.rules, seed)
     for subject in models + of_rules if sizes.on_cpu else of_rules + models:
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
@@ -115,102 +114,36 @@ def _without_same_forward(subject: Subject) -> Subject:
     return subject._replace(engines=engines)
 
 
-def _rules(seed: int, sizes: Sizes) -> list[Subject]:
-    """Returns every rule; those that are proved on the same inputs are proved once."""
-    proofs: dict[Any, Prove] = {}
-
-    def proof(rule: RuleProblem) -> Prove:
-        proved = cache(partial(_agreement, rule, seed))
-        return proofs.setdefault((rule.name, _sample(rule)), proved)
-
-    return [_rule(rule, proof(rule), seed) for rule in sizes.rules]
-
-
-def _sample(problem: RuleProblem) -> Callable[[int], Any]:
-    return problem.draw if problem.sample is None else problem.sample
-
-
-def _agreement(problem: RuleProblem, seed: int) -> GradientReport:
-    rule, reference = problem.rule, problem.reference
-    return check_rule(rule.fwd, rule.bwd, *_sample(problem)(seed), reference=reference, seed=seed)
-
-
-def _rule(problem: RuleProblem, prove: Prove, seed: int) -> Subject:
-    """Returns a rule forward and backward, with a cotangent of normal numbers."""
-    rule, key = problem.rule, jax.random.key(seed)
-
-    def forward(*inputs: Any) -> Any:
-        return rule.fwd(*inputs)[0]
-
-    def ask(reference: Callable[..., Any]) -> Question:
-        return rule_asked(rule.fwd, rule.bwd, *problem.draw(seed), reference=reference, seed=seed)
-
-    def cotangent(inputs: Any) -> Any:
-        outputs = jax.eval_shape(problem.reference, *inputs)
-        return jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), outputs)
-
-    def prepare(work: Callable[..., Any]) -> Prepared:
-        inputs = problem.draw(seed)
-        return compiled(work, inputs, cotangent(inputs))
-
-    if problem.sample is None:
-        engines = {
-            **programs.engines(partial(ask, problem.reference)),
-            "autodiff_same_forward": lambda: programs.engine(ask(forward), "autodiff"),
-        }
-    else:  # What is proved is smaller.
-        engines = {
-            "manual": partial(prepare, partial(_by_rule, rule)),
-            "autodiff": partial(prepare, partial(_by_vjp, problem.reference)),
-            "autodiff_same_forward": partial(prepare, partial(_by_vjp, forward)),
-        }
-    return Subject(
-        name=problem.name,
-        batch=problem.size,
-        prove=prove,
-        engines={**engines, **foreign.torch_rule(problem, cotangent, seed)},
-        derivations=(of_rule(rule),),
-    )
-
-
-def _by_rule(rule: Any, inputs: Any, d_out: Any) -> Any:
-    out, residuals = rule.fwd(*inputs)
-    return out, rule.bwd(residuals, d_out)
-
-
-def _by_vjp(f: Callable[..., Any], inputs: Any, d_out: Any) -> Any:
-    out, pullback = jax.vjp(f, *inputs)
-    # Integers have cotangents without a number in them, which take 0.1 ms to hand back.
-    return out, [d for d in pullback(d_out) if d.dtype != jax.dtypes.float0]
-
-
 def _models(seed: int, sizes: Sizes) -> list[Subject]:
     mlp = problems.mlp((784, 512, 512, 10), "relu", _CLASSES)
     regularised = problems.regularised_mlp((128, 256, 128, 64, 1), _BINARY)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
-    most = sizes.proved_on
-    mlp_others = foreign.torch_models(torch_engine.mlp_loss_and_grad, most)
-    cnn_others = foreign.torch_models(torch_engine.cnn_loss_and_grad, most)
+    few = sizes.proved_on
+    mlp_others = foreign.torch_models(torch_engine.mlp_loss_and_grad, mlp, few)
+    cnn_others = foreign.torch_models(torch_engine.cnn_loss_and_grad, cnn, few)
     if sizes.on_cpu:  # engines are compared on one device
         mlp_others["numpy"] = foreign.numpy_mlp
     return [
-        *_model(cnn, sizes.cnn, seed, cnn_others, most),
-        *_model(mlp, sizes.mlp, seed, mlp_others, most),
-        *_model(regularised, sizes.regularised, seed, {}, most),
+        *_model(cnn, sizes.cnn, seed, cnn_others, (cnn, few)),
+        *_model(mlp, sizes.mlp, seed, mlp_others, (mlp, few)),
+        *_model(regularised, sizes.regularised, seed, {}, (regularised, 2 * few)),
     ]
 
 
 def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
-    most = sizes.proved_on
     lstm, gru = (problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru"))
-    images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
+    images, narrow = (
+        problems.transformer((28, 28), *of, 10, _CLASSES) for of in ((64, 3), (32, 2))
+    )
+    few = sizes.proved_on
     cells = partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")
     blocks = partial(torch_sequences.transformer_loss_and_grad, heads=4)
+    by_torch = foreign.torch_models(cells, lstm, few), foreign.torch_models(blocks, narrow, 2 * few)
     return [
-        *_model(lstm, sizes.sequences, seed, foreign.torch_models(cells, most), most),
-        *_model(gru, sizes.sequences, seed, {}, most),
-        *_model(images, sizes.sequences, seed, foreign.torch_models(blocks, 2 * most), 2 * most),
+        *_model(lstm, sizes.sequences, seed, by_torch[0], (lstm, few)),
+        *_model(gru, sizes.sequences, seed, {}, (gru, few)),
+        *_model(images, sizes.sequences, seed, by_torch[1], (narrow, 2 * few)),
         *(_language_model(*sizes, seed) for sizes in sizes.language),
     ]
 
@@ -225,7 +158,9 @@ def _small_models(seed: int) -> list[Subject]:
     return [
         subject
         for model, batch, activation, loss in small
-        for subject in _model(model, [batch], seed, foreign.scalars(activation, loss), batch)
+        for subject in _model(
+            model, [batch], seed, foreign.scalars(activation, loss), (model, batch)
+        )
     ]
 
 
@@ -306,7 +241,7 @@ def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
         return params, batch
 
     def few() -> Any:
-        return point(min(sizes.borrowed, sizes.proved_on))
+        return point(min(sizes.borrowed, 2 * sizes.proved_on))
 
     def of_each(gradient: Callable[..., Any], params: Any, batch: Any) -> Any:
         x, labels = batch
@@ -341,9 +276,17 @@ def _model(
     batches: Sequence[int],
     seed: int,
     others: dict[str, foreign.Foreign],
-    proved_on: int,
+    proved: tuple[problems.Model, int],
 ) -> list[Subject]:
-    """Returns the loss and gradient of one step, of each batch; proved once."""
+    """Returns the loss and gradient of one step, of each batch; proved once.
+
+    Args:
+        model: what is timed.
+        batches: its numbers of examples.
+        seed: of the numbers.
+        others: further engines.
+        proved: a model that does the same, and on how many examples it is proved at most.
+    """
 
     def point(batch: int) -> Any:
         return model.draw_point(seed, batch)
@@ -357,7 +300,8 @@ def _model(
     def same_forward(batch: int) -> Prepared:
         return programs.engine(ask(forward, batch), "autodiff")
 
-    prove = _proof(model, min(*batches, proved_on), seed)
+    of, most = proved
+    prove = _proof(of, min(*batches, most), seed)
     return [
         Subject(
             name=f"{model.name} {model.settings}",

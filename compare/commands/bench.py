@@ -41,7 +41,7 @@ from compare.report import json_file, plots
 
 __all__ = ["bench", "gallery"]
 
-_SECONDS, _QUICK_SECONDS = 1.0, 0.25
+_SECONDS, _QUICK_SECONDS = 1.0, 0.2
 """The time for which the engines of one subject are timed."""
 
 _CHECK = "check"
@@ -169,7 +169,13 @@ class _Run:
                 place = f"{i + 1} of {len(self._chosen)}"
                 status.update(f"{place}: {subject.name} {subject.batch}")
                 try:
-                    found = measure(subject, seconds=of_each, seed=seed, limits=limits)
+                    found = measure(
+                        subject,
+                        seconds=of_each,
+                        seed=seed,
+                        limits=limits,
+                        compile_alone=not quick,
+                    )
                 except ValueError as error:
                     self.wrong.append(subject.name)
                     terminal.print_above(status, console, escape(str(error)))
