@@ -68,7 +68,7 @@ ON_CPU = Sizes(
     on_cpu=True, cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
     language=(
         (_SMALL_LANGUAGE, _SMALL_LANGUAGE),
-        ((8192, 256, 4, 8, (8, 256)), (4096, 64, 2, 16, (16, 64))),
+        ((8192, 256, 4, 8, (8, 256)), (4096, 96, 2, 16, (16, 64))),
     ),
     batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES, proved_on=32,
 )  # fmt: skip
@@ -133,17 +133,16 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
 def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
     lstm, gru = (problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru"))
-    images, narrow = (
-        problems.transformer((28, 28), *of, 10, _CLASSES) for of in ((64, 3), (32, 2))
-    )
+    images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
+    lower = problems.transformer((28, 28), 64, 2, 10, _CLASSES)
     few = sizes.proved_on
     cells = partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")
     blocks = partial(torch_sequences.transformer_loss_and_grad, heads=4)
-    by_torch = foreign.torch_models(cells, lstm, few), foreign.torch_models(blocks, narrow, 2 * few)
+    by_torch = foreign.torch_models(cells, lstm, few), foreign.torch_models(blocks, lower, 2 * few)
     return [
         *_model(lstm, sizes.sequences, seed, by_torch[0], (lstm, few)),
         *_model(gru, sizes.sequences, seed, {}, (gru, few)),
-        *_model(images, sizes.sequences, seed, by_torch[1], (narrow, 2 * few)),
+        *_model(images, sizes.sequences, seed, by_torch[1], (lower, 2 * few)),
         *(_language_model(*sizes, seed) for sizes in sizes.language),
     ]
 
