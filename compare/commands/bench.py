@@ -63,8 +63,8 @@ def bench(
 ) -> int:
     """Time every rule and model against jax.grad, and against PyTorch and NumPy where they are.
 
-    Agreement is proved before anything is timed, of what is large on fewer examples. On a GPU or
-    TPU the sizes are such that fill it. Each subject's line is printed, and --json written, as soon
+    Agreement is proved before anything is timed, of what is large on a smaller input that takes the
+    same steps. On a GPU or TPU the sizes are such that fill it. Each subject's line is printed, and --json written, as soon
     as it is measured; a run that is stopped keeps what it has.
 
     With --only check it measures something else, which is not in the whole: what checking a
@@ -73,7 +73,7 @@ def bench(
 
     Args:
         only: those whose name contains this; all if not given; or check.
-        quick: the smallest size of each, and fewer rounds.
+        quick: the smallest size of each, in fewer rounds, without jax.grad of our forward pass.
         against: results of earlier runs: which ratios have changed, and the spread of several.
         resume: results of a run that was stopped, to go on with; what it has is not measured again.
         seconds: begin with no further subject after this time; measure all if not given.
