@@ -131,7 +131,7 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
 
 
 _IMAGES = 62
-"""Of so many a CPU takes attention in two blocks, and rows in blocks that leave a few, as of 128."""
+"""Of so many a CPU takes attention in blocks, and rows in blocks that leave a few, as of 128."""
 
 
 def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:

@@ -64,8 +64,8 @@ def bench(
     """Time every rule and model against jax.grad, and against PyTorch and NumPy where they are.
 
     Agreement is proved before anything is timed, of what is large on a smaller input that takes the
-    same steps. On a GPU or TPU the sizes are such that fill it. Each subject's line is printed, and --json written, as soon
-    as it is measured; a run that is stopped keeps what it has.
+    same steps. On a GPU or TPU the sizes are such that fill it. Each subject's line is printed, and
+    --json written, as soon as it is measured; a run that is stopped keeps what it has.
 
     With --only check it measures something else, which is not in the whole: what checking a
     gradient costs, and what it finds, by our checker and by those of jax, chex and PyTorch, on the
@@ -112,7 +112,7 @@ def bench(
         derivations=[d for subject in chosen for d in subject.derivations],
     )  # fmt: skip
     kept.results += measured
-    run = _Run(chosen, kept)
+    run = _Run(chosen, kept, ("float32",) if on_cpu else ("float32", "bfloat16"))
     console = terminal.console()
     notes = [] if on_cpu else ["NumPy, which runs on the CPU, is not timed beside this device"]
     console.print(terminal.header(environment, ["random numbers"], notes))
@@ -139,12 +139,17 @@ def bench(
 class _Run:
     """A benchmark that keeps what it has, whenever it is stopped.
 
+    Args:
+        chosen: what is measured.
+        kept: what has it.
+        dtypes: those of the numbers.
+
     Attributes:
         wrong: the names of those whose gradients do not agree, and which are not timed.
     """
 
-    def __init__(self, chosen: Sequence[Subject], kept: outputs.Growing):
-        self._chosen, self._kept = chosen, kept
+    def __init__(self, chosen: Sequence[Subject], kept: outputs.Growing, dtypes: tuple[str, ...]):
+        self._chosen, self._kept, self._dtypes = chosen, kept, dtypes
         self.wrong: list[str] = []
 
     def measure(self, console: Console, *, quick: bool, seconds: float | None, seed: int) -> bool:
@@ -157,7 +162,7 @@ class _Run:
         console.print(terminal.benchmarks.ratio_head())
         for _, rows in groupby(self._kept.results, key=_key):
             console.print(terminal.benchmarks.ratio_row(list(rows)))
-        start, limits = time.monotonic(), measured_limits(("float32", "bfloat16"))
+        start, limits = time.monotonic(), measured_limits(self._dtypes)
         of_each = _QUICK_SECONDS if quick else _SECONDS
         with terminal.progress("measuring") as status:
             for i, subject in enumerate(self._chosen):
