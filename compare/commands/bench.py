@@ -64,8 +64,8 @@ def bench(
     """Time every rule and model against jax.grad, and against PyTorch and NumPy where they are.
 
     Agreement is proved before anything is timed, of what is large on a smaller input that takes the
-    same steps. On a GPU or TPU the sizes are such that fill it. Each subject's line is printed, and
-    --json written, as soon as it is measured; a run that is stopped keeps what it has.
+    same steps. On a GPU or TPU the sizes are such that fill it. As soon as a subject is measured,
+    its line is printed and --json written; a run that is stopped keeps what it has.
 
     With --only check it measures something else, which is not in the whole: what checking a
     gradient costs, and what it finds, by our checker and by those of jax, chex and PyTorch, on the
