@@ -27,7 +27,7 @@ def test_what_is_timed_is_what_is_proved(name, compile_alone, compilations):
     subject = subject._replace(engines=engines)
     rows = measure(subject, seconds=0.0, compile_alone=compile_alone)
     assert len(compilations) == 4, "both in float32, which is timed, and both in float64"
-    assert all(row.compile_ms > 0 for row in rows)
+    assert all(row.compile_ms for row in rows)
 
 
 def test_an_engine_returns_what_its_side_returns():
