@@ -36,14 +36,16 @@ def of_point(
     return {name: lambda each=each: each(model, point(), seed) for name, each in engines.items()}
 
 
-def torch_models(steps: Steps, proved_on: int) -> dict[str, Foreign]:
+def torch_models(steps: Steps, proved: problems.Model, examples: int) -> dict[str, Foreign]:
     """Returns PyTorch, eager, and on a GPU compiled as well; nothing where it is not installed.
 
     Args:
         steps: prepares PyTorch's step of a model.
-        proved_on: on how many examples its gradient is proved at most.
+        proved: the model that is proved: what is timed, or a smaller one that does the same.
+        examples: on how many.
     """
-    return {name: partial(_model, made, proved_on) for name, made in _versions(steps).items()}
+    how = (proved, examples)
+    return {name: partial(_model, made, how) for name, made in _versions(steps).items()}
 
 
 def torch_language_model(
@@ -155,16 +157,18 @@ def _versions(steps: Steps) -> dict[str, Steps]:
     return {"torch": steps, "torch_compiled": partial(steps, compiled=True)}
 
 
-def _model(steps: Steps, proved_on: int, model: problems.Model, point: Any, seed: int) -> Prepared:
+def _model(
+    steps: Steps, proved: tuple[problems.Model, int], model: problems.Model, point: Any, seed: int
+) -> Prepared:
     """Prepares PyTorch's step of a model."""
 
     def candidate(params: Any, state: Any, batch: Any, key: Any) -> Any:
         value, grads = _once(*steps(params, batch))
         return (value, state), grads
 
-    params, state, batch, key = point
-    few = jax.tree.map(lambda rows: rows[:proved_on], batch)
-    _prove(candidate, model, (params, state, few, key), seed)
+    of, examples = proved
+    _prove(candidate, of, of.draw_point(seed, examples), seed)
+    params, _, batch, _ = point
     return _timed(steps(params, batch))
 
 

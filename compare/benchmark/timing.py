@@ -5,6 +5,7 @@ changes with every round, and the result is the ratio of their medians within on
 that of the ratios of single rounds. Agreement is proved before anything is timed.
 """
 
+import contextlib
 import itertools
 import time
 from collections import defaultdict
@@ -25,6 +26,9 @@ __all__ = [
 TURN_SECONDS = 0.005
 """The least length of an engine's turn. It is long enough for caches and thread pools to be filled
 with the engine's own work for most of the turn."""
+
+LONG_SECONDS, LONG_ROUND_SECONDS = 0.1, 1.0
+"""A run that takes longer warms itself up, and of rounds that take longer three are enough."""
 
 PAUSE_SECONDS = 0.002
 """The pause between two turns, in which the threads of the last engine fall asleep."""
@@ -132,7 +136,12 @@ def eager(run: Callable[[], Any], *, spin_seconds: float = 0.0) -> Prepared:
 
 
 def measure(
-    subject: Subject, *, seconds: float, seed: int = 0, limits: Limits | None = None
+    subject: Subject,
+    *,
+    seconds: float,
+    seed: int = 0,
+    limits: Limits | None = None,
+    compile_alone: bool = True,
 ) -> list[Measurement]:
     """Proves that manual agrees with `jax.grad` on this input, then times every engine.
 
@@ -141,6 +150,9 @@ def measure(
         seconds: the time for all engines together, without warm-up and compilation.
         seed: of the order of turns.
         limits: of the device, in the subject's dtype; None to leave `limit_ms` out.
+        compile_alone: whether both are compiled before the proof, one at a time. The proof, which
+            compiles side by side, is then left with what it does not share with them; else they are
+            left with what they do not share with it, in less time, and `compile_ms` is longer.
 
     Returns:
         One measurement for each engine.
@@ -148,14 +160,18 @@ def measure(
     Raises:
         ValueError: the gradients do not agree; the message is the report.
     """
-    start = time.perf_counter()
-    report = subject.prove()
-    proof_ms = 1e3 * (time.perf_counter() - start)
-    if not report.agree:
-        raise ValueError(
-            f"{subject.name} {subject.batch}: nothing is timed that is wrong\n{report}"
-        )
-    prepared = {name: prepare() for name, prepare in subject.engines.items()}
+    first = [name for name in ("manual", "autodiff") if compile_alone and name in subject.engines]
+    with _one_precision():
+        prepared = {name: subject.engines[name]() for name in first}
+        start = time.perf_counter()
+        report = subject.prove()
+        proof_ms = 1e3 * (time.perf_counter() - start)
+        if not report.agree:
+            raise ValueError(
+                f"{subject.name} {subject.batch}: nothing is timed that is wrong\n{report}"
+            )
+        rest = [name for name in subject.engines if name not in first]
+        prepared |= {name: subject.engines[name]() for name in rest}
     times = interleaved(prepared, seconds=seconds, seed=seed)
     works = [engine.work for engine in prepared.values() if engine.work is not None]
     limit_ms = None
@@ -164,6 +180,16 @@ def measure(
         limit_ms = limits.least_ms(least, report.dtype)
     proved = _Proved(report.dtype, proof_ms, limit_ms)
     return [_measurement(subject, proved, name, prepared, times) for name in times]
+
+
+def _one_precision() -> Any:
+    """Makes a check use the precision of matrix products that is timed, where there is but one.
+
+    A CPU computes alike at any precision. Elsewhere a check asks for the highest.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.default_matmul_precision("default")
+    return contextlib.nullcontext()
 
 
 class _Proved(NamedTuple):
@@ -218,41 +244,58 @@ def interleaved(
 
     Args:
         engines: what is timed, by name.
-        seconds: the time after which no new round begins; there are at least five rounds.
+        seconds: the time after which no new round begins; there are at least five rounds, or three
+            where one takes over a second.
         seed: of the order of turns within a round.
 
     Returns:
         The seconds of one run of each engine, by round.
     """
     rng = np.random.default_rng(seed)
-    repeats = {name: _repeats(engine.run) for name, engine in engines.items()}
+    took = {name: _one_run(engine) for name, engine in engines.items()}
     times: dict[str, list[float]] = {name: [] for name in engines}
     spinning = max(engine.spin_seconds for engine in engines.values())
-    start, least_rounds = time.perf_counter(), 5
+    least_rounds = 5 if sum(took.values()) < LONG_ROUND_SECONDS else 3
+    start = time.perf_counter()
     while min(map(len, times.values())) < least_rounds or time.perf_counter() - start < seconds:
         for name in rng.permutation(list(engines)):
             time.sleep(PAUSE_SECONDS)
-            times[name].append(_turn(engines[name].run, repeats[name], spinning))
+            times[name].append(_turn(engines[name].run, took[name], spinning))
             spinning = engines[name].spin_seconds
     return times
 
 
-def _turn(run: Callable[[], Any], repeats: int, warm_up_seconds: float = 0.0) -> float:
-    """Measures the mean time of a few runs, after one or more that warm up and are not counted."""
+def _turn(run: Callable[[], Any], took: float, spinning: float) -> float:
+    """Measures the mean time of as many runs as make a turn, after those that warm up.
+
+    Args:
+        run: the engine.
+        took: how long a run takes, about.
+        spinning: for how many seconds other threads may still be busy.
+    """
     start = time.perf_counter()
-    run()
-    while time.perf_counter() - start < warm_up_seconds:
+    if took < LONG_SECONDS:
         run()
-    start = time.perf_counter()
-    for _ in range(repeats):
+    while time.perf_counter() - start < spinning:
         run()
-    return (time.perf_counter() - start) / repeats
+    return _mean(run, max(1, round(TURN_SECONDS / took)))
 
 
-def _repeats(run: Callable[[], Any]) -> int:
-    """Measures how many runs make a turn of TURN_SECONDS; these runs also warm the engine up."""
-    took = [_turn(run, 1) for _ in range(3)]
-    return max(1, round(TURN_SECONDS / min(took)))
+def _one_run(engine: Prepared) -> float:
+    """Measures about how long a run takes; these runs also warm the engine up."""
+    took = [_mean(engine.run, 1)]
+    if engine.compile_ms is not None and took[0] > LONG_ROUND_SECONDS:
+        return took[0]  # What is not compiled ahead may have compiled in its first run.
+    while len(took) < 2 or (len(took) < 6 and min(took) < LONG_SECONDS):
+        took.append(_mean(engine.run, 1))
+    return min(took)
+
+
+def _mean(run: Callable[[], Any], runs: int) -> float:
+    start = time.perf_counter()
+    for _ in range(runs):
+        run()
+    return (time.perf_counter() - start) / runs
 
 
 def changes(

@@ -1,27 +1,33 @@
 """Lists what the benchmark times: every rule and every model, at sizes that suit the platform."""
 
-import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from compare import problems
-from compare.benchmark import foreign
+from compare.benchmark import foreign, programs
 from compare.benchmark.engines import torch_engine, torch_sequences
+from compare.benchmark.rule_workloads import rule_subjects
 from compare.benchmark.timing import Prepared, Subject, compiled
-from compare.checker.check import check_gradients
-from compare.checker.rules import check_rule
-from compare.problems.derivations import of_rule
+from compare.checker.check import check_gradients, gradients_asked
+from compare.checker.gradient_report import GradientReport
+from compare.checker.sides.question import Question
 from compare.problems.rules import LARGE, RULES, RuleProblem, user_cnn_losses
 from compare.training.steps import init_state, make_epoch
 
 __all__ = ["subjects"]
 
+Prove = Callable[[], GradientReport]
+
 _CLASSES = "softmax_cross_entropy_with_integer_labels"
 _BINARY = "sigmoid_binary_cross_entropy"
+
+
+_Language = tuple[int, int, int, int, tuple[int, int]]
+_SMALL_LANGUAGE: _Language = (64, 32, 1, 2, (2, 8))
 
 
 class Sizes(NamedTuple):
@@ -33,13 +39,15 @@ class Sizes(NamedTuple):
         mlp: batches of the perceptron.
         regularised: batches of the perceptron with batch-norm and dropout.
         sequences: batches of the recurrent networks and of the transformer of images.
-        language: vocabulary, width, depth, heads and (batch, time) of each transformer of tokens.
+        language: vocabulary, width, depth, heads and (batch, time) of each transformer of tokens,
+            and of that on which its agreement is proved.
         batch: examples of a step of training.
         few_rows: of an epoch of ten steps.
         epochs: rows of the longer epochs.
         borrowed: batches of a user's network with our max_pool.
         rules: at their sizes.
-        proved_on: on how many examples the agreement of a model is proved at most.
+        proved_on: on how many examples the agreement of a model is proved at most; on twice as many
+            where that is what is timed, so that it is compiled once.
     """
 
     on_cpu: bool
@@ -47,7 +55,7 @@ class Sizes(NamedTuple):
     mlp: Sequence[int]
     regularised: Sequence[int]
     sequences: Sequence[int]
-    language: Sequence[tuple[int, int, int, int, tuple[int, int]]]
+    language: Sequence[tuple[_Language, _Language]]
     batch: int
     few_rows: int
     epochs: Sequence[int]
@@ -58,14 +66,16 @@ class Sizes(NamedTuple):
 
 ON_CPU = Sizes(
     on_cpu=True, cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
-    language=((64, 32, 1, 2, (2, 8)), (8192, 256, 4, 8, (8, 256))),
-    batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES,
-    proved_on=sys.maxsize,
+    language=(
+        (_SMALL_LANGUAGE, _SMALL_LANGUAGE),
+        ((8192, 256, 4, 8, (8, 256)), (4096, 96, 2, 16, (16, 64))),
+    ),
+    batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES, proved_on=32,
 )  # fmt: skip
 ELSEWHERE = Sizes(
     on_cpu=False, cnn=(4096,), mlp=(4096,), regularised=(8192,), sequences=(4096,),
-    language=((32_768, 1024, 4, 16, (8, 1024)),),
-    batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE, proved_on=64,
+    language=(((32_768, 1024, 4, 16, (8, 1024)), (64, 32, 4, 16, (2, 8))),),
+    batch=4096, few_rows=40_960, epochs=(60_000,), borrowed=4096, rules=LARGE, proved_on=32,
 )  # fmt: skip
 
 
@@ -90,86 +100,54 @@ def subjects(
         *(_small_models(seed) if sizes.on_cpu else ()),
         *_user_models(seed, sizes),
     ]
-    of_rules = [_rule(rule, seed) for rule in sizes.rules]
+    of_rules = rule_subjects(sizes.rules, seed)
     for subject in models + of_rules if sizes.on_cpu else of_rules + models:
         if only in subject.name:
             found.setdefault(subject.name, []).append(subject)
-    return [s for sizes in found.values() for s in (sizes[:1] if smallest else sizes)]
+    if smallest:
+        return [_without_same_forward(sizes[0]) for sizes in found.values()]
+    return [subject for sizes in found.values() for subject in sizes]
 
 
-def _rule(problem: RuleProblem, seed: int) -> Subject:
-    """Returns a rule forward and backward, with a cotangent of normal numbers."""
-    rule, key = problem.rule, jax.random.key(seed)
-    sample = problem.draw if problem.sample is None else problem.sample
-
-    def manual(inputs: Any, d_out: Any) -> Any:
-        out, residuals = rule.fwd(*inputs)
-        return out, rule.bwd(residuals, d_out)
-
-    def forward(*inputs: Any) -> Any:
-        return rule.fwd(*inputs)[0]
-
-    def by_vjp(f: Callable[..., Any], inputs: Any, d_out: Any) -> Any:
-        out, pullback = jax.vjp(f, *inputs)
-        return out, pullback(d_out)
-
-    def cotangent(inputs: Any) -> Any:
-        outputs = jax.eval_shape(problem.reference, *inputs)
-        return jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), outputs)
-
-    def prepare(work: Callable[..., Any]) -> Prepared:
-        inputs = problem.draw(seed)
-        return compiled(work, inputs, cotangent(inputs))
-
-    return Subject(
-        name=problem.name,
-        batch=problem.size,
-        prove=lambda: check_rule(
-            rule.fwd, rule.bwd, *sample(seed), reference=problem.reference, seed=seed
-        ),
-        engines={
-            "manual": partial(prepare, manual),
-            "autodiff": partial(prepare, partial(by_vjp, problem.reference)),
-            "autodiff_same_forward": partial(prepare, partial(by_vjp, forward)),
-            **foreign.torch_rule(problem, cotangent, seed),
-        },
-        derivations=(of_rule(rule),),
-    )
+def _without_same_forward(subject: Subject) -> Subject:
+    engines = {n: e for n, e in subject.engines.items() if n != "autodiff_same_forward"}
+    return subject._replace(engines=engines)
 
 
 def _models(seed: int, sizes: Sizes) -> list[Subject]:
     mlp = problems.mlp((784, 512, 512, 10), "relu", _CLASSES)
     regularised = problems.regularised_mlp((128, 256, 128, 64, 1), _BINARY)
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
-    most = sizes.proved_on
-    mlp_others = foreign.torch_models(torch_engine.mlp_loss_and_grad, most)
-    cnn_others = foreign.torch_models(torch_engine.cnn_loss_and_grad, most)
+    few = sizes.proved_on
+    mlp_others = foreign.torch_models(torch_engine.mlp_loss_and_grad, mlp, few)
+    cnn_others = foreign.torch_models(torch_engine.cnn_loss_and_grad, cnn, few)
     if sizes.on_cpu:  # engines are compared on one device
         mlp_others["numpy"] = foreign.numpy_mlp
     return [
-        *(_model(cnn, batch, seed, cnn_others, most) for batch in sizes.cnn),
-        *(_model(mlp, batch, seed, mlp_others, most) for batch in sizes.mlp),
-        *(_model(regularised, batch, seed, {}, most) for batch in sizes.regularised),
+        *_model(cnn, sizes.cnn, seed, cnn_others, (cnn, few)),
+        *_model(mlp, sizes.mlp, seed, mlp_others, (mlp, few)),
+        *_model(regularised, sizes.regularised, seed, {}, (regularised, 2 * few)),
     ]
+
+
+_IMAGES = 62
+"""Of so many a CPU takes attention in blocks, and rows in blocks that leave a few, as of 128."""
 
 
 def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
-    most = sizes.proved_on
     lstm, gru = (problems.recurrent(cell, (28, 28), 128, 10, _CLASSES) for cell in ("lstm", "gru"))
     images = problems.transformer((28, 28), 64, 3, 10, _CLASSES)
-    by_torch = [
-        (lstm, partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")),
-        (images, partial(torch_sequences.transformer_loss_and_grad, heads=4)),
-    ]
-    others = {model.name: foreign.torch_models(steps, most) for model, steps in by_torch}
+    lower = problems.transformer((28, 28), 64, 2, 10, _CLASSES)
+    few = sizes.proved_on
+    cells = partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")
+    blocks = partial(torch_sequences.transformer_loss_and_grad, heads=4)
+    by_torch = foreign.torch_models(cells, lstm, few), foreign.torch_models(blocks, lower, _IMAGES)
     return [
-        *(
-            _model(model, batch, seed, others.get(model.name, {}), most)
-            for model in (lstm, gru, images)
-            for batch in sizes.sequences
-        ),
-        *(_language_model(*size, seed, narrowed=not sizes.on_cpu) for size in sizes.language),
+        *_model(lstm, sizes.sequences, seed, by_torch[0], (lstm, few)),
+        *_model(gru, sizes.sequences, seed, {}, (gru, few)),
+        *_model(images, sizes.sequences, seed, by_torch[1], (lower, _IMAGES)),
+        *(_language_model(*sizes, seed) for sizes in sizes.language),
     ]
 
 
@@ -181,32 +159,28 @@ def _small_models(seed: int) -> list[Subject]:
         (problems.mlp((49, 32, 10), "relu", _CLASSES), 8, "relu", _CLASSES),
     ]
     return [
-        _model(model, batch, seed, foreign.scalars(activation, loss), batch)
+        subject
         for model, batch, activation, loss in small
+        for subject in _model(
+            model, [batch], seed, foreign.scalars(activation, loss), (model, batch)
+        )
     ]
 
 
-def _language_model(
-    vocabulary: int,
-    width: int,
-    depth: int,
-    heads: int,
-    tokens: tuple[int, int],
-    seed: int,
-    *,
-    narrowed: bool,
-) -> Subject:
-    """Returns one step of a causal transformer of tokens; `narrowed`: proved on a narrow one."""
-    model = problems.language_model(vocabulary, width, depth, heads, tokens)
-    proved = problems.language_model(64, 32, depth, heads, (2, 8)) if narrowed else model
+def _language_model(size: _Language, proved_size: _Language, seed: int) -> Subject:
+    """Returns one step of a causal transformer of tokens, proved on one of another size."""
+    vocabulary, _, _, heads, tokens = size
+    model = problems.language_model(*size)
+    proved = model if size == proved_size else problems.language_model(*proved_size)
     steps = partial(torch_sequences.transformer_loss_and_grad, heads=heads, causal=True)
     return Subject(
         name="transformer of tokens",
         batch=f"{tokens[0]}×{tokens[1]} of {vocabulary}",
         prove=lambda: check_gradients(proved.manual, proved.loss, *proved.draw(seed), seed=seed),
         engines={
-            "manual": lambda: compiled(model.manual, *model.draw(seed)),
-            "autodiff": lambda: compiled(jax.value_and_grad(model.loss), *model.draw(seed)),
+            **programs.engines(
+                lambda: gradients_asked(model.manual, model.loss, *model.draw(seed))
+            ),
             **foreign.torch_language_model(steps, model, proved, seed),
         },
     )
@@ -220,42 +194,44 @@ def _trainings(seed: int, sizes: Sizes) -> list[Subject]:
     cnn = problems.cnn((28, 28, 1), (16, 32), 10, _CLASSES)
     mlp_others = foreign.torch_training(sizes.batch, _LEARNING_RATE)
     return [
-        *(_training(mlp, sizes, rows, seed, mlp_others) for rows in sizes.epochs),
-        _training(cnn, sizes, sizes.few_rows, seed, {}),
+        *_training(mlp, sizes, sizes.epochs, seed, mlp_others),
+        *_training(cnn, sizes, [sizes.few_rows], seed, {}),
     ]
 
 
 def _training(
     model: problems.Model,
     sizes: Sizes,
-    rows: int,
+    epochs: Sequence[int],
     seed: int,
     others: dict[str, foreign.Foreign],
-) -> Subject:
-    """Returns one epoch of Adam in shuffled batches, on random numbers."""
+) -> list[Subject]:
+    """Returns an epoch of Adam in shuffled batches, for each number of rows; one step is proved."""
 
-    def point() -> Any:
+    def point(rows: int) -> Any:
         return model.draw_point(seed, rows)
 
-    def prepare(loss_and_grad: Callable[..., Any]) -> Prepared:
-        params, state, data, key = point()
+    def prepare(loss_and_grad: Callable[..., Any], rows: int) -> Prepared:
+        params, state, data, key = point(rows)
         optimizer = optax.adam(_LEARNING_RATE)
         epoch = make_epoch(loss_and_grad, optimizer, sizes.batch)
         return compiled(epoch, init_state(params, state, optimizer, key), *data)
 
-    def few() -> Any:
-        return model.draw_point(seed, min(sizes.batch, sizes.proved_on))
-
-    return Subject(
-        name=f"training {model.name} {model.settings}",
-        batch=f"{sizes.batch} of {rows}",
-        prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
-        engines={
-            "manual": lambda: prepare(model.manual),
-            "autodiff": lambda: prepare(jax.value_and_grad(model.loss, has_aux=True)),
-            **foreign.of_point(others, model, point, seed),
-        },
-    )
+    prove = _proof(model, min(sizes.batch, sizes.proved_on), seed)
+    by_jax = jax.value_and_grad(model.loss, has_aux=True)
+    return [
+        Subject(
+            name=f"training {model.name} {model.settings}",
+            batch=f"{sizes.batch} of {rows}",
+            prove=prove,
+            engines={
+                "manual": partial(prepare, model.manual, rows),
+                "autodiff": partial(prepare, by_jax, rows),
+                **foreign.of_point(others, model, partial(point, rows), seed),
+            },
+        )
+        for rows in epochs
+    ]
 
 
 def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
@@ -268,58 +244,95 @@ def _user_models(seed: int, sizes: Sizes) -> list[Subject]:
         return params, batch
 
     def few() -> Any:
-        return point(min(sizes.borrowed, sizes.proved_on))
+        return point(min(sizes.borrowed, 2 * sizes.proved_on))
 
     def of_each(gradient: Callable[..., Any], params: Any, batch: Any) -> Any:
         x, labels = batch
         one = jax.vmap(lambda x, label: gradient(params, (x[None], label[None])))
         return one(x, labels)
 
-    def subject(size: str, work: Callable[..., Callable[..., Any]]) -> Subject:
-        return Subject(
-            name="jax.grad of a CNN with our max_pool",
-            batch=size,
-            prove=lambda: check_gradients(ours, user_cnn_losses()[1], *few(), seed=seed),
-            engines={
-                "manual": lambda: compiled(work(ours), *point()),
-                "autodiff": lambda: compiled(work(theirs), *point()),
-            },
-        )
+    @cache
+    def prove() -> GradientReport:
+        return check_gradients(ours, user_cnn_losses()[1], *few(), seed=seed)
+
+    def subject(size: str, engines: dict[str, Callable[[], Prepared]]) -> Subject:
+        return Subject("jax.grad of a CNN with our max_pool", size, prove, engines)
 
     size = str(sizes.borrowed)
     return [
-        subject(size, lambda f: f),
-        subject(f"{size} by vmap", lambda f: partial(of_each, f)),
+        subject(
+            size,
+            programs.engines(lambda: gradients_asked(ours, user_cnn_losses()[1], *point())),
+        ),
+        subject(
+            f"{size} by vmap",
+            {
+                "manual": lambda: compiled(partial(of_each, ours), *point()),
+                "autodiff": lambda: compiled(partial(of_each, theirs), *point()),
+            },
+        ),
     ]
 
 
 def _model(
     model: problems.Model,
-    batch: int,
+    batches: Sequence[int],
     seed: int,
     others: dict[str, foreign.Foreign],
-    proved_on: int,
-) -> Subject:
-    """Returns the loss and gradient of one step, on random numbers."""
-    by_jax = jax.value_and_grad(model.loss, has_aux=True)
-    same_forward = jax.value_and_grad(lambda *args: model.manual(*args)[0], has_aux=True)
+    proved: tuple[problems.Model, int],
+) -> list[Subject]:
+    """Returns the loss and gradient of one step, of each batch; proved once.
 
-    def point() -> Any:
+    Args:
+        model: what is timed.
+        batches: its numbers of examples.
+        seed: of the numbers.
+        others: further engines.
+        proved: a model that does the same, and on how many examples it is proved at most.
+    """
+
+    def point(batch: int) -> Any:
         return model.draw_point(seed, batch)
 
-    def few() -> Any:
-        return model.draw_point(seed, min(batch, proved_on))
+    def forward(*args: Any) -> Any:
+        return model.manual(*args)[0]
 
-    return Subject(
-        name=f"{model.name} {model.settings}",
-        batch=str(batch),
-        prove=lambda: check_gradients(model.manual, model.loss, *few(), has_aux=True, seed=seed),
-        engines={
-            "manual": lambda: compiled(model.manual, *point()),
-            "autodiff": lambda: compiled(by_jax, *point()),
-            "autodiff_same_forward": lambda: compiled(same_forward, *point()),
-            **foreign.of_point(others, model, point, seed),
-        },
-        derivations=model.derivations,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(point)[0])),
-    )
+    def ask(loss: Callable[..., Any], batch: int) -> Question:
+        return gradients_asked(model.manual, loss, *point(batch), has_aux=True)
+
+    def same_forward(batch: int) -> Prepared:
+        return programs.engine(ask(forward, batch), "autodiff")
+
+    of, most = proved
+    prove = _proof(of, min(*batches, most), seed)
+    return [
+        Subject(
+            name=f"{model.name} {model.settings}",
+            batch=str(batch),
+            prove=prove,
+            engines={
+                **programs.engines(partial(ask, model.loss, batch)),
+                "autodiff_same_forward": partial(same_forward, batch),
+                **foreign.of_point(others, model, partial(point, batch), seed),
+            },
+            derivations=model.derivations,
+            parameters=_parameters(model),
+        )
+        for batch in batches
+    ]
+
+
+def _proof(model: problems.Model, examples: int, seed: int) -> Prove:
+    """Returns the proof on so many examples, which is made once."""
+
+    @cache
+    def prove() -> GradientReport:
+        point = model.draw_point(seed, examples)
+        return check_gradients(model.manual, model.loss, *point, has_aux=True, seed=seed)
+
+    return prove
+
+
+def _parameters(model: problems.Model) -> int:
+    params, _ = jax.eval_shape(model.init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -10,11 +10,12 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.question import Question
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import differentiated, side
 from compare.checker.sides.tensors import as_given, in_numpy
 
-__all__ = ["assert_gradients_agree", "check_gradients", "require_agreement"]
+__all__ = ["assert_gradients_agree", "check_gradients", "gradients_asked", "require_agreement"]
 
 
 @logged
@@ -66,6 +67,27 @@ def check_gradients(
             scalar or not a function of its arguments; `candidate` does not return a pair; or one of
             them cannot be traced.
     """
+    question = gradients_asked(
+        candidate, loss, params, *args, has_aux=has_aux, accuracy=accuracy, **kwargs
+    )
+    return judge(*question.sides, **question.settings, dtype=dtype, jit=jit, seed=seed)
+
+
+def gradients_asked(
+    candidate: Callable[..., Any],
+    loss: Callable[..., Any],
+    params: Any,
+    *args: Any,
+    has_aux: bool = False,
+    accuracy: Accuracy = None,
+    **kwargs: Any,
+) -> Question:
+    """Returns what `check_gradients` of the same arguments asks.
+
+    Raises:
+        TypeError: as `check_gradients`.
+        ValueError: as `check_gradients`, of the parameters.
+    """
     require_call("candidate", candidate, params, *args, **accepted(candidate, kwargs))
     require_call("loss", loss, params, *args, **kwargs)
     given = (params, args, kwargs)
@@ -82,20 +104,17 @@ def check_gradients(
 
         return called
 
-    manual = side(of_floating(candidate), has_aux)
-    autodiff = differentiated(of_floating(loss), has_aux)
-    return judge(
-        manual,
-        autodiff,
+    return Question(
+        side(of_floating(candidate), has_aux),
+        differentiated(of_floating(loss), has_aux),
         parameters.floating,
         (args, kwargs),
-        dtype=dtype,
-        jit=jit,
-        seed=seed,
-        value_name="" if has_aux else "loss",
-        accuracy=require_accuracy(accuracy, [*parameters.floating, "loss"]),
-        not_compared=parameters.not_compared,
-        containers=parameters.other_containers,
+        {
+            "value_name": "" if has_aux else "loss",
+            "accuracy": require_accuracy(accuracy, [*parameters.floating, "loss"]),
+            "not_compared": parameters.not_compared,
+            "containers": parameters.other_containers,
+        },
     )
 
 

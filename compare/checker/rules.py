@@ -17,12 +17,14 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.question import Question
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, told, traceable, with_stand_ins
 from compare.trees import Layout, expanded, is_inexact, path_of
 
 __all__ = [
     "Inputs", "assert_rule_agrees", "check_rule", "cotangents", "inner_product", "require_rule",
+    "rule_asked",
 ]  # fmt: skip
 
 Function = Callable[..., Any]
@@ -66,6 +68,28 @@ def check_rule(
         TypeError: there is no rule, or it cannot be called so, or bwd does not return a tuple.
         ValueError: no input is differentiated, or a function cannot be traced.
     """
+    question = rule_asked(
+        rule_or_fwd, *bwd_and_inputs, reference=reference, seed=seed, accuracy=accuracy,
+        constant=constant, **static,
+    )  # fmt: skip
+    return judge(*question.sides, **question.settings, dtype=dtype, jit=jit, seed=seed)
+
+
+def rule_asked(
+    rule_or_fwd: Function,
+    *bwd_and_inputs: Any,
+    reference: Function | None = None,
+    seed: int = 0,
+    accuracy: Accuracy = None,
+    constant: Sequence[str] = (),
+    **static: Any,
+) -> Question:
+    """Returns what `check_rule` of the same arguments asks, under the same cotangents.
+
+    Raises:
+        TypeError: as `check_rule`, of what can be told without a call of bwd.
+        ValueError: as `check_rule`.
+    """
     rule, inputs = _rule(rule_or_fwd, bwd_and_inputs, static, reference)
     if reference is not None:
         require_call("reference", reference, *inputs, **accepted(reference, static))
@@ -91,17 +115,16 @@ def check_rule(
 
         return autodiff, loss
 
-    return judge(
+    return Question(
         Side(manual, value=value),
         with_stand_ins(against, by_jax),
         point.parameters.floating,
         (point.fixed, d_out),
-        dtype=dtype,
-        jit=jit,
-        seed=seed,
-        value_name="out",
-        accuracy=require_accuracy(accuracy, [*point.parameters.floating, "out"]),
-        not_compared=point.not_compared,
+        {
+            "value_name": "out",
+            "accuracy": require_accuracy(accuracy, [*point.parameters.floating, "out"]),
+            "not_compared": point.not_compared,
+        },
     )
 
 

@@ -41,7 +41,7 @@ from compare.report import json_file, plots
 
 __all__ = ["bench", "gallery"]
 
-_SECONDS, _QUICK_SECONDS = 1.0, 0.5
+_SECONDS, _QUICK_SECONDS = 1.0, 0.2
 """The time for which the engines of one subject are timed."""
 
 _CHECK = "check"
@@ -63,9 +63,9 @@ def bench(
 ) -> int:
     """Time every rule and model against jax.grad, and against PyTorch and NumPy where they are.
 
-    Agreement is proved before anything is timed, of what is large on fewer examples. On a GPU or
-    TPU the sizes are such that fill it. Each subject's line is printed, and --json written, as soon
-    as it is measured; a run that is stopped keeps what it has.
+    Agreement is proved before anything is timed, of what is large on a smaller input that takes the
+    same steps. On a GPU or TPU the sizes are such that fill it. As soon as a subject is measured,
+    its line is printed and --json written; a run that is stopped keeps what it has.
 
     With --only check it measures something else, which is not in the whole: what checking a
     gradient costs, and what it finds, by our checker and by those of jax, chex and PyTorch, on the
@@ -73,7 +73,7 @@ def bench(
 
     Args:
         only: those whose name contains this; all if not given; or check.
-        quick: the smallest size of each, and fewer rounds.
+        quick: the smallest size of each, in fewer rounds, without jax.grad of our forward pass.
         against: results of earlier runs: which ratios have changed, and the spread of several.
         resume: results of a run that was stopped, to go on with; what it has is not measured again.
         seconds: begin with no further subject after this time; measure all if not given.
@@ -112,7 +112,7 @@ def bench(
         derivations=[d for subject in chosen for d in subject.derivations],
     )  # fmt: skip
     kept.results += measured
-    run = _Run(chosen, kept)
+    run = _Run(chosen, kept, ("float32",) if on_cpu else ("float32", "bfloat16"))
     console = terminal.console()
     notes = [] if on_cpu else ["NumPy, which runs on the CPU, is not timed beside this device"]
     console.print(terminal.header(environment, ["random numbers"], notes))
@@ -139,12 +139,17 @@ def bench(
 class _Run:
     """A benchmark that keeps what it has, whenever it is stopped.
 
+    Args:
+        chosen: what is measured.
+        kept: what has it.
+        dtypes: those of the numbers.
+
     Attributes:
         wrong: the names of those whose gradients do not agree, and which are not timed.
     """
 
-    def __init__(self, chosen: Sequence[Subject], kept: outputs.Growing):
-        self._chosen, self._kept = chosen, kept
+    def __init__(self, chosen: Sequence[Subject], kept: outputs.Growing, dtypes: tuple[str, ...]):
+        self._chosen, self._kept, self._dtypes = chosen, kept, dtypes
         self.wrong: list[str] = []
 
     def measure(self, console: Console, *, quick: bool, seconds: float | None, seed: int) -> bool:
@@ -157,7 +162,7 @@ class _Run:
         console.print(terminal.benchmarks.ratio_head())
         for _, rows in groupby(self._kept.results, key=_key):
             console.print(terminal.benchmarks.ratio_row(list(rows)))
-        start, limits = time.monotonic(), measured_limits(("float32", "bfloat16"))
+        start, limits = time.monotonic(), measured_limits(self._dtypes)
         of_each = _QUICK_SECONDS if quick else _SECONDS
         with terminal.progress("measuring") as status:
             for i, subject in enumerate(self._chosen):
@@ -169,7 +174,13 @@ class _Run:
                 place = f"{i + 1} of {len(self._chosen)}"
                 status.update(f"{place}: {subject.name} {subject.batch}")
                 try:
-                    found = measure(subject, seconds=of_each, seed=seed, limits=limits)
+                    found = measure(
+                        subject,
+                        seconds=of_each,
+                        seed=seed,
+                        limits=limits,
+                        compile_alone=not quick,
+                    )
                 except ValueError as error:
                     self.wrong.append(subject.name)
                     terminal.print_above(status, console, escape(str(error)))

@@ -65,7 +65,8 @@ def ratio_note() -> Text:
     """Writes what the table of ratios shows."""
     return Text(
         "Medians of interleaved runs, ± half the range of the middle half of the rounds' ratios. "
-        "jax.grad differentiates the forward pass as flax writes it, same forward ours. memory: "
+        "jax.grad differentiates the forward pass as flax writes it, same forward ours (not with "
+        "--quick). memory: "
         "temporary, – where jax.grad needs none. of the limit: the least time in which the device "
         "can read each input and write each output once, or do the matrix products, over manual's; "
         "it is beaten where arrays stay in a cache.\n",

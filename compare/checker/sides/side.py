@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -153,6 +154,7 @@ class Program:
         fingerprint: equal for two traces of a function that does the same at both.
         key: equal for two programs that return the same for the same arrays.
         narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
+        seconds: that lowering and compiling it took, when it was last compiled; 0 before.
     """
 
     def __init__(self, traced: Any, plain: bool):
@@ -168,18 +170,22 @@ class Program:
         computed = object() if "0x" in text else self.fingerprint
         self.key = (computed, inputs, outputs, _surroundings())
         self._lock = threading.Lock()
-        self._compiled: Any = _COMPILED.get((self.key, False))
-        if plain and self._compiled is None:
-            self._compiled = _COMPILED.get((self.key, True))
-        self._lowered = traced.lower() if self._compiled is None else None
+        found = _COMPILED.get((self.key, False))
+        if plain and found is None:
+            found = _COMPILED.get((self.key, True))
+        self._compiled, self.seconds = found or (None, 0.0)
+        start = time.perf_counter()
+        self._lowered: Any = traced.lower() if self._compiled is None else None
+        self._lowering = time.perf_counter() - start
 
     def compile(self) -> Any:
         """Compiles it, and returns what runs: a function of the list of arrays."""
         with self._lock:
             if self._compiled is None:
-                assert self._lowered is not None
+                start = time.perf_counter()
                 self._compiled = self._lowered.compile(compiler_options=self._options)
-                _COMPILED.put((self.key, self._plain), self._compiled)
+                self.seconds = self._lowering + time.perf_counter() - start
+                _COMPILED.put((self.key, self._plain), (self._compiled, self.seconds))
                 self._lowered = None
             return self._compiled
 
@@ -202,8 +208,8 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-# A test suite asks about the same functions again and again; compiling them is most of the time.
-_COMPILED = Remembered[Any](size=96)
+# With the seconds that each took. A test suite asks about the same functions again and again.
+_COMPILED = Remembered[tuple[Any, float]](size=96)
 
 
 def side(fn: Callable[..., Any], has_aux: bool = False) -> Side:

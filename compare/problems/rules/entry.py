@@ -28,8 +28,8 @@ class RuleProblem(NamedTuple):
         reference: `reference(*inputs) -> out`, in the idiom of jax.nn and optax.
         draw: `draw(seed) -> inputs`; floating inputs are float32.
         examples: which inputs have examples on their first axis.
-        sample: draws a smaller input, on which agreement is proved where `draw`'s is too large for
-            that; None where it is not.
+        sample: draws a smaller input, for which the rule does the same, loops over blocks included:
+            on it agreement is proved; None where it is proved on `draw`'s.
     """
 
     rule: Rule[..., Any]
@@ -48,13 +48,27 @@ def entry(
     *,
     label: str = "",
     examples: tuple[int, ...] = (0,),
+    sample: Draw | Sequence[Draw] | None = None,
     **settings: Any,
 ) -> list[RuleProblem]:
-    """Pairs a rule with its reference, at several sizes."""
+    """Pairs a rule with its reference, at several sizes.
+
+    The larger sizes are proved on `sample`, or each on its own of several; where it is None, on the
+    smallest.
+    """
     name = f"{rule.__name__} {label}".strip()
     bound = rule.bind(**settings) if settings else rule
     other = partial(reference, **settings) if settings else reference
-    return [RuleProblem(bound, name, size, other, draw, examples) for size, draw in sizes]
+    (size, smallest), *larger = sizes
+    made = partial(RuleProblem, bound, name, reference=other, examples=examples)
+    samples = sample if isinstance(sample, Sequence) else [sample or smallest] * len(larger)
+    return [
+        made(size=size, draw=smallest),
+        *(
+            made(size=size, draw=draw, sample=own)
+            for (size, draw), own in zip(larger, samples, strict=True)
+        ),
+    ]
 
 
 def normal(*shapes: Shape, scales: Sequence[float] | None = None) -> Draw:

@@ -104,9 +104,19 @@ FURTHER: tuple[RuleProblem, ...] = (
     ),
     *entry(rules.instance_norm, further.instance_norm, images(columns, columns)),
     *entry(rules.weight_norm, further.weight_norm, matrices(columns), examples=()),
-    *entry(rules.conv1d, further.conv1d, _sequences()),
     *entry(
-        rules.conv_transpose, further.conv_transpose, _enlarged(), label="3×3 stride 2", stride=2
+        rules.conv1d,
+        further.conv1d,
+        _sequences(),
+        sample=normal((32, 12, 16), (3, 16, 5), (5,)),  # On a CPU two blocks of 16 examples.
+    ),
+    *entry(
+        rules.conv_transpose,
+        further.conv_transpose,
+        _enlarged(),
+        label="3×3 stride 2",
+        sample=normal((32, 6, 5, 8), (3, 3, 8, 16), (16,)),
+        stride=2,
     ),
     *entry(rules.resize, further.resize, _small_images(), label="bilinear", size=(9, 11)),
     *entry(

@@ -67,6 +67,13 @@ def _last_layer(*sizes: tuple[int, int, int]) -> Sizes:
 
 
 _ALL_THREE = (0, 1, 2)
+# On a CPU several blocks of heads, each in two blocks of rows; and for causal attention in four
+# parts of one block each, or of two.
+((_, _IN_BLOCKS), (_, _IN_PARTS), (_, _IN_PARTS_OF_TWO)) = _attention(
+    (1, 768, 2, 4), (14, 256, 4, 4), (1, 2048, 2, 4)
+)
+# On a CPU three blocks of 256 rows, and for each two products of 2,048 classes.
+((_, _LAYER_IN_BLOCKS),) = _last_layer((768, 16, 4096))
 _SMALL, _ROWS_OF_MNIST = (8, 5, 6, 16), (128, 28, 28, 128)
 
 SEQUENCES: tuple[RuleProblem, ...] = (
@@ -101,6 +108,7 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         sequences.attention,
         _attention((4, 6, 2, 8), (4, 1024, 4, 32), (1, 4096, 4, 32)),
         examples=_ALL_THREE,
+        sample=_IN_BLOCKS,
     ),
     *entry(
         rules.attention,
@@ -108,6 +116,7 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         _attention((4, 6, 2, 8), (4, 1024, 4, 32), (1, 4096, 4, 32)),
         label="causal",
         examples=_ALL_THREE,
+        sample=(_IN_PARTS, _IN_PARTS_OF_TWO),
         causal=True,
     ),
     *entry(
@@ -115,6 +124,7 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         sequences.linear_cross_entropy,
         _last_layer((32, 16, 40), (2048, 256, 8192), (2048, 256, 32_768)),
         examples=(0, 2),
+        sample=_LAYER_IN_BLOCKS,
     ),
     *entry(
         rules.rotary,

@@ -80,25 +80,34 @@ def _dense() -> Sizes:
     ]
 
 
-_POOLED = {"window": (3, 3), "stride": (2, 2)}
+_POOLED: dict[str, Any] = {"window": (3, 3), "stride": (2, 2)}
 _PER_CHANNEL = (columns, columns)
+_THREE_BLOCKS = (768, 128)
+"""On a CPU the norms of rows take 256 of these at a time."""
 
 RULES: tuple[RuleProblem, ...] = (
     *SEQUENCES,
     *FURTHER,
-    *entry(rules.dense, layers.dense, _dense()),
-    *entry(
-        rules.batch_norm,
-        layers.batch_norm,
-        [*matrices(*_PER_CHANNEL, rows=4096), *images(*_PER_CHANNEL)],
-    ),
+    *entry(rules.dense, layers.dense, _dense(), sample=normal((32, 16), (16, 72), (72,))),
+    *entry(rules.batch_norm, layers.batch_norm, matrices(*_PER_CHANNEL, rows=4096)),
+    *entry(rules.batch_norm, layers.batch_norm, images(*_PER_CHANNEL)),
     *entry(
         rules.batch_norm_inference,
         layers.batch_norm_inference,
         [(size, _positive_last(draw)) for size, draw in matrices(*[columns] * 4)],
     ),
-    *entry(rules.layer_norm, layers.layer_norm, matrices(*_PER_CHANNEL, rows=4096)),
-    *entry(rules.rms_norm, layers.rms_norm, matrices(columns, rows=4096)),
+    *entry(
+        rules.layer_norm,
+        layers.layer_norm,
+        matrices(*_PER_CHANNEL, rows=4096),
+        sample=normal(_THREE_BLOCKS, (128,), (128,)),
+    ),
+    *entry(
+        rules.rms_norm,
+        layers.rms_norm,
+        matrices(columns, rows=4096),
+        sample=normal(_THREE_BLOCKS, (128,)),
+    ),
     *entry(rules.group_norm, layers.group_norm, images(*_PER_CHANNEL), label="8 groups", groups=8),
     *entry(
         rules.dropout,
@@ -108,7 +117,11 @@ RULES: tuple[RuleProblem, ...] = (
         examples=(1,),
         rate=0.3,
     ),
-    *entry(rules.conv2d, layers.conv2d, _convolutions(), label="3×3"),
+    *(
+        problem
+        for size in _convolutions()
+        for problem in entry(rules.conv2d, layers.conv2d, [size], label="3×3")
+    ),
     *entry(rules.max_pool, layers.max_pool, images(), label="2×2"),
     *entry(rules.max_pool, layers.max_pool, images(), label="3×3 stride 2", **_POOLED),
     *entry(rules.avg_pool, layers.avg_pool, images(), label="2×2"),

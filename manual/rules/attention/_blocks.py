@@ -28,12 +28,12 @@ __all__ = [
     "widen",
 ]
 
-ON_CPU, ELSEWHERE = 262_144, 67_108_864
-"""How many scores a block has: 1 MiB of float32 on a CPU, in whose caches they stay, and of one
-head of one example, so that what a block adds to the keys' sums is small beside it (measured for 16
-heads and 1,024 keys: 0.6 to 0.7 of the time that blocks of all heads take). An accelerator starts
-each block anew, and needs larger ones (measured on an H200 for 128 heads and 2,048 keys, causal: an
-eighth as many take 2.3 times as long)."""
+ON_CPU, ELSEWHERE = 524_288, 67_108_864
+"""How many scores a block has: 2 MiB of float32 on a CPU, in whose caches they stay. There a block
+is of as few heads as fill it, so that what it adds to the keys' sums is small beside it (measured
+for 16 heads and 1,024 keys: 0.6 to 0.7 of the time that blocks of all heads take). An accelerator
+starts each block anew, and needs larger ones (measured on an H200 for 128 heads and 2,048 keys,
+causal: an eighth as many take 2.3 times as long)."""
 
 _FEWEST_ROWS = 32
 """A block has as many, also where that makes more scores."""
@@ -67,8 +67,15 @@ class Plan(NamedTuple):
     parts: Sequence[Part]
 
 
-def plan(q: jax.Array, k: jax.Array, causal: bool, entries: int) -> Plan:
+def plan(q: jax.Array, k: jax.Array, causal: bool, entries: int, fewest: int = 1) -> Plan:
     """Plans blocks of so many scores for q (batch, T, H, K) and k (batch, S, G, K).
+
+    Args:
+        q: the queries.
+        k: the keys.
+        causal: whether a row sees no key behind it.
+        entries: how many scores a block has at most.
+        fewest: how many blocks there are at least, if each has enough rows.
 
     Raises:
         ValueError: if there is no key.
@@ -78,7 +85,7 @@ def plan(q: jax.Array, k: jax.Array, causal: bool, entries: int) -> Plan:
     if keys == 0:
         raise ValueError("attention needs at least one key, got none")
     most = max(_FEWEST_ROWS, entries // max(1, batch * heads * keys))
-    count = max(1, -(-queries // most))
+    count = max(1, -(-queries // most), min(fewest, queries // _FEWEST_ROWS))
     rows = -(-queries // count)
     cuts = min(_PARTS, count) if causal else 1
     ends = [i * count // cuts for i in range(cuts + 1)]
@@ -119,44 +126,54 @@ def by_platform(
     if on_cpu == elsewhere:
         return of_plan(on_cpu, arrays, bias, mask)
 
-    def of_head(arrays: tuple[jax.Array, ...], mask: jax.Array | None) -> tuple[jax.Array, ...]:
-        own = plan(arrays[0], arrays[1], causal, ON_CPU)
+    def few_heads(arrays: tuple[jax.Array, ...], mask: jax.Array | None) -> tuple[jax.Array, ...]:
+        own = plan(arrays[0], arrays[1], causal, ON_CPU, _PARTS if causal else 1)
         return of_plan(own, arrays, None, mask)[0]
 
-    def of_heads(arrays: tuple[jax.Array, ...], bias: Any, mask: jax.Array | None) -> Any:
-        return _each_head(of_head, arrays, mask, k.shape[2]), None
+    def by_heads(arrays: tuple[jax.Array, ...], bias: Any, mask: jax.Array | None) -> Any:
+        return _few_heads_at_a_time(few_heads, arrays, mask), None
 
     # A bias may be shared by heads.
-    of_cpu = of_heads if bias is None else functools.partial(of_plan, on_cpu)
+    of_cpu = by_heads if bias is None else functools.partial(of_plan, on_cpu)
     of_others = functools.partial(of_plan, elsewhere)
     return lax.platform_dependent(arrays, bias, mask, cpu=of_cpu, default=of_others)
 
 
-def _each_head(
-    of_head: Callable[..., tuple[jax.Array, ...]],
+def _few_heads_at_a_time(
+    few_heads: Callable[..., tuple[jax.Array, ...]],
     arrays: tuple[jax.Array, ...],
     mask: jax.Array | None,
-    groups: int,
 ) -> tuple[jax.Array, ...]:
-    """`of_head` of one example and one of the G heads of keys at a time, with its R of queries."""
+    """`few_heads` of n heads of keys, each of one example, at a time: (n, ., R or 1, .).
+
+    As many as fill a block, or one. Where their number cannot be divided, zeros fill the last ones.
+    """
+    q, k, *_ = arrays
+    batch, groups = k.shape[0], k.shape[2]
+    one = q.shape[1] * q.shape[2] // groups * k.shape[1]
+    most = max(1, ON_CPU // max(1, one))
+    fewest = max(1, -(-batch * groups // most))
+    times = next((t for t in range(fewest, 2 * fewest) if batch * groups % t == 0), fewest)
+    n = -(-batch * groups // times)
 
     def apart(x: jax.Array) -> jax.Array:
-        batch, length, heads, features = x.shape
-        x = x.reshape(batch, length, groups, heads // groups, features)
-        return x.transpose(0, 2, 1, 3, 4)[:, :, None]
+        _, length, heads, features = x.shape
+        x = x.reshape(batch, length, groups, heads // groups, features).transpose(0, 2, 1, 3, 4)
+        return filled(x.reshape(batch * groups, length, heads // groups, features))
+
+    def filled(x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, [(0, times * n - batch * groups)] + [(0, 0)] * (x.ndim - 1))
+        return x.reshape(times, n, *x.shape[1:])
 
     def together(x: jax.Array) -> jax.Array:
-        batch, _, _, length, repeats, features = x.shape
-        return (
-            x[:, :, 0].transpose(0, 2, 1, 3, 4).reshape(batch, length, groups * repeats, features)
-        )
+        x = x.reshape(times * n, *x.shape[2:])[: batch * groups]
+        _, length, repeats, features = x.shape
+        x = x.reshape(batch, groups, length, repeats, features).transpose(0, 2, 1, 3, 4)
+        return x.reshape(batch, length, groups * repeats, features)
 
-    def of_example(own: Any) -> tuple[jax.Array, ...]:
-        arrays, mask = own
-        return lax.map(lambda one: of_head(one, mask), arrays)
-
-    rows = None if mask is None else mask[:, None]
-    return tuple(map(together, lax.map(of_example, (tuple(map(apart, arrays)), rows))))
+    masks = None if mask is None else filled(jnp.repeat(mask, groups, axis=0))
+    results = lax.map(lambda own: few_heads(*own), (tuple(map(apart, arrays)), masks))
+    return tuple(map(together, results))
 
 
 def split(x: jax.Array, p: Plan) -> jax.Array:

@@ -70,10 +70,11 @@ def test_the_limit_is_that_of_the_engine_that_has_least_to_do():
 
 def test_nothing_wrong_is_timed():
     def never():
-        raise AssertionError("was prepared")
+        raise AssertionError("was run")
 
+    engines = {"manual": lambda: eager(never), "slow": never}
     with pytest.raises(ValueError, match=r"nothing is timed that is wrong(.|\n)*MANUAL WRONG"):
-        measure(subject(doubled_bwd, manual=never), seconds=1)
+        measure(subject(doubled_bwd, **engines), seconds=1)
 
 
 def test_every_engine_has_as_many_turns_and_their_order_changes():

@@ -20,11 +20,6 @@ def test_an_accelerator_has_subjects_that_fill_it():
     assert all("manual" in s.engines and "autodiff" in s.engines for s in large)
 
 
-def test_on_a_cpu_agreement_is_proved_on_all_that_is_timed():
-    largest = max(*ON_CPU.cnn, *ON_CPU.mlp, *ON_CPU.regularised, *ON_CPU.sequences, ON_CPU.batch)
-    assert ON_CPU.proved_on >= largest > ELSEWHERE.proved_on
-
-
 def test_only_chooses_by_name():
     assert {subject.name for subject in subjects("max_pool")} == {
         "jax.grad of a CNN with our max_pool", "max_pool 2×2", "max_pool 3×3 stride 2"
@@ -34,17 +29,19 @@ def test_only_chooses_by_name():
 
 @pytest.mark.parametrize("name", ["rms_norm", "embedding"])
 def test_a_rule_is_measured_on_three_engines(name):
-    (subject,) = subjects(name, smallest=True)
+    subject, *_ = subjects(name)
     rows = measure(subject, seconds=0.0)
     assert [row.engine for row in rows] == ["manual", "autodiff", "autodiff_same_forward"]
+    (quick,) = subjects(name, smallest=True)
+    assert [*quick.engines] == ["manual", "autodiff"]
     assert all(row.median_ms >= row.min_ms > 0 and row.compile_ms for row in rows)
     assert {row.dtype for row in rows} == {"float32"}
 
 
 def test_an_epoch_of_training_is_measured():
-    sizes = ON_CPU._replace(epochs=(300, 500), few_rows=20)
+    sizes = ON_CPU._replace(batch=16, epochs=(40, 60), few_rows=20, proved_on=2)
     small, large, cnn = subjects("training", sizes=sizes)
-    assert (small.batch, large.batch, cnn.batch) == ("128 of 300", "128 of 500", "128 of 20")
+    assert (small.batch, large.batch, cnn.batch) == ("16 of 40", "16 of 60", "16 of 20")
     by_torch = ["torch"] if torch_base.installed() else []
     for subject, others in ((small, by_torch), (cnn, [])):
         rows = measure(subject, seconds=0.0)

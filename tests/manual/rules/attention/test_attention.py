@@ -89,6 +89,15 @@ def test_ordinary_heads_and_one_head_of_keys_for_all(heads, groups):
     assert report.agree, report
 
 
+def test_few_heads_at_a_time_the_last_ones_fewer(monkeypatch):
+    inputs = draw(8, batch=5, heads=2, groups=1)
+    monkeypatch.setattr(_blocks, "ON_CPU", 3 * 2 * QUERIES * KEYS)
+    monkeypatch.setattr(_blocks, "_FEWEST_ROWS", 2)
+    mask = jnp.arange(KEYS) < jnp.array([[7], [4], [7], [2], [5]])
+    report = judge(inputs, mask=mask, causal=True)
+    assert report.agree, report
+
+
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 7), (5, 1)])
 def test_lengths_of_one(queries, keys):
     report = judge(draw(3, batch=1, queries=queries, keys=keys), causal=True)
