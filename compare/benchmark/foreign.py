@@ -49,17 +49,22 @@ def torch_models(steps: Steps, proved: problems.Model, examples: int) -> dict[st
 
 
 def torch_language_model(
-    steps: Steps, model: problems.LanguageModel, proved: problems.LanguageModel, seed: int
+    steps: Steps,
+    timed: tuple[problems.LanguageModel, int],
+    proved: tuple[problems.LanguageModel, int],
+    seed: int,
 ) -> Engines:
-    """Returns what `torch_models` does, for a model of tokens; `proved` is what is proved."""
+    """Returns what `torch_models` does, for models of tokens, each with its number of heads."""
 
     def prepare(steps: Steps) -> Prepared:
-        def candidate(params: Any, batch: Any) -> Any:
-            return _once(*steps(params, batch))
+        (model, heads), (compared, of_compared) = timed, proved
 
-        point = proved.draw(seed)
-        _require(check_gradients(candidate, proved.loss, *point, jit=False, seed=seed), "PyTorch")
-        return _timed(steps(*model.draw(seed)))
+        def candidate(params: Any, batch: Any) -> Any:
+            return _once(*steps(params, batch, heads=of_compared))
+
+        point = compared.draw(seed)
+        _require(check_gradients(candidate, compared.loss, *point, jit=False, seed=seed), "PyTorch")
+        return _timed(steps(*model.draw(seed), heads=heads))
 
     return {name: partial(prepare, made) for name, made in _versions(steps).items()}
 

@@ -170,9 +170,11 @@ def _small_models(seed: int) -> list[Subject]:
 def _language_model(size: _Language, proved_size: _Language, seed: int) -> Subject:
     """Returns one step of a causal transformer of tokens, proved on one of another size."""
     vocabulary, _, _, heads, tokens = size
+    *_, proved_heads, _ = proved_size
     model = problems.language_model(*size)
     proved = model if size == proved_size else problems.language_model(*proved_size)
-    steps = partial(torch_sequences.transformer_loss_and_grad, heads=heads, causal=True)
+    steps = partial(torch_sequences.transformer_loss_and_grad, causal=True)
+    by_torch = steps, (model, heads), (proved, proved_heads)
     return Subject(
         name="transformer of tokens",
         batch=f"{tokens[0]}×{tokens[1]} of {vocabulary}",
@@ -181,7 +183,7 @@ def _language_model(size: _Language, proved_size: _Language, seed: int) -> Subje
             **programs.engines(
                 lambda: gradients_asked(model.manual, model.loss, *model.draw(seed))
             ),
-            **foreign.torch_language_model(steps, model, proved, seed),
+            **foreign.torch_language_model(*by_torch, seed),
         },
     )
 

@@ -110,19 +110,18 @@ class TwoPrecisions:
 
     def _draw(self, draws: int) -> None:
         while len(self._in_float32) < draws:
-            point = next(self._points)
+            number, point = len(self._in_float32), next(self._points)
             of_dtype = is_float32_on_cpu(self._asked)
             narrow = point if of_dtype else [cast(x, np.float32) for x in point]
-            exact = [cast(x, np.float64) for x in point]
-            self._in_float32.append(self._deviations(narrow, exact, on_cpu=not of_dtype))
+            self._in_float32.append(self._deviations(number, narrow, on_cpu=not of_dtype))
             if of_dtype:
                 self._in_dtype.append(self._in_float32[-1])
             elif not is_float64_on_cpu(self._asked):
-                self._in_dtype.append(self._deviations(point, exact, on_cpu=False))
+                self._in_dtype.append(self._deviations(number, point, on_cpu=False))
 
-    def _deviations(self, narrow: Arrays, exact: Arrays, *, on_cpu: bool) -> "_Deviations":
-        """How far the narrow computation is from that in float64."""
-        runs = (narrow, on_cpu), (exact, True)
+    def _deviations(self, number: int, narrow: Arrays, *, on_cpu: bool) -> "_Deviations":
+        """How far the narrow computation is from that in float64, at the draw of this number."""
+        runs = (narrow, on_cpu), ([cast(x, np.float64) for x in narrow], True)
 
         def measured() -> _Deviations:
             own, reference = (
@@ -134,12 +133,18 @@ class TwoPrecisions:
         if self._side.loss is None:  # It may not be compiled, and so have no program.
             return measured()
         programs = [self._evaluation.program(self._side, x, on_cpu=cpu).key for x, cpu in runs]
-        asked = digest(narrow), *programs, self._value_name
+        draw = self._around, self._evaluation.seed, number
+        asked = (*draw, *programs, self._value_name)
         found = _MEASURED.get(asked)
         if found is None:
             found = measured()
             _MEASURED.put(asked, found)
         return found
+
+    @functools.cached_property
+    def _around(self) -> bytes:
+        """What tells the given point, as float32 has it, from another."""
+        return digest([_narrow(x) for x in self._asked])
 
 
 _Deviations = dict[Key, float]

@@ -381,5 +381,5 @@ def digest(arrays: Arrays) -> bytes:
     for x in arrays:
         plain = np.asarray(jax.random.key_data(x) if is_key(x) else x)
         found.update(f"{plain.dtype}{plain.shape}".encode())
-        found.update(plain.tobytes())
+        found.update(np.ascontiguousarray(plain).reshape(-1).view(np.uint8).data)
     return found.digest()

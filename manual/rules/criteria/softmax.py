@@ -17,6 +17,9 @@ __all__ = [
 Kept = tuple[jax.Array]
 """y."""
 
+Powers = tuple[jax.Array, jax.Array]
+"""e^(x − c), c the largest number, and its sum."""
+
 
 def _wide(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
@@ -45,55 +48,55 @@ def softmax_bwd(residuals: Kept, dy: jax.Array, *, axis: int = -1) -> tuple[jax.
     ∂y_j/∂x_k = y_j (1[j = k] − y_k), hence dx_k = Σ_j dy_j y_j (1[j = k] − y_k).
     """
     (y,) = residuals
-    wide, dy = _wide(y), _wide(dy)
-    return ((wide * (dy - jnp.sum(dy * wide, axis=axis, keepdims=True))).astype(y.dtype),)
+    wide = _wide(y)
+    product = wide * _wide(dy)
+    return ((product - wide * product.sum(axis=axis, keepdims=True)).astype(y.dtype),)
 
 
 softmax = Rule(softmax_fwd, softmax_bwd)
 
 
-def log_softmax_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Kept]:
+def log_softmax_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Powers]:
     """y = x − log Σ eˣ.
 
     Shapes: x any shape with that axis, floating -> y like x.
     """
-    shifted, _, total = _exponentials(x, axis)
+    shifted, powers, total = _exponentials(x, axis)
     y = (shifted - jnp.log(total)).astype(x.dtype)
-    return y, (y,)
+    return y, (powers.astype(x.dtype), total)
 
 
-def log_softmax_bwd(residuals: Kept, dy: jax.Array, *, axis: int = -1) -> tuple[jax.Array]:
-    """dx = dy − eʸ Σ dy.
+def log_softmax_bwd(residuals: Powers, dy: jax.Array, *, axis: int = -1) -> tuple[jax.Array]:
+    """dx = dy − p Σ dy.
 
-    ∂y_j/∂x_k = 1[j = k] − p_k with p = eʸ, the softmax.
+    ∂y_j/∂x_k = 1[j = k] − p_k with p = eʸ = e^(x − c)/Σ e^(x − c), the softmax. The exponentials
+    are kept: to compute them again from y takes longer than to read them.
     """
-    (y,) = residuals
+    powers, total = residuals
     wide = _wide(dy)
-    dx = wide - jnp.exp(_wide(y)) * wide.sum(axis=axis, keepdims=True)
-    return (dx.astype(y.dtype),)
+    dx = wide - _wide(powers) * (wide.sum(axis=axis, keepdims=True) / total)
+    return (dx.astype(dy.dtype),)
 
 
 log_softmax = Rule(log_softmax_fwd, log_softmax_bwd)
 
 
-def logsumexp_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def logsumexp_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Powers]:
     """y = log Σ eˣ.
 
     Shapes: x any shape with that axis, floating -> y without it.
     """
     largest = _wide(x).max(axis=axis)
-    _, _, total = _exponentials(x, axis)
+    _, powers, total = _exponentials(x, axis)
     y = largest + jnp.log(total.squeeze(axis))
-    return y.astype(x.dtype), (x, y)
+    return y.astype(x.dtype), (powers.astype(x.dtype), total)
 
 
-def logsumexp_bwd(
-    residuals: tuple[jax.Array, jax.Array], dy: jax.Array, *, axis: int = -1
-) -> tuple[jax.Array]:
-    """dx = dy e^(x − y): the slope of log Σ eˣ is the softmax."""
-    x, y = residuals
-    along = lambda a: jnp.expand_dims(_wide(a), axis)  # noqa: E731
-    return ((along(dy) * jnp.exp(_wide(x) - along(y))).astype(x.dtype),)
+def logsumexp_bwd(residuals: Powers, dy: jax.Array, *, axis: int = -1) -> tuple[jax.Array]:
+    """dx = dy e^(x − c)/Σ e^(x − c): the slope of log Σ eˣ is the softmax."""
+    powers, total = residuals
+    along = jnp.expand_dims(_wide(dy), axis)
+    return ((_wide(powers) * (along / total)).astype(dy.dtype),)
 
 
 logsumexp = Rule(logsumexp_fwd, logsumexp_bwd)

@@ -24,8 +24,8 @@ def cosine_similarity_fwd(
     """
     chex.assert_equal_shape([a, b])
     chex.assert_type(b, a.dtype)
-    unit_a, unit_b = _unit(a, epsilon)[0], _unit(b, epsilon)[0]
-    return jnp.sum(unit_a * unit_b, axis=-1).astype(a.dtype), (a, b)
+    (r, _), (s, _) = _reciprocal(a, epsilon), _reciprocal(b, epsilon)
+    return (_along(a, b) * r * s).squeeze(-1).astype(a.dtype), (a, b)
 
 
 def cosine_similarity_bwd(residuals: Pair, dy: jax.Array, *, epsilon: float = 1e-8) -> Pair:
@@ -37,20 +37,23 @@ def cosine_similarity_bwd(residuals: Pair, dy: jax.Array, *, epsilon: float = 1e
     Kink: at Σ a² = ε² the side of the longer vectors counts.
     """
     a, b = residuals
-    (unit_a, r, long_a), (unit_b, s, long_b) = _unit(a, epsilon), _unit(b, epsilon)
-    dy = dy[..., None].astype(unit_a.dtype)
-    y = jnp.sum(unit_a * unit_b, axis=-1, keepdims=True)
-    da = dy * r * (unit_b - jnp.where(long_a, y, 0) * unit_a)
-    db = dy * s * (unit_a - jnp.where(long_b, y, 0) * unit_b)
+    (r, long_a), (s, long_b) = _reciprocal(a, epsilon), _reciprocal(b, epsilon)
+    y, dy = _along(a, b) * r * s, dy[..., None].astype(r.dtype)
+    da = (dy * r * s) * b - jnp.where(long_a, dy * y * r * r, 0) * a
+    db = (dy * r * s) * a - jnp.where(long_b, dy * y * s * s, 0) * b
     return da.astype(a.dtype), db.astype(b.dtype)
 
 
 cosine_similarity = Rule(cosine_similarity_fwd, cosine_similarity_bwd)
 
 
-def _unit(a: jax.Array, epsilon: float) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """a r, r, and whether a is no shorter than ε; in float32 at least."""
-    a = a.astype(jnp.promote_types(a.dtype, jnp.float32))
-    squared = jnp.sum(a * a, axis=-1, keepdims=True)
-    r = lax.rsqrt(jnp.maximum(squared, epsilon**2))
-    return a * r, r, squared >= epsilon**2
+def _along(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Σ a b, in float32 at least; the axis stays."""
+    wide = jnp.promote_types(a.dtype, jnp.float32)
+    return jnp.sum(a.astype(wide) * b.astype(wide), axis=-1, keepdims=True)
+
+
+def _reciprocal(a: jax.Array, epsilon: float) -> tuple[jax.Array, jax.Array]:
+    """r, and whether a is no shorter than ε."""
+    squared = _along(a, a)
+    return lax.rsqrt(jnp.maximum(squared, epsilon**2)), squared >= epsilon**2
