@@ -242,7 +242,8 @@ def _each(slot: int, loops: Sequence[Loop], stacked: Any) -> Iterator[tuple[int,
         yield slot, stacked
         return
     for turn in range(loops[0].turns):
-        yield from _each(slot + (turn - 1) * loops[0].stride, loops[1:], stacked[turn])
+        own = stacked[turn, ...]  # An array, also where it is a single number.
+        yield from _each(slot + (turn - 1) * loops[0].stride, loops[1:], own)
 
 
 def _every(slot: int, loops: Sequence[Loop]) -> Iterator[int]:
