@@ -185,8 +185,9 @@ def softmax_cross_entropy_with_integer_labels_bwd(
     labels = labels.astype(jnp.int32)
     labels = jnp.where(labels < 0, labels + classes, labels)
     one_hot = labels[:, None] == jnp.arange(classes)
-    p = jnp.exp(logits - largest) / total
-    return (p - one_hot) * (d_loss / m), None
+    scale = d_loss / m
+    p_scaled = jnp.exp(logits - largest) * (scale / total)  # One division a row.
+    return p_scaled - jnp.where(one_hot, scale, 0), None
 
 
 softmax_cross_entropy_with_integer_labels = Rule(
