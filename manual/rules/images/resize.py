@@ -96,12 +96,14 @@ def _by_matrices(x: jax.Array, a: np.ndarray, b: np.ndarray) -> jax.Array:
 def _by_terms(x: jax.Array, a: np.ndarray, b: np.ndarray) -> jax.Array:
     """One loop over y, which XLA fuses: for each pixel the terms whose weights are not 0."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    example = np.arange(len(x))[:, None, None]
+    example, placed = np.arange(len(x))[:, None, None], jax.typeof(x).sharding
+    sharding = None if placed.mesh.empty else placed
     total = jnp.zeros((), wide.dtype)
     for u, in_row in _terms(a):
         for v, in_column in _terms(b):
             weight = (in_row[:, None] * in_column)[..., None]
-            pixel = wide.at[example, u[:, None], v].get(mode="promise_in_bounds")
+            at = wide.at[example, u[:, None], v]
+            pixel = at.get(mode="promise_in_bounds", out_sharding=sharding)
             if (weight != 1).any():
                 pixel = jnp.where(weight == 0, 0, pixel * weight.astype(wide.dtype))
             total = total + pixel
