@@ -13,7 +13,7 @@ from manual.rules._conv import correlate, input_gradient, kernel_gradient
 from manual.rules._windows import Padding, Size, windows
 from manual.rules.rule import Rule
 
-__all__ = ["conv2d", "conv2d_bwd", "conv2d_fwd"]
+__all__ = ["conv2d", "conv2d_bwd", "conv2d_fwd", "without_bias"]
 
 
 def conv2d_fwd(
@@ -38,6 +38,21 @@ def conv2d_fwd(
         AssertionError: if shapes or dtypes are not these.
         ValueError: if a setting is none of those allowed, or no window fits.
     """
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return without_bias(x, w, b, **settings) + b[None, None, None, :], (x, w)
+
+
+def without_bias(
+    x: jax.Array,
+    w: jax.Array,
+    b: jax.Array,
+    *,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+) -> jax.Array:
+    """Computes y − b of `conv2d_fwd`, which says what it takes, gives and raises."""
     chex.assert_rank([x, w, b], [4, 4, 1])
     chex.assert_type([w, b], x.dtype)
     n_in, n_out = x.shape[3], w.shape[3]
@@ -45,8 +60,7 @@ def conv2d_fwd(
         raise ValueError(f"groups must divide the channels {n_in} and {n_out}, got {groups}")
     chex.assert_shape([w, b], [(*w.shape[:2], n_in // groups, n_out), (n_out,)])
     places = windows(x.shape[1:3], w.shape[:2], stride, padding, dilation)
-    y = correlate(x, w, w=places, groups=groups)
-    return y + b[None, None, None, :], (x, w)
+    return correlate(x, w, w=places, groups=groups)
 
 
 def conv2d_bwd(

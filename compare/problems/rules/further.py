@@ -108,7 +108,6 @@ FURTHER: tuple[RuleProblem, ...] = (
         rules.conv1d,
         further.conv1d,
         _sequences(),
-        sample=normal((32, 12, 16), (3, 16, 5), (5,)),  # On a CPU two blocks of 16 examples.
     ),
     *entry(
         rules.conv_transpose,
@@ -118,8 +117,21 @@ FURTHER: tuple[RuleProblem, ...] = (
         sample=normal((32, 6, 5, 8), (3, 3, 8, 16), (16,)),
         stride=2,
     ),
-    *entry(rules.resize, further.resize, _small_images(), label="bilinear", size=(9, 11)),
     *entry(
-        rules.resize, further.resize, _small_images(), label="nearest", size=8, method="nearest"
+        rules.resize,
+        further.resize,
+        _small_images(),
+        label="bilinear",
+        sample=normal((2, 28, 28, 3)),  # As many terms to a pixel.
+        size=(9, 11),
+    ),
+    *entry(
+        rules.resize,
+        further.resize,
+        _small_images(),
+        label="nearest",
+        sample=normal((2, 28, 28, 3)),
+        size=8,
+        method="nearest",
     ),
 )

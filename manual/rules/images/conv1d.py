@@ -6,7 +6,7 @@ import chex
 import jax
 
 from manual.rules._windows import Padding
-from manual.rules.conv2d import conv2d_bwd, conv2d_fwd
+from manual.rules.conv2d import conv2d_bwd, without_bias
 from manual.rules.rule import Rule
 
 __all__ = ["conv1d", "conv1d_bwd", "conv1d_fwd"]
@@ -35,8 +35,9 @@ def conv1d_fwd(
         ValueError: if a setting is none of those allowed, or no window fits.
     """
     chex.assert_rank([x, w, b], [3, 3, 1])
-    y, kept = conv2d_fwd(x[:, None], w[None], b, **_flat(stride, padding, dilation), groups=groups)
-    return y[:, 0], kept
+    kept = x[:, None], w[None]
+    y = without_bias(*kept, b, **_flat(stride, padding, dilation), groups=groups)
+    return y[:, 0] + b[None, None, :], kept
 
 
 def conv1d_bwd(

@@ -59,8 +59,9 @@ def conv_transpose_bwd(
     x, w = residuals
     places = _windows(x, w, stride, padding)
     swapped = w.swapaxes(2, 3)
-    dx = correlate(dy, swapped, w=places, groups=1)
-    dw = kernel_gradient(dy, x, w=places, groups=1).swapaxes(2, 3)
+    # The windows slide over dy, s s′ times as large as x: to unfold it takes much memory.
+    dx = correlate(dy, swapped, w=places, groups=1, unfolds=False)
+    dw = kernel_gradient(dy, x, w=places, groups=1, unfolds=False).swapaxes(2, 3)
     return dx, dw, jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
 
 

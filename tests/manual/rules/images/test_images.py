@@ -67,7 +67,7 @@ def test_conv_transpose_of_one_pixel_is_the_kernel():
 
 @pytest.mark.table
 @pytest.mark.parametrize("method", ["bilinear", "nearest"])
-@pytest.mark.parametrize("size", [(7, 3), (5, 4), 1, (2, 9)])
+@pytest.mark.parametrize("size", [(7, 3), (5, 4), 1, (2, 9), 24])
 def test_resize_is_the_vjp_of_jax_image(method, size):
     dtype = "bfloat16" if size == (7, 3) else "float32"
     report = judge(resize, further.resize, draw((2, 5, 4, 3)), dtype, method=method, size=size)
