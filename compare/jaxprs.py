@@ -10,7 +10,15 @@ from typing import Any
 import jax
 from jax.extend import core
 
-__all__ = ["bind", "called_jaxpr", "compiler_options", "evaluate", "inner_jaxprs", "primitives"]
+__all__ = [
+    "bind",
+    "called_jaxpr",
+    "compiler_options",
+    "computed_once",
+    "evaluate",
+    "inner_jaxprs",
+    "primitives",
+]
 
 _CALLS = frozenset(
     "jit pjit closed_call core_call core_closed_call checkpoint remat remat2 custom_jvp_call "
@@ -109,6 +117,11 @@ def compiler_options(
             return {"xla_gpu_autotune_level": 0}
         case _:
             return {}
+
+
+def computed_once(fn: Callable[..., Any], *args: Any) -> Any:
+    """Computes `fn(*args)` with few optimisations, and to the digits of all."""
+    return jax.jit(fn, compiler_options=compiler_options(same_digits=True))(*args)
 
 
 @functools.cache

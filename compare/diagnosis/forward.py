@@ -139,7 +139,7 @@ class Forward:
         shapes = {
             slot: jax.ShapeDtypeStruct(inner.shape[len(loops) :], inner.dtype)
             for slot, loops, inner in self._found(self.lowered.out_info)
-            for slot in _every(slot, loops)
+            for slot, _ in _turns(slot, loops)
         }
         constants = {slot: jax.typeof(x) for slot, x in self.constants.items()}
         return shapes | {
@@ -152,7 +152,9 @@ class Forward:
         """The value of every slot, computed when it is first asked for."""
         found = {slot: on_host(x) for slot, x in self.constants.items()}
         for slot, loops, stacked in self._found(self.lowered.compile()(self._given)):
-            found.update(_each(slot, loops, on_host(stacked)))
+            whole = on_host(stacked)
+            # An array, also where it is a single number.
+            found.update((own, whole[(*at, ...)]) for own, at in _turns(slot, loops))
         return [found[slot] for slot in range(len(found))]
 
     @functools.cached_property
@@ -236,23 +238,14 @@ def _parts(numbers: range, loops: Sequence[Loop]) -> Iterator[int | Loop]:
         number = number + 1 if loop is None else loop.stacks.stop
 
 
-def _each(slot: int, loops: Sequence[Loop], stacked: Any) -> Iterator[tuple[int, Any]]:
-    """Each slot that this one stands for, with its value."""
+def _turns(slot: int, loops: Sequence[Loop]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Each slot that this one stands for, and which turn of each of its loops that is."""
     if not loops:
-        yield slot, stacked
+        yield slot, ()
         return
     for turn in range(loops[0].turns):
-        own = stacked[turn, ...]  # An array, also where it is a single number.
-        yield from _each(slot + (turn - 1) * loops[0].stride, loops[1:], own)
-
-
-def _every(slot: int, loops: Sequence[Loop]) -> Iterator[int]:
-    """Each slot that this one stands for: itself, in all turns of its loops."""
-    if not loops:
-        yield slot
-        return
-    for turn in range(loops[0].turns):
-        yield from _every(slot + (turn - 1) * loops[0].stride, loops[1:])
+        for own, inner in _turns(slot + (turn - 1) * loops[0].stride, loops[1:]):
+            yield own, (turn, *inner)
 
 
 def on_host(value: Any) -> Any:

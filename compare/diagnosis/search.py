@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from compare.diagnosis import hypotheses
-from compare.diagnosis.backward import Backward, Fits, Place
+from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
 from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.limits import Limit
@@ -88,8 +88,8 @@ def _search(
         slug = hypothesis.suspect.slug
         if first and slug in (first[0].suspect.slug, *also):
             continue
-        gradient = _gradient(hypothesis, backward, case.fits)
-        if gradient is None or not case.explains(gradient):
+        gradient = _gradient(hypothesis, backward, case)
+        if gradient is None:
             continue
         if first is None:
             first = hypothesis, gradient
@@ -129,8 +129,7 @@ def _of_the_same_factor(
             continue
         if hypothesis.gradient is None and not _multiplies(hypothesis, backward(), first.factor):
             continue
-        gradient = _gradient(hypothesis, backward, case.fits)
-        if gradient is not None and case.explains(gradient):
+        if _gradient(hypothesis, backward, case) is not None:
             also.append(slug)
     return also
 
@@ -143,22 +142,27 @@ def _multiplies(hypothesis: Hypothesis, backward: Backward, factor: float) -> bo
     try:
         with np.errstate(all="ignore"):  # A mistake may well divide by zero.
             changed = rules[place](edge)
-    except (ArithmeticError, IndexError, TypeError, ValueError):  # The shapes do not fit, say.
+    except _DOES_NOT_FIT:
         return False
     expected = factor * edge.d_input
     return np.shape(changed) == expected.shape and np.allclose(changed, expected)
 
 
 def _gradient(
-    hypothesis: Hypothesis, backward: Callable[[], Backward], fits: Fits
+    hypothesis: Hypothesis, backward: Callable[[], Backward], case: Case
 ) -> Leaves | None:
-    """The gradient of a hypothesis; None where it does not fit, or cannot be made there."""
-    if hypothesis.gradient is not None:
-        return hypothesis.gradient
-    try:
-        return backward().fitting(hypothesis.suspect.rules, fits)
-    except (ArithmeticError, IndexError, TypeError, ValueError):  # The shapes do not fit, say.
-        return None
+    """The gradient of a hypothesis; None where it is not the candidate's, or cannot be made."""
+    gradient = hypothesis.gradient
+    if gradient is None:
+        try:
+            gradient = backward().fitting(hypothesis.suspect.rules, case.fits)
+        except _DOES_NOT_FIT:
+            return None
+    return gradient if gradient is not None and case.explains(gradient) else None
+
+
+_DOES_NOT_FIT = (ArithmeticError, IndexError, TypeError, ValueError)
+"""What a mistake raises where it cannot be made: the shapes do not fit, say."""
 
 
 def _hypotheses(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Iterator[Hypothesis]:

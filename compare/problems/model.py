@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.jaxprs import compiler_options
+from compare.jaxprs import computed_once
 from compare.problems.derivations import Derivation
 from manual.rules import Rule
 
@@ -68,8 +68,7 @@ class Model(NamedTuple):
 
     def initial(self, key: jax.Array) -> tuple[Any, Any]:
         """Computes the parameters and the state that a training begins with: `init`, compiled."""
-        options = compiler_options(same_digits=True)  # It runs once.
-        return jax.jit(self.init, compiler_options=options)(key)
+        return computed_once(self.init, key)
 
     def draw(self, seed: int, rows: int) -> Batch:
         """Draws a batch for the model; see `Example.draw`."""
