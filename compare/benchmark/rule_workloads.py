@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from compare.benchmark import foreign, programs
-from compare.benchmark.timing import Prepared, Subject, compiled
+from compare.benchmark.timing import Subject
 from compare.checker.gradient_report import GradientReport
 from compare.checker.rules import check_rule, rule_asked
 from compare.checker.sides.question import Question
@@ -53,21 +53,10 @@ def _rule(problem: RuleProblem, prove: Prove, seed: int) -> Subject:
         outputs = jax.eval_shape(problem.reference, *inputs)
         return jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), outputs)
 
-    def prepare(work: Callable[..., Any]) -> Prepared:
-        inputs = problem.draw(seed)
-        return compiled(work, inputs, cotangent(inputs))
-
-    if problem.sample is None:
-        engines = {
-            **programs.engines(partial(ask, problem.reference)),
-            "autodiff_same_forward": lambda: programs.engine(ask(forward), "autodiff"),
-        }
-    else:  # What is proved is smaller.
-        engines = {
-            "manual": partial(prepare, partial(_by_rule, rule)),
-            "autodiff": partial(prepare, partial(_by_vjp, problem.reference)),
-            "autodiff_same_forward": partial(prepare, partial(_by_vjp, forward)),
-        }
+    engines = {
+        **programs.engines(partial(ask, problem.reference)),
+        "autodiff_same_forward": lambda: programs.engine(ask(forward), "autodiff"),
+    }
     return Subject(
         name=problem.name,
         batch=problem.size,
@@ -75,14 +64,3 @@ def _rule(problem: RuleProblem, prove: Prove, seed: int) -> Subject:
         engines={**engines, **foreign.torch_rule(problem, cotangent, seed)},
         derivations=(of_rule(rule),),
     )
-
-
-def _by_rule(rule: Any, inputs: Any, d_out: Any) -> Any:
-    out, residuals = rule.fwd(*inputs)
-    return out, rule.bwd(residuals, d_out)
-
-
-def _by_vjp(f: Callable[..., Any], inputs: Any, d_out: Any) -> Any:
-    out, pullback = jax.vjp(f, *inputs)
-    # Integers have cotangents without a number in them, which take 0.1 ms to hand back.
-    return out, [d for d in pullback(d_out) if d.dtype != jax.dtypes.float0]
