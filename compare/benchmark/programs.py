@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
-from compare.benchmark.limits import least_work
-from compare.benchmark.timing import Prepared
+from compare.benchmark.timing import Prepared, of_program
 from compare.checker.sides.question import Question
 from compare.checker.sides.side import Program
 from compare.trees import is_key
@@ -42,10 +40,4 @@ def engine(question: Question, name: Literal["manual", "autodiff"]) -> Prepared:
     tracing = time.perf_counter() - start
     program = Program(traced, plain=False)
     executable = program.compile()
-    planned = executable.memory_analysis()
-    return Prepared(
-        run=lambda: jax.block_until_ready(executable(own)),
-        compile_ms=1e3 * (tracing + program.seconds),
-        temp_bytes=None if planned is None else planned.temp_size_in_bytes,
-        work=least_work(traced.jaxpr),
-    )
+    return of_program(executable, (own,), traced.jaxpr, seconds=tracing + program.seconds)

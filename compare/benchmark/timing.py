@@ -20,7 +20,8 @@ from compare.checker.gradient_report import GradientReport
 from compare.problems.derivations import Derivation
 
 __all__ = [
-    "Measurement", "Prepared", "Subject", "changes", "compiled", "eager", "interleaved", "measure"
+    "Measurement", "Prepared", "Subject", "changes", "compiled", "eager", "interleaved", "measure",
+    "of_program",
 ]  # fmt: skip
 
 TURN_SECONDS = 0.005
@@ -120,13 +121,17 @@ def compiled(fn: Callable[..., Any], *args: Any) -> Prepared:
     start = time.perf_counter()
     traced = jax.jit(fn).trace(*args)
     executable = traced.lower().compile()
-    elapsed = time.perf_counter() - start
+    return of_program(executable, args, traced.jaxpr, seconds=time.perf_counter() - start)
+
+
+def of_program(executable: Any, args: Sequence[Any], jaxpr: Any, *, seconds: float) -> Prepared:
+    """Prepares `executable(*args)`, whose tracing and compiling took so many seconds."""
     planned = executable.memory_analysis()
     return Prepared(
         run=lambda: jax.block_until_ready(executable(*args)),
-        compile_ms=1e3 * elapsed,
+        compile_ms=1e3 * seconds,
         temp_bytes=None if planned is None else planned.temp_size_in_bytes,
-        work=least_work(traced.jaxpr),
+        work=least_work(jaxpr),
     )
 
 
