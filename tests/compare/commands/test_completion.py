@@ -64,5 +64,8 @@ def test_the_script_for_zsh_goes_on_where_that_of_tyro_ends(tmp_path, capsys):
     assert "--html" in tyros
     assert "train) compadd -- xor mnist" in ours
     assert "check|predict|exercises) " in ours
-    if shutil.which("zsh"):
-        subprocess.run(["zsh", "-n", file], check=True)
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_can_read_its_script(tmp_path, capsys):
+    subprocess.run(["zsh", "-n", script("zsh", tmp_path / "_handgrad", capsys)], check=True)

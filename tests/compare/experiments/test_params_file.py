@@ -12,9 +12,8 @@ STATE = [{"mean": jnp.full(3, 0.5)}]
 
 def test_what_is_saved_is_loaded(tmp_path):
     params_file.save(tmp_path / "p.npz", PARAMS, STATE)
-    assert set(np.load(tmp_path / "p.npz").files) == {
-        "params/0/w", "params/0/b", "model_state/0/mean"
-    }  # fmt: skip
+    with np.load(tmp_path / "p.npz") as arrays:
+        assert set(arrays) == {"params/0/w", "params/0/b", "model_state/0/mean"}
     loaded = params_file.load(tmp_path / "p.npz", PARAMS, STATE)
     chex.assert_trees_all_equal(loaded, (PARAMS, STATE), strict=True)
 
