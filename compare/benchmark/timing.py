@@ -7,6 +7,7 @@ that of the ratios of single rounds. Agreement is proved before anything is time
 
 import contextlib
 import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,7 @@ class Measurement(NamedTuple):
         ratio: manual's median over this engine's.
         ratio_low: the first quartile of the rounds' ratios.
         ratio_high: the third quartile of the rounds' ratios.
-        rounds: the number of rounds, each with one turn of the engine.
+        rounds: the number of rounds in which both had a turn.
         limit_ms: the time in which the device can do the subject's work at best; None if its limits
             were not measured.
         proof_ms: the time that the proof of agreement took.
@@ -213,7 +214,8 @@ def _measurement(
     times: Mapping[str, Sequence[float]],
 ) -> Measurement:
     first = next(iter(subject.engines))
-    manual, taken = np.array(times[first]), np.array(times[engine])
+    both = np.array([times[first], times[engine]])
+    manual, taken = both[:, ~np.isnan(both).any(axis=0)]
     low, high = np.quantile(manual / taken, [0.25, 0.75])
     return Measurement(
         model=subject.name,
@@ -245,29 +247,47 @@ def interleaved(
     """Times engines in rounds, in each of which every engine has one turn.
 
     After an engine whose threads spin, the next engine runs without being timed until they sleep.
-    After a pause of that length it would start on idle, slower cores.
+    After a pause of that length it would start on idle, slower cores. For as long as a round waits
+    for threads to sleep, further rounds are of the other engines alone.
 
     Args:
         engines: what is timed, by name.
-        seconds: the time after which no new round begins; there are at least five rounds, or three
-            where one takes over a second.
+        seconds: the time after which no new round of all begins; there are at least five of them,
+            or three where one takes over a second.
         seed: of the order of turns within a round.
 
     Returns:
-        The seconds of one run of each engine, by round.
+        The seconds of one run of each engine, by round; NaN in a round in which it has no turn.
     """
     rng = np.random.default_rng(seed)
     took = {name: _one_run(engine) for name, engine in engines.items()}
     times: dict[str, list[float]] = {name: [] for name in engines}
     spinning = max(engine.spin_seconds for engine in engines.values())
+    further = _rounds_while_others_spin(engines, took)
     least_rounds = 5 if sum(took.values()) < LONG_ROUND_SECONDS else 3
-    start = time.perf_counter()
-    while min(map(len, times.values())) < least_rounds or time.perf_counter() - start < seconds:
-        for name in rng.permutation(list(engines)):
-            time.sleep(PAUSE_SECONDS)
-            times[name].append(_turn(engines[name].run, took[name], spinning))
-            spinning = engines[name].spin_seconds
+    start, rounds_of_all = time.perf_counter(), 0
+    while rounds_of_all < least_rounds or time.perf_counter() - start < seconds:
+        rounds_of_all += 1
+        for taking_part in [list(engines), *further]:
+            turns = dict.fromkeys(engines, math.nan)
+            for name in rng.permutation(taking_part):
+                time.sleep(PAUSE_SECONDS)
+                turns[name] = _turn(engines[name].run, took[name], spinning)
+                spinning = engines[name].spin_seconds
+            for name, turn in turns.items():
+                times[name].append(turn)
     return times
+
+
+def _rounds_while_others_spin(
+    engines: Mapping[str, Prepared], took: Mapping[str, float]
+) -> list[list[str]]:
+    """Returns the engines whose threads do not spin, as often as their turns take that time."""
+    quiet = [name for name, engine in engines.items() if not engine.spin_seconds]
+    if len(quiet) < 2:
+        return []
+    waiting = sum(engine.spin_seconds for engine in engines.values())
+    return [quiet] * round(waiting / sum(max(TURN_SECONDS, took[name]) for name in quiet))
 
 
 def _turn(run: Callable[[], Any], took: float, spinning: float) -> float:

@@ -111,6 +111,21 @@ def test_after_an_engine_that_spins_the_next_one_warms_up_until_it_sleeps():
     assert min(warm_ups) >= 0.055
 
 
+def test_while_one_would_spin_the_others_have_rounds_of_their_own():
+    engines = {
+        "manual": sleeping(0.001),
+        "quiet": sleeping(0.001),
+        "spins": lambda: eager(lambda: time.sleep(0.001), spin_seconds=0.03),
+    }
+    times = interleaved({name: prepare() for name, prepare in engines.items()}, seconds=0.0)
+    assert np.isnan(times["spins"]).sum() == 15
+    assert {len(own) for own in times.values()} == {20}
+    assert not np.isnan([times["manual"], times["quiet"]]).any()
+    manual, quiet, spins = measure(subject(square_bwd, **engines), seconds=0.0)
+    assert (manual.rounds, quiet.rounds, spins.rounds) == (20, 20, 5)
+    assert np.isfinite([spins.ratio, spins.ratio_low, spins.median_ms, spins.min_ms]).all()
+
+
 def test_compiled_reports_what_the_compiler_planned():
     def two_products(x):
         return (x @ x) @ x
