@@ -47,7 +47,8 @@ class Sizes(NamedTuple):
         borrowed: batches of a user's network with our max_pool.
         rules: at their sizes.
         proved_on: on how many examples the agreement of a model is proved at most; on twice as many
-            where that is what is timed, so that it is compiled once.
+            where that is what is timed, so that it is compiled once, and on as many as are timed
+            where the steps depend on it, as in the perceptron with batch-norm.
     """
 
     on_cpu: bool
@@ -126,7 +127,7 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
     return [
         *_model(cnn, sizes.cnn, seed, cnn_others, (cnn, few)),
         *_model(mlp, sizes.mlp, seed, mlp_others, (mlp, few)),
-        *_model(regularised, sizes.regularised, seed, {}, (regularised, 2 * few)),
+        *_model(regularised, sizes.regularised, seed, {}, (regularised, max(sizes.regularised))),
     ]
 
 
@@ -283,7 +284,7 @@ def _model(
     others: dict[str, foreign.Foreign],
     proved: tuple[problems.Model, int],
 ) -> list[Subject]:
-    """Returns the loss and gradient of one step, of each batch; proved once.
+    """Returns the loss and gradient of one step, of each batch; proved once for each size of proof.
 
     Args:
         model: what is timed.
@@ -306,12 +307,12 @@ def _model(
         return programs.engine(ask(forward, batch), "autodiff")
 
     of, most = proved
-    prove = _proof(of, min(*batches, most), seed)
+    proofs = {few: _proof(of, few, seed) for few in {min(batch, most) for batch in batches}}
     return [
         Subject(
             name=f"{model.name} {model.settings}",
             batch=str(batch),
-            prove=prove,
+            prove=proofs[min(batch, most)],
             engines={
                 **programs.engines(partial(ask, model.loss, batch)),
                 "autodiff_same_forward": partial(same_forward, batch),

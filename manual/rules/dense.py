@@ -66,19 +66,31 @@ def _rows(a: jax.Array) -> jax.Array:
 
 @jax.jit
 def _weight_gradient(x: jax.Array, dy: jax.Array) -> jax.Array:
-    """xᵀ dy, on a CPU with few outputs as (dyᵀ x)ᵀ: the two that are transposed are then small.
+    """xᵀ dy, on a CPU by copies where they are small: with few outputs it is (dyᵀ x)ᵀ.
 
     XLA folds a transpose into the product, and on a CPU sums over the rows of both factors slowly;
-    the barriers keep it from that.
+    the barriers keep it from that. A copy of x is taken where it is no larger than what is handed
+    back (measured on two cores: 0.65 to 0.85 of the time for 32 to 128 rows).
     """
-    if dy.shape[1] > _FEW_OUTPUTS:
+
+    def folded(x: jax.Array, dy: jax.Array) -> jax.Array:
         return x.T @ dy
-    return lax.platform_dependent(x, dy, cpu=_by_small_copies, default=lambda x, dy: x.T @ dy)
+
+    rows, outputs = dy.shape
+    if outputs <= _FEW_OUTPUTS:
+        return lax.platform_dependent(x, dy, cpu=_by_small_copies, default=folded)
+    if rows <= outputs:
+        return lax.platform_dependent(x, dy, cpu=_by_a_copy, default=folded)
+    return folded(x, dy)
 
 
 def _by_small_copies(x: jax.Array, dy: jax.Array) -> jax.Array:
     copy = lax.optimization_barrier
     return copy(copy(dy.T) @ x).T
+
+
+def _by_a_copy(x: jax.Array, dy: jax.Array) -> jax.Array:
+    return lax.optimization_barrier(x.T) @ dy
 
 
 dense = Rule(dense_fwd, dense_bwd)

@@ -42,7 +42,9 @@ def assert_pair_is_the_vjp(arrays, assert_rounds_to):
 
 @pytest.mark.table
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("batch", "n_in", "n_out"), [(7, 5, 3), (1, 2, 9), (3, 1, 1), (2, 3, 65)])
+@pytest.mark.parametrize(
+    ("batch", "n_in", "n_out"), [(7, 5, 3), (1, 2, 9), (3, 1, 1), (2, 3, 65), (66, 3, 65)]
+)
 def test_pair_is_the_vjp_of_the_reference(dtype, batch, n_in, n_out, assert_rounds_to):
     with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
         assert_pair_is_the_vjp(draw(0, batch, n_in, n_out, dtype), assert_rounds_to)
