@@ -59,8 +59,7 @@ def kl_divergence_fwd(log_predictions: jax.Array, targets: jax.Array) -> tuple[j
     """
     chex.assert_rank(log_predictions, 2)
     _assert_alike(log_predictions, targets)
-    log_y = jnp.log(jnp.where(targets == 0, 1, targets))
-    terms = jnp.where(targets == 0, 0, targets * (log_y - log_predictions))
+    terms = targets * _log_ratio(log_predictions, targets)
     return terms.sum(axis=1).mean(), (log_predictions, targets)
 
 
@@ -72,9 +71,13 @@ def kl_divergence_bwd(residuals: Pair, d_loss: jax.Array) -> Pair:
     """
     log_predictions, targets = residuals
     scale = d_loss / targets.shape[0]
-    slope = jnp.where(targets == 0, 0, jnp.log(jnp.where(targets == 0, 1, targets)) + 1)
-    dtargets = slope - log_predictions
-    return -targets * scale, dtargets * scale
+    slope = _log_ratio(log_predictions, targets) + 1
+    return -targets * scale, jnp.where(targets == 0, -log_predictions, slope) * scale
+
+
+def _log_ratio(log_predictions: jax.Array, targets: jax.Array) -> jax.Array:
+    """log y − log q, 0 where y = 0: one array for both halves, also where q is 0 as well."""
+    return jnp.where(targets == 0, 0, jnp.log(targets) - log_predictions)
 
 
 kl_divergence = Rule(kl_divergence_fwd, kl_divergence_bwd)

@@ -14,9 +14,6 @@ __all__ = [
     "logsumexp_fwd", "softmax", "softmax_bwd", "softmax_fwd",
 ]  # fmt: skip
 
-Kept = tuple[jax.Array]
-"""y."""
-
 Powers = tuple[jax.Array, jax.Array]
 """e^(x − c), c the largest number, and its sum."""
 
@@ -32,25 +29,25 @@ def _exponentials(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array, jax.Ar
     return shifted, powers, powers.sum(axis=axis, keepdims=True)
 
 
-def softmax_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Kept]:
+def softmax_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Powers]:
     """y = eˣ/Σ eˣ.
 
     Shapes: x any shape with that axis, floating -> y like x.
     """
     _, powers, total = _exponentials(x, axis)
-    y = (powers / total).astype(x.dtype)
-    return y, (y,)
+    return (powers / total).astype(x.dtype), (powers.astype(x.dtype), total)
 
 
-def softmax_bwd(residuals: Kept, dy: jax.Array, *, axis: int = -1) -> tuple[jax.Array]:
+def softmax_bwd(residuals: Powers, dy: jax.Array, *, axis: int = -1) -> tuple[jax.Array]:
     """dx = y ⊙ (dy − Σ dy y)   (Bridle 1990).
 
-    ∂y_j/∂x_k = y_j (1[j = k] − y_k), hence dx_k = Σ_j dy_j y_j (1[j = k] − y_k).
+    ∂y_j/∂x_k = y_j (1[j = k] − y_k), hence dx_k = Σ_j dy_j y_j (1[j = k] − y_k). The exponentials
+    are kept, of which y is made again: XLA's CPU then sums without waiting for y to be written.
     """
-    (y,) = residuals
-    wide = _wide(y)
-    product = wide * _wide(dy)
-    return ((product - wide * product.sum(axis=axis, keepdims=True)).astype(y.dtype),)
+    powers, total = residuals
+    wide, wide_dy = _wide(powers), _wide(dy)
+    mean = (wide * wide_dy).sum(axis=axis, keepdims=True) / total
+    return (((wide / total) * (wide_dy - mean)).astype(dy.dtype),)
 
 
 softmax = Rule(softmax_fwd, softmax_bwd)

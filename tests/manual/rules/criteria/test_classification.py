@@ -76,6 +76,13 @@ def test_kl_divergence_is_the_vjp_of_optax(dtype):
     np.testing.assert_allclose(dy[1, 1:], -log_q[1, 1:] / 5, rtol=1e-6)
 
 
+def test_kl_divergence_leaves_out_a_class_that_neither_side_has():
+    q, y = jnp.array([[1.0, 0.0]]), jnp.array([[1.0, 0.0]])
+    assert kl_divergence(jnp.log(q), y) == 0
+    assert kl_divergence(jnp.log(q[:, ::-1]), y) == jnp.inf
+    np.testing.assert_array_equal(jax.grad(kl_divergence)(jnp.log(q), y), -y)
+
+
 def test_sure_and_right_or_wrong_stays_finite():
     z, y = jnp.array([200.0, -200.0, 200.0, -200.0]), jnp.array([1.0, 0.0, 0.0, 1.0])
     grads = jax.grad(sigmoid_focal, argnums=(0, 1))(z, y)
