@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tempfile
 import zlib
 from collections import Counter
 
@@ -28,11 +29,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Has each process of tests keep what it compiles: many tests compile a program again.
+
+    In a folder of its own, since two processes could meet in one file. Processes that a test starts
+    have none. Until the tests are collected there is no garbage worth looking for.
+    """
+    if config.getoption("numprocesses", None):
+        return  # This one only hands out the tests.
+    import jax
+
+    folder = tempfile.TemporaryDirectory(prefix="handgrad-compiled-")
+    config.add_cleanup(folder.cleanup)
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Spares the collector of garbage the tests and all that they import: they stay to the end."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def _test(item: pytest.Item) -> str:

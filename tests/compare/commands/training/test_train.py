@@ -142,13 +142,13 @@ def require_goes_on(command, kept, folder):
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, start, capsys):
     """Killed for good as soon as there is a second checkpoint, and resumed with more patience."""
-    command = ("train", "xor", "--method", "both", "--epochs", "60")
+    command = ("train", "xor", "--method", "both", "--epochs", "30")
     kept = tmp_path / "kept"
     killed = start(*command, "--checkpoint", kept)
     wait_for(lambda: len(steps_in(kept)) >= 2, killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert 0 < max(steps_in(kept)) < 60
+    assert 0 < max(steps_in(kept)) < 30
     require_goes_on(command, kept, tmp_path)
     assert len(steps_in(kept)) == 3, "the last three are kept"
     capsys.readouterr()
@@ -156,7 +156,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, start, capsys):
 
 def test_a_run_killed_while_it_writes_goes_on_as_if_it_had_not_been(tmp_path, start, capsys):
     """Stopped with half of a checkpoint written, and killed there; one side alone is trained."""
-    command = ("train", "xor", "--epochs", "60")
+    command = ("train", "xor", "--epochs", "30")
     kept = tmp_path / "kept"
     killed = start(*command, "--checkpoint", kept)
 
