@@ -43,7 +43,7 @@ reports: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m website.reports
 	$(VENV)/bin/python -m website.notebooks
 
-# The same with every row of the long tables, of which the gate runs one in six.
+# The same with every row of the long tables, of which the gate runs one in twelve.
 thorough: export HANDGRAD_THOROUGH := 1
 thorough: test
 
