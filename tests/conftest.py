@@ -12,9 +12,10 @@ ONE_IN = 1 if os.environ.get("HANDGRAD_THOROUGH") else 12
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of each test marked `table`, keeps every twelfth row, and one at least.
+    """Keeps every twelfth row of a test marked `table`, one at least, and puts the `long` first.
 
-    Where a test begins follows from its name, so that not all tests of a rule leave it out.
+    Where a test begins follows from its name, so that not all tests of a rule leave it out. What
+    takes long would otherwise keep one process busy when the others have nothing left.
     """
     rows = Counter(_test(item) for item in items)
     seen: Counter[str] = Counter()
@@ -25,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = seen[test] % ONE_IN == first
         seen[test] += 1
         (kept if chosen or item.get_closest_marker("table") is None else left).append(item)
-    items[:] = kept
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("long") is None)
     config.hook.pytest_deselected(items=left)
 
 

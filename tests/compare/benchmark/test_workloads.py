@@ -38,6 +38,7 @@ def test_a_rule_is_measured_on_three_engines(name):
     assert {row.dtype for row in rows} == {"float32"}
 
 
+@pytest.mark.long
 def test_an_epoch_of_training_is_measured():
     sizes = ON_CPU._replace(batch=16, epochs=(40, 60), few_rows=20, proved_on=2)
     small, large, cnn = subjects("training", sizes=sizes)

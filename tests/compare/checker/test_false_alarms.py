@@ -127,6 +127,7 @@ def is_zero_on_both_sides(report: Any) -> bool:
     return any(line.startswith("nothing was tested") for line in report.details)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_right_gradients_raise_no_alarm(dtype):
     rng = np.random.default_rng(DTYPES.index(dtype))

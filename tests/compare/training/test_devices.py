@@ -39,6 +39,7 @@ def require_right(result, names):
     assert result["verdicts"] == {"wrong": "loss_differs", **dict.fromkeys(names, "agree")}
 
 
+@pytest.mark.long
 def test_the_gradients_of_several_devices_are_those_of_one():
     mlp = "classification:regularised-mlp"
     names = [f"{mlp}:manual", f"{mlp}:autodiff", "mnist:cnn:manual"]
@@ -53,6 +54,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.long
 def test_the_gradients_of_two_processes_are_those_of_one():
     where = f"127.0.0.1:{free_port()}"
     names = ["classification:regularised-mlp:manual"]
