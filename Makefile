@@ -43,7 +43,7 @@ reports: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m website.reports
 	$(VENV)/bin/python -m website.notebooks
 
-# The same with every row of the long tables, of which the gate runs one in six.
+# The same with every row of the long tables, of which the gate runs one in twelve.
 thorough: export HANDGRAD_THOROUGH := 1
 thorough: test
 
@@ -55,7 +55,7 @@ false-alarms: $(VENV)/.installed-dev
 
 # 200 right rules that compute in float32, bfloat16 or float16 inside, and 100 that are wrong.
 narrow: $(VENV)/.installed-dev
-	HANDGRAD_NARROW=200 \
+	HANDGRAD_THOROUGH=1 HANDGRAD_NARROW=200 \
 		$(VENV)/bin/python -m pytest --numprocesses=2 -rP tests/compare/checker/test_narrow.py
 
 # Random moments and many repetitions, which take half an hour.

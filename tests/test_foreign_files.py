@@ -197,7 +197,7 @@ def test_fields_of_results(tmp_path):
     documents = [*namespace["_everything"](), namespace["_gradients"](factor=3.0)]
     choose, path, fuzz = random.Random(4), tmp_path / "x.json", Fuzz(ValueError)
     shown = dict.fromkeys(range(len(documents)), 0)
-    most = {0: 8, 1: 2, 2: 3, 3: 8, 4: 8, 5: 3}
+    most = {0: 3, 1: 1, 2: 1, 3: 3, 4: 3, 5: 1}
     every = [[place for place in places(document) if place] for document in documents]
     for i in itertools.islice(itertools.cycle(range(len(documents))), 1000 * TIMES):
         changed = with_a_wrong_field(documents[i], choose, every[i])

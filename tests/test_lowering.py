@@ -66,6 +66,7 @@ def test_cnns(model):
     assert lower(model.predict, params, images) == PLATFORMS
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("method", ["manual", "autodiff", "both"])
 @pytest.mark.parametrize("name", problems.PROBLEMS["classification"].recipes)
 def test_an_epoch_of_training(name, method):

@@ -33,8 +33,9 @@ def test_the_gradient_is_that_of_jax_grad(cell):
 @cells
 def test_the_rules_put_together_by_jax_give_the_same(cell):
     params, batch = draw(cell)
-    got = recurrent.loss_and_grad(params, batch, cell=cell)
-    want = jax.value_and_grad(functools.partial(recurrent.loss, cell=cell))(params, batch)
+    got = jax.jit(functools.partial(recurrent.loss_and_grad, cell=cell))(params, batch)
+    loss = functools.partial(recurrent.loss, cell=cell)
+    want = jax.jit(jax.value_and_grad(loss))(params, batch)
     chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-6)
 
 

@@ -24,6 +24,7 @@ print(json.dumps(executed(pathlib.Path(sys.argv[1]))))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(file.stem for file in NOTEBOOKS.glob("*.ipynb")))
 def test_a_notebook_prints_what_it_shows(name, tmp_path):
     file = NOTEBOOKS / f"{name}.ipynb"

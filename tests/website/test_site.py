@@ -42,6 +42,7 @@ def config():
     return load_config(str(ROOT / "mkdocs.yml"))
 
 
+@pytest.mark.long
 def test_the_site_is_built_and_complete(tmp_path, config):
     """One test, because building takes longer than all that is asked here."""
     done = build("--site-dir", tmp_path)

@@ -29,8 +29,8 @@ BLOCKS = PIXELS.reshape(3, 4, 5), Y.reshape(3, 4)
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_block_by_block_is_the_gradient_over_all_rows(method):
     params, key = drawn(1, SIZES, 2.0), jax.random.key(0)
-    (loss, _), grads = method(MODEL)(params, (), (X, Y), key)
-    (got_loss, accuracy), got = in_blocks(method(MODEL), MODEL.predict)(
+    (loss, _), grads = jax.jit(method(MODEL))(params, (), (X, Y), key)
+    (got_loss, accuracy), got = jax.jit(in_blocks(method(MODEL), MODEL.predict))(
         turned(params), jnp.zeros(()), BLOCKS, key
     )
     np.testing.assert_allclose(got_loss, loss, rtol=1e-6)

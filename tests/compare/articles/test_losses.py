@@ -47,8 +47,8 @@ def test_a_network_ends_in_the_derivative_it_is_given(wrong):
     model = mlp((4, 6, 3), "relu", loss)
     x = np.random.default_rng(1).standard_normal((5, 4)).astype(np.float32)
     args = drawn(0, (4, 6, 3), 2.0), (), (x, LABELS), jax.random.key(0)
-    (manual_loss, _), manual = METHODS["manual"](model)(*args)
-    (autodiff_loss, _), autodiff = METHODS["autodiff"](model)(*args)
+    (manual_loss, _), manual = jax.jit(METHODS["manual"](model))(*args)
+    (autodiff_loss, _), autodiff = jax.jit(METHODS["autodiff"](model))(*args)
     assert manual_loss == pytest.approx(autodiff_loss)
     close = [
         np.allclose(m, a, rtol=1e-5, atol=1e-7)

@@ -10,6 +10,7 @@ def draw(name):
     return subject.draw(np.random.default_rng(0))
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 def test_the_loss_is_a_scalar_of_a_batch(subject):
     loss, params, args = subject.draw(np.random.default_rng(0))

@@ -36,6 +36,7 @@ JUDGES = [
 ]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", JUDGES)
 def test_each_method_tells_a_wrong_gradient_from_a_right_one(name, point):
     params, args = point

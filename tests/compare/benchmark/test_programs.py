@@ -19,6 +19,7 @@ def compilations(monkeypatch):
 
 
 # Of two and three inputs, with a random key, with integers, and a model with state.
+@pytest.mark.table
 @pytest.mark.parametrize("name", ["swiglu", "dropout 0.3", "embedding", "mlp 2-4-1"])
 @pytest.mark.parametrize("compile_alone", [True, False])
 def test_what_is_timed_is_what_is_proved(name, compile_alone, compilations):

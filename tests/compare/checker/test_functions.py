@@ -46,6 +46,7 @@ AGREE = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", AGREE)
 def test_right_functions_agree(name):
     f, inputs = AGREE[name]
@@ -62,6 +63,7 @@ WRONG = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("decorate", [jax.custom_vjp, jax.custom_jvp])
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_rules_are_found(name, decorate):

@@ -450,6 +450,7 @@ ONE_TYPE = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", ONE_TYPE)
 @pytest.mark.parametrize("dtype", [None, "float32"])
 def test_a_rule_that_runs_in_float32_alone(name, dtype):

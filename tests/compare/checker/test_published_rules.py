@@ -118,6 +118,7 @@ DECORATED: dict[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", DECORATED)
 def test_published_rules_agree(name):
     report = check_rule(*DECORATED[name])
@@ -193,6 +194,7 @@ def grouped_product_kernel():
 KERNELS = [rms_norm_kernel, attention_kernel, grouped_product_kernel]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_published_kernels_agree(kernel):
     report = kernel()

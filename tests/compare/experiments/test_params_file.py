@@ -6,8 +6,8 @@ import pytest
 from compare.experiments import params_file
 from compare.experiments.params_file import ParamsFileError
 
-PARAMS = [{"w": jnp.ones((2, 3)), "b": jnp.arange(3.0)}]
-STATE = [{"mean": jnp.full(3, 0.5)}]
+PARAMS = [{"w": jnp.asarray(np.ones((2, 3))), "b": jnp.asarray(np.arange(3.0))}]
+STATE = [{"mean": jnp.asarray(np.full(3, 0.5))}]
 
 
 def test_what_is_saved_is_loaded(tmp_path):

@@ -4,19 +4,19 @@ import pytest
 
 from compare.training import metrics
 
-LOGITS = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [0.0, 2.0, 1.0]])
+LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [0.0, 2.0, 1.0]])
 
 
 @pytest.mark.parametrize(
     ("logits", "targets", "expected"),
     [
-        (LOGITS, jnp.array([0, 1, 1]), [True, False, True]),
-        (LOGITS, jnp.eye(3)[jnp.array([0, 1, 1])], [True, False, True]),
-        (jnp.array([[0.3], [-0.3], [0.0]]), jnp.array([[1.0], [1.0], [0.0]]), [True, False, True]),
-        (jnp.array([[0.3], [-0.3], [0.0]]), jnp.array([[1], [1], [0]]), [True, False, True]),
-        (LOGITS[None], jnp.array([[0, 1, 1]]), [[True, False, True]]),
-        (LOGITS[:, None], jnp.array([[0], [1], [1]]), [[True], [False], [True]]),
-        (LOGITS[None], jnp.eye(3)[jnp.array([[0, 1, 1]])], [[True, False, True]]),
+        (LOGITS, np.array([0, 1, 1]), [True, False, True]),
+        (LOGITS, np.eye(3)[[0, 1, 1]], [True, False, True]),
+        (np.array([[0.3], [-0.3], [0.0]]), np.array([[1.0], [1.0], [0.0]]), [True, False, True]),
+        (np.array([[0.3], [-0.3], [0.0]]), np.array([[1], [1], [0]]), [True, False, True]),
+        (LOGITS[None], np.array([[0, 1, 1]]), [[True, False, True]]),
+        (LOGITS[:, None], np.array([[0], [1], [1]]), [[True], [False], [True]]),
+        (LOGITS[None], np.eye(3)[[[0, 1, 1]]], [[True, False, True]]),
     ],
     ids=[
         "class numbers",
@@ -29,7 +29,8 @@ LOGITS = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [0.0, 2.0, 1.0]])
     ],
 )
 def test_which_rows_are_right(logits, targets, expected):
-    assert metrics.correct(logits, targets).tolist() == expected
+    found = metrics.correct(jnp.asarray(logits), jnp.asarray(targets))
+    assert found.tolist() == expected
 
 
 def test_scores_of_the_classes():

@@ -15,6 +15,7 @@ def sum_only(x, y):
 
 
 # A row of 8192 entries is a quarter of a block: none, one and two blocks, with and without a rest.
+@pytest.mark.table
 @pytest.mark.parametrize("f", [double_and_sum, sum_only])
 @pytest.mark.parametrize("n", [0, 1, 4, 8, 11])
 def test_blocks_make_what_the_whole_makes(f, n):

@@ -119,6 +119,7 @@ def test_the_accelerators_kernel_gradient_is_the_cpus(name):
     np.testing.assert_array_equal(dw, vjp(dy)[1])
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("name", CASES)
 def test_a_cpu_gets_no_order_of_dimensions_that_is_slow_in_loops(name):
     x, w, settings = CASES[name]

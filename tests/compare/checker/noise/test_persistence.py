@@ -42,6 +42,7 @@ def off_by(change):
     return candidate
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1e-12, 1e-9, 1e-3])
 @pytest.mark.parametrize(

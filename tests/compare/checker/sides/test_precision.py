@@ -25,6 +25,7 @@ def softmax_rule(dtype, error=0.0):
     return fwd, bwd
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("asked", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize(("inside", "least"), [("float32", 1e-5), ("bfloat16", 0.2)])
 def test_right_in_a_narrower_type_agrees_and_wrong_does_not(asked, inside, least):

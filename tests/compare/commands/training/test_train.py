@@ -140,23 +140,25 @@ def require_goes_on(command, kept, folder):
     assert history_of(out) == history_of(whole)
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, start, capsys):
     """Killed for good as soon as there is a second checkpoint, and resumed with more patience."""
-    command = ("train", "xor", "--method", "both", "--epochs", "60")
+    command = ("train", "xor", "--method", "both", "--epochs", "30")
     kept = tmp_path / "kept"
     killed = start(*command, "--checkpoint", kept)
     wait_for(lambda: len(steps_in(kept)) >= 2, killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert 0 < max(steps_in(kept)) < 60
+    assert 0 < max(steps_in(kept)) < 30
     require_goes_on(command, kept, tmp_path)
     assert len(steps_in(kept)) == 3, "the last three are kept"
     capsys.readouterr()
 
 
+@pytest.mark.long
 def test_a_run_killed_while_it_writes_goes_on_as_if_it_had_not_been(tmp_path, start, capsys):
     """Stopped with half of a checkpoint written, and killed there; one side alone is trained."""
-    command = ("train", "xor", "--epochs", "60")
+    command = ("train", "xor", "--epochs", "30")
     kept = tmp_path / "kept"
     killed = start(*command, "--checkpoint", kept)
 
@@ -322,6 +324,7 @@ def test_wrong_usage_exits_2(argv, message, capsys):
     assert message in err
 
 
+@pytest.mark.long
 def test_devices_share_a_batch_and_say_when_they_cannot(start):
     shared = start("train", "xor", "--epochs", "3", "--method", "both", "--devices", "4")
     odd = start("train", *QUICK, "--devices", "3")
@@ -371,6 +374,7 @@ def start_cluster(start, kept, *further):
     return [start(*command, **of_a_cluster(rank, port)) for rank in (0, 1)]
 
 
+@pytest.mark.long
 def test_a_lost_peer_ends_the_run_which_can_be_resumed(tmp_path, start):
     """The peers find each other by an address, and later as processes of a cluster."""
     kept = tmp_path / "kept"

@@ -22,6 +22,7 @@ def judge(rule, reference, inputs, dtype=None, **settings):
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
+@pytest.mark.table
 @pytest.mark.parametrize(
     ("settings", "dtype"),
     [

@@ -33,6 +33,7 @@ def test_it_is_the_vjp_of_a_cell_in_a_scan(draw, settings, lengths):
     assert report.agree, report
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(("time", "batch"), [(1, 4), (3, 1), (1, 1)])
 def test_one_step_and_one_example(draw, time, batch):
     report = judge(draw(3, ((N,),), time=time, batch=batch), {}, dtype="bfloat16")
@@ -41,16 +42,18 @@ def test_one_step_and_one_example(draw, time, batch):
 
 def test_padding_changes_nothing_and_has_no_gradient(draw):
     x, *others = draw(3, ((N,),))
-    padded = (jnp.arange(3) >= LENGTHS[:, None])[..., None]
+    padded = (np.arange(3) >= np.asarray(LENGTHS)[:, None])[..., None]
 
     def loss(x, *others):
         every, *last = gru(x, *others, LENGTHS)  # pyright: ignore[reportCallIssue]
         return jnp.sum(every**2) + sum(jnp.sum(jnp.cos(a)) for a in last)
 
-    value, dx = jax.value_and_grad(loss)(x, *others)
-    np.testing.assert_array_equal(jnp.where(padded, dx, 0), jnp.zeros_like(dx))
-    assert jax.grad(loss)(x, *others).any()
-    np.testing.assert_array_equal(loss(jnp.where(padded, 1e6, x), *others), value)
+    both = jax.jit(jax.value_and_grad(loss))
+    value, dx = both(x, *others)
+    assert not np.where(padded, dx, 0).any()
+    assert np.any(dx)
+    changed = np.where(padded, np.float32(1e6), x)
+    np.testing.assert_array_equal(both(changed, *others)[0], value)
     every, last = gru(x, *others, LENGTHS)[:2]  # pyright: ignore[reportCallIssue]
     np.testing.assert_array_equal(every[:, -1], last)
     # The second example has no step at all.
