@@ -72,7 +72,6 @@ def traced(monkeypatch):
     monkeypatch.setattr(programs, "engine", engine)
 
 
-@pytest.mark.table
 @pytest.mark.parametrize(
     "name", ["cnn", "mlp 784", "regularised", "lstm 28", "gru 28", "transformer 28"]
 )

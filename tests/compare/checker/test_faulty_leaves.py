@@ -62,7 +62,6 @@ def marked(report):
     return {leaf.path for leaf in report.leaves if not leaf.agrees}
 
 
-@pytest.mark.table
 @pytest.mark.parametrize("name", MISSHAPEN)
 def test_a_structure_mismatch_marks_its_leaf_and_no_other(name):
     leaf, change, words = MISSHAPEN[name]
@@ -75,7 +74,6 @@ def test_a_structure_mismatch_marks_its_leaf_and_no_other(name):
                    for line in report.details)  # fmt: skip
 
 
-@pytest.mark.table
 @pytest.mark.parametrize("name", MISSHAPEN)
 def test_the_others_are_judged_beside_a_structure_mismatch(name):
     leaf, change, _ = MISSHAPEN[name]

@@ -194,7 +194,6 @@ def grouped_product_kernel():
 KERNELS = [rms_norm_kernel, attention_kernel, grouped_product_kernel]
 
 
-@pytest.mark.table
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_published_kernels_agree(kernel):
     report = kernel()

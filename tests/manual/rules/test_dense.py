@@ -123,7 +123,6 @@ def test_tied_function_under_jit_grad_and_vmap(assert_rounds_to):
         assert_rounds_to(g, expected, roundings=2 * (5 + 1 + 1 + 3), scale=scale)
 
 
-@pytest.mark.table
 @pytest.mark.parametrize("shape", [(), (5,), (2, 4), (2, 0), (3, 1, 2)])
 def test_every_axis_but_the_last_is_an_example(shape):
     x, w, b, dy = (a.astype(jnp.float32) for a in draw(2, 24, 6, 5, "float32"))

@@ -68,7 +68,6 @@ def plain(fn):
 EVERYWHERE = [in_scan, in_while, in_cond, in_jit, in_vmap, in_checkpoint]
 
 
-@pytest.mark.table
 @pytest.mark.parametrize("fn", EVERYWHERE)
 def test_a_rule_is_opened_wherever_it_is(fn):
     derivative = jax.jacfwd if fn is in_while else jax.grad

@@ -68,7 +68,6 @@ WIDE = {
 }
 
 
-@pytest.mark.table
 @pytest.mark.parametrize("fn", WIDE)
 def test_every_narrow_type_is_widened(fn):
     found = jax.tree.leaves(widened(fn)(X))
