@@ -4,7 +4,7 @@ Each is a hypothesis: what a person may have done, and where it is known without
 the gradient that comes of it. `search` holds them against the candidate's numbers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +12,10 @@ import numpy as np
 
 from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Leaves
+from compare.diagnosis.forward import on_host
 from compare.diagnosis.suspects import Suspect, added_to_the_loss
-from compare.diagnosis.tape import Tape, record
+from compare.diagnosis.tape import Equation, Tape, record
+from compare.diagnosis.watching.numpy_ops import computed, quick
 from compare.jaxprs import compiler_options
 from compare.trees import is_key
 
@@ -114,13 +116,16 @@ def _named_factor(factor: float, sizes: set[int]) -> Iterator[tuple[str, str]]:
 
 def divisors(tape: Tape) -> set[int]:
     """Finds what divides the numbers by which the loss divides its terms: the means it takes."""
-    values, found, added = tape.values, set(), added_to_the_loss(tape)
+    found, added = set(), added_to_the_loss(tape)
+    makers = {slot: equation for equation in tape.equations for slot in equation.outputs}
     for equation in tape.equations:
         if equation.name not in ("div", "mul") or not added & set(equation.outputs):
             continue
         for slot in equation.inputs[1:] if equation.name == "div" else equation.inputs:
-            number = values[slot]
-            if tape.leaves_of[slot] or np.size(number) == 0 or np.ptp(number) or not np.any(number):
+            if tape.leaves_of[slot]:
+                continue
+            number = _fixed(tape, slot, makers)
+            if np.size(number) == 0 or np.ptp(number) or not np.any(number):
                 continue
             number = abs(float(np.ravel(number)[0]))
             number = number if equation.name == "div" else 1 / number
@@ -128,6 +133,16 @@ def divisors(tape: Tape) -> set[int]:
             if 1.5 < number < 1e9 and abs(number - round(number)) < 1e-6 * number:
                 found.add(round(number))
     return {m for n in found for m in _factors_of(n)}
+
+
+def _fixed(tape: Tape, slot: int, makers: Mapping[int, Equation]) -> Any:
+    """The value of a slot that depends on no parameter: by itself, where NumPy can compute it."""
+    if slot not in makers:
+        return on_host(tape.forward.constants[slot])
+    equation = makers[slot]
+    if quick(equation) is None:
+        return tape.values[slot]
+    return computed(equation, [_fixed(tape, s, makers) for s in equation.inputs])[0]
 
 
 def _factors_of(n: int) -> Iterator[int]:

@@ -4,7 +4,8 @@ Each function looks at one relation of the two and returns a name with a story, 
 named whose relation has as many unknowns as there are numbers.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ class Spot(NamedTuple):
         found: its numbers, at every turn of a loop, where all that the turn is given is right.
         expected: the right ones; NaN where they are not known.
         inputs: the values that it is computed from, at every turn.
-        matches: what the found numbers are recognised as, at every turn.
+        match: what the found numbers are recognised as at a turn, by its number.
         reference: what the expected ones are; None where that has no name.
         leaf: the slot of the parameter, where the expected numbers are its gradient.
     """
@@ -39,7 +40,7 @@ class Spot(NamedTuple):
     found: list[np.ndarray]
     expected: list[np.ndarray]
     inputs: list[list[np.ndarray]]
-    matches: list[Match | None]
+    match: Callable[[int], Match | None]
     reference: Reference | None
     leaf: int | None
 
@@ -50,7 +51,7 @@ class Known(NamedTuple):
     Attributes:
         references: the values of the loss and of its derivative.
         own: the candidate's own values.
-        turns: what each of its operations gives at every turn of a loop.
+        turns: `turns()`: what each of its operations gives at every turn of a loop.
         leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
         activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
             what has this gradient, or "".
@@ -60,7 +61,7 @@ class Known(NamedTuple):
 
     references: References
     own: References
-    turns: list[list[np.ndarray]]
+    turns: Callable[[], list[list[np.ndarray]]]
     leads_to: Any
     activation: Any
     means: set[int]
@@ -164,7 +165,7 @@ def _places(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
     """The derivative by another value in its place."""
-    match = spot.matches[0]
+    match = spot.match(0)
     if match is None or match.reference.kind != "gradient":
         return
     here = spot.leaf if spot.leaf is not None else spot.reference and spot.reference.slot
@@ -297,7 +298,7 @@ def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
     if np.isnan(expected).any() or distinct_numbers(expected) < 2:
         return
-    for turns in known.turns:
+    for turns in known.turns():
         if turns[0].shape != expected.shape or not any(same(own, found) for own in turns):
             continue
         if same(np.sum(turns, axis=0), expected):
@@ -340,7 +341,7 @@ def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _other_value(spot: Spot, known: Known) -> Iterator[Named]:
     """One value of the forward pass where another belongs."""
-    right, match = spot.reference, spot.matches[0]
+    right, match = spot.reference, spot.match(0)
     if right is None or match is None or right.kind != "value" or not match.exact:
         return
     if match.reference.kind == "value":
@@ -383,12 +384,13 @@ def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
     if len(spot.found) == 1:
         yield spot
         return
-    turns = zip(spot.found, spot.expected, spot.inputs, spot.matches, strict=True)
-    for found, expected, inputs, match in turns:
+    turns = zip(spot.found, spot.expected, spot.inputs, strict=True)
+    for i, (found, expected, inputs) in enumerate(turns):
         if np.isnan(expected).any() or not same(found, expected):
             right = known.references.match(expected) if spot.reference else None
             reference = right.reference if right and right.exact else spot.reference
-            yield Spot([found], [expected], [inputs], [match], reference, spot.leaf)
+            match = functools.partial(lambda turn, _: spot.match(turn), i)
+            yield Spot([found], [expected], [inputs], match, reference, spot.leaf)
 
 
 _RELATIONS = (
