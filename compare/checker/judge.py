@@ -280,7 +280,8 @@ class _Judge(NamedTuple):
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         detectable = max(one.tolerance for one in gradient.values())
         if not all(one.agrees for one in found.values()):
-            return self._disagreed(exact, found, loss, narrow)._replace(detectable=detectable)
+            found = self._disagreed(own, exact, found, loss, narrow)
+            return found._replace(detectable=detectable)
         doubt = "" if self.accuracy else comparison.too_coarse(found)
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
@@ -292,12 +293,12 @@ class _Judge(NamedTuple):
         return _Finding(verdict, loss, rows, [*wrong, *notes], detectable)
 
     def _disagreed(
-        self, exact: Point, found: Comparison, loss: Loss, narrow: Narrowing | None
+        self, own: Point, exact: Point, found: Comparison, loss: Loss, narrow: Narrowing | None
     ) -> _Finding:
         """Who is wrong: the forward pass, one of the two sides, or neither."""
         rows = comparison.rows(found)
         details = comparison.disagreeing(rows)
-        case = Disagreement(self.sides, exact, rows, narrow)
+        case = Disagreement(self.sides, exact, rows, narrow, own)
         with float64_on_cpu():
             unlike = [
                 path for (kind, path), one in found.items() if kind == "value" and not one.agrees

@@ -128,7 +128,7 @@ def near(a: np.ndarray, b: np.ndarray, limit: float, factor: float = 1.0) -> boo
         return False
     if a.shape != b.shape:
         a, b = a.ravel(), b.ravel()
-    return distance(a, b if factor == 1 else factor * b) <= limit
+    return largest_difference(a, b, factor) <= limit
 
 
 _MANY, _SOME = 4096, 256

@@ -66,17 +66,17 @@ def _zero_elsewhere(case: Case) -> bool:
 
 
 def _ratio(case: Case, means: set[int], paths: list[str]) -> Iterator[Hypothesis]:
-    right = np.concatenate([case.right[p].ravel() for p in paths])
-    wrong = np.concatenate([case.wrong[p].ravel() for p in paths])
-    if not right.any():
+    right, wrong = ([side[p].ravel() for p in paths] for side in (case.right, case.wrong))
+    square = sum(float(r @ r) for r in right)
+    if not square:
         return
-    factor = float(right @ wrong / (right @ right))
+    factor = sum(float(r @ w) for r, w in zip(right, wrong, strict=True)) / square
     if factor == 0 or abs(factor - 1) < _NEAREST_FACTOR:
         return
     gradient = {p: case.right[p] * (factor if p in paths else 1) for p in case.leaves}
     for slug, story in _named_factor(factor, batch_sizes(case) & means):
         # A number is fitted: of one entry, or of two that differ in sign alone, any will do.
-        if slug != "constant_factor" or distinct_numbers(right) > 1:
+        if slug != "constant_factor" or distinct_numbers(*right) > 1:
             whole = factor if len(paths) == len(case.leaves) else None
             yield Hypothesis(Suspect(slug, {}, story), gradient, whole)
 
@@ -88,12 +88,13 @@ _NEAREST_FACTOR = 1e-5
 MOST_COUNTED = 2**16
 
 
-def distinct_numbers(values: np.ndarray) -> int:
+def distinct_numbers(*arrays: np.ndarray) -> int:
     """Counts the entries that are different numbers, but for their signs and for rounding.
 
     Of very many it takes some, evenly apart: there are at least so many different ones.
     """
-    some = values.ravel()[:: max(1, values.size // MOST_COUNTED)]
+    apart = max(1, sum(values.size for values in arrays) // MOST_COUNTED)
+    some = np.concatenate([values.ravel()[::apart] for values in arrays])
     sizes = np.sort(np.abs(some[some != 0]))
     return int(np.sum(np.diff(sizes) > 1e-9 * sizes[1:]) + 1) if sizes.size else 0
 

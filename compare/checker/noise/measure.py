@@ -89,6 +89,7 @@ class TwoPrecisions:
         self._points = perturbed_points(arrays, evaluation.seed)
         self._in_float32: list[_Deviations] = []
         self._in_dtype: list[_Deviations] = []
+        self._programs: dict[bool, list[Any]] = {}
 
     @property
     def first_draws(self) -> int:
@@ -132,9 +133,12 @@ class TwoPrecisions:
 
         if self._side.loss is None:  # It may not be compiled, and so have no program.
             return measured()
-        programs = [self._evaluation.program(self._side, x, on_cpu=cpu).key for x, cpu in runs]
+        if on_cpu not in self._programs:
+            self._programs[on_cpu] = [
+                self._evaluation.program(self._side, x, on_cpu=cpu).key for x, cpu in runs
+            ]
         draw = self._around, self._evaluation.seed, number
-        asked = (*draw, *programs, self._value_name)
+        asked = (*draw, *self._programs[on_cpu], self._value_name)
         found = _MEASURED.get(asked)
         if found is None:
             found = measured()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.references import Match, Reference, References
@@ -71,8 +72,7 @@ class Known(NamedTuple):
 def named(spot: Spot, known: Known) -> Named | None:
     """The first relation that holds."""
     found, expected = _all(spot)
-    scale = np.max(np.abs(expected), initial=0)
-    if found.size == 0 or np.max(np.abs(found - expected)) < 1e-6 * scale:
+    if found.size == 0 or distance(found, expected) < 1e-6 * _size(expected):
         return None  # Nearly right in every way.
     with np.errstate(all="ignore"):
         return next((name for relation in _RELATIONS for name in relation(spot, known)), None)
@@ -80,15 +80,27 @@ def named(spot: Spot, known: Known) -> Named | None:
 
 def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
     """Found and expected in one row each, where the expected numbers are known."""
-    found = np.concatenate([np.asarray(f, float).ravel() for f in spot.found])
-    expected = np.concatenate([np.asarray(e, float).ravel() for e in spot.expected])
+    found, expected = _row(spot.found), _row(spot.expected)
+    if not np.isnan(_size(expected)):
+        return found, expected
     known = ~np.isnan(expected)
-    return (found, expected) if known.all() else (found[known], expected[known])
+    return found[known], expected[known]
 
 
-def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    scale = np.max(np.abs(b), initial=0)
-    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= 1e-8 * scale))
+def _row(turns: list[np.ndarray]) -> np.ndarray:
+    """All turns in one row; of one no copy is made."""
+    rows = [np.asarray(turn, float).ravel() for turn in turns]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+def _size(array: np.ndarray) -> float:
+    """The largest entry; NaN where one is not known."""
+    return float(max(np.max(array, initial=0), -np.min(array, initial=0)))
+
+
+def _close(a: np.ndarray, b: np.ndarray, factor: float = 1.0) -> bool:
+    """Whether a is a factor times b, to rounding."""
+    return a.shape == b.shape and near(a, b, 1e-8 * abs(factor) * _size(b), factor)
 
 
 def _factor(spot: Spot, known: Known) -> Iterator[Named]:
@@ -97,7 +109,7 @@ def _factor(spot: Spot, known: Known) -> Iterator[Named]:
     if not expected.any() or not found.any():
         return
     factor = float(found @ expected / (expected @ expected))
-    if not _close(found, factor * expected) or abs(factor - 1) < 1e-5:
+    if not _close(found, expected, factor) or abs(factor - 1) < 1e-5:
         return
     if np.isclose(factor, -1, rtol=1e-9):
         yield Named("sign_flipped", "it has the wrong sign")
