@@ -180,11 +180,12 @@ class _Judge(NamedTuple):
         return found._replace(details=[*found.details, *filter(None, [note])])
 
     def _prepare(self, arrays: Arrays) -> None:
-        """Compiles side by side what an agreement needs."""
+        """Begins to compile what an agreement needs, what is run first and takes longest first."""
         exact = [cast(x, np.float64) for x in arrays]
-        runs = [(self.sides.autodiff, exact, True), (self.sides.manual, exact, True)]
+        runs: list[tuple[Side, Arrays, bool]] = []
         if not is_float64_on_cpu(arrays):
-            runs += [(self.sides.autodiff, arrays, False), (self.sides.manual, arrays, False)]
+            runs += [(self.sides.manual, arrays, False), (self.sides.autodiff, arrays, False)]
+        runs += [(self.sides.manual, exact, True), (self.sides.autodiff, exact, True)]
         if not is_float32_on_cpu(arrays):
             runs.append((self.sides.autodiff, [cast(x, np.float32) for x in arrays], True))
         self.sides.evaluation.prepare(*runs)

@@ -241,21 +241,22 @@ class Backward:
         """
         shapes = self.tape.shapes
         reached, last = self._compiled
-        lowered: dict[Any, Any] = {None: self.tape.forward.lowered}
-        for equation in reversed(self.tape.equations[first:last]):
-            if reached.isdisjoint(equation.outputs):
-                continue
-            reached.update(slot for slot in equation.inputs if self._differentiable(slot))
-            if equation.taken is not None or equation.signature in _OWN:
-                continue
-            inputs = [shapes[slot] for slot in equation.inputs]
-            pullback, _ = self._pullback(equation, inputs)
-            if pullback not in lowered:
-                d_outputs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
-                lowered[pullback] = pullback.lower(inputs, d_outputs)
-        self._compiled = reached, min(first, last)
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda program: program.compile(), lowered.values()))
+            pool.submit(self.tape.forward.lowered.compile)
+            begun: set[Any] = set()
+            for equation in reversed(self.tape.equations[first:last]):
+                if reached.isdisjoint(equation.outputs):
+                    continue
+                reached.update(slot for slot in equation.inputs if self._differentiable(slot))
+                if equation.taken is not None or equation.signature in _OWN:
+                    continue
+                inputs = [shapes[slot] for slot in equation.inputs]
+                pullback, _ = self._pullback(equation, inputs)
+                if pullback not in begun:
+                    begun.add(pullback)
+                    d_outs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
+                    pool.submit(pullback.lower(inputs, d_outs).compile)
+        self._compiled = reached, min(first, last)
 
     def _differentiable(self, slot: int) -> bool:
         return bool(self.tape.leaves_of[slot]) and _is_real(self.tape.shapes[slot])

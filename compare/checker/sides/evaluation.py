@@ -115,18 +115,18 @@ class Evaluation(NamedTuple):
             return Result(*jax.block_until_ready(program.compile()(own)))
 
     def prepare(self, *runs: tuple[Side, Arrays, bool]) -> None:
-        """Compiles what is to be run side by side: each (side, arrays, on_cpu), as `run` takes it.
+        """Begins to compile what is to be run: each (side, arrays, on_cpu), as `run` takes it.
 
-        XLA compiles outside the interpreter's lock. Tracing stays in this thread, since a person's
-        functions may not be fit for several. What cannot be traced is left to `run`, which says so.
+        XLA compiles outside the interpreter's lock, side by side and beside what follows; a run
+        waits for its own program. Tracing stays in this thread, since a person's functions may not
+        be fit for several. What cannot be traced is left to `run`, which says so.
         """
-        programs = []
+        pool = ThreadPoolExecutor(max(1, len(runs)))
         for side, arrays, on_cpu in runs:
             if self._compiles(side):
                 with contextlib.suppress(Exception):
-                    programs.append(self.program(side, arrays, on_cpu=on_cpu))
-        with ThreadPoolExecutor(max(1, len(programs))) as pool:
-            list(pool.map(Program.compile, programs))
+                    pool.submit(self.program(side, arrays, on_cpu=on_cpu).compile)
+        pool.shutdown(wait=False)
 
     def _program(self, side: Side, own: Arrays, on_cpu: bool) -> Program:
         side = self._standing(side, own, on_cpu)
