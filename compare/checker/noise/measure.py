@@ -125,10 +125,11 @@ class TwoPrecisions:
         runs = (narrow, on_cpu), ([cast(x, np.float64) for x in narrow], True)
 
         def measured() -> _Deviations:
-            own, reference = (
-                self._evaluation.run(self._side, x, on_cpu=cpu).leaves(self._value_name)
-                for x, cpu in runs
-            )
+            # Both at once: the second does not wait for the first.
+            results = [
+                self._evaluation.run(self._side, x, on_cpu=cpu, wait=False) for x, cpu in runs
+            ]
+            own, reference = (result.leaves(self._value_name) for result in results)
             return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
 
         if self._side.loss is None:  # It may not be compiled, and so have no program.

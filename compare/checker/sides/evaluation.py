@@ -68,7 +68,13 @@ class Evaluation(NamedTuple):
     in_numpy: tuple[bool, ...] = ()
 
     def run(
-        self, side: Side, arrays: Arrays, *, on_cpu: bool = False, compiled: bool | None = None
+        self,
+        side: Side,
+        arrays: Arrays,
+        *,
+        on_cpu: bool = False,
+        compiled: bool | None = None,
+        wait: bool = True,
     ) -> Result:
         """Runs `side` at these arrays.
 
@@ -79,6 +85,7 @@ class Evaluation(NamedTuple):
                 have it, compiled with few optimisations.
             compiled: whether under `jax.jit`; None for as this evaluation has it, which compiles
                 the side that differentiates always.
+            wait: whether to return no sooner than all is computed.
 
         Raises:
             ValueError: it cannot be traced, or returns something other than a pair.
@@ -91,7 +98,7 @@ class Evaluation(NamedTuple):
                 result = self._program(side, own, on_cpu).compile()(own)
             else:
                 result = side.eager(self.given(side, own), layout=self.layout)
-            return Result(*jax.block_until_ready(result))
+            return Result(*(jax.block_until_ready(result) if wait else result))
 
     def program(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Program:
         """Returns the program that `run` runs.
