@@ -170,7 +170,7 @@ def along(gradient: Leaves, direction: Leaves) -> float:
 
     Of a complex leaf z = x + iy JAX's gradient is ∂L/∂x − i ∂L/∂y, so that dL = Re(g dz).
     """
-    return float(sum((gradient[path].ravel() @ d.ravel()).real for path, d in direction.items()))
+    return sum(complex(gradient[path].ravel() @ d.ravel()).real for path, d in direction.items())
 
 
 def random_direction(rng: np.random.Generator, leaves: Leaves) -> Leaves:

@@ -268,10 +268,13 @@ class Backward:
         self, equation: Equation, cotangents: Mapping[int, np.ndarray]
     ) -> list[np.ndarray | None]:
         values = self.tape.values
-        return [
-            cotangents.get(slot, np.zeros_like(values[slot])) if _is_real(values[slot]) else None
-            for slot in equation.outputs
-        ]
+
+        def known(slot: int) -> np.ndarray | None:
+            if slot in cotangents:
+                return cotangents[slot]
+            return np.zeros_like(values[slot]) if _is_real(values[slot]) else None
+
+        return [known(slot) for slot in equation.outputs]
 
     def _edge(
         self, equation: Equation, operand: int, d_outputs: list[Any], d_input: np.ndarray
@@ -337,7 +340,12 @@ def _done(tape: Tape) -> list[list[str]]:
 
 
 def _is_real(value: Any) -> bool:
-    return jnp.issubdtype(value.dtype, jnp.floating)
+    return _is_floating(value.dtype)
+
+
+@functools.cache
+def _is_floating(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating)
 
 
 def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Any:

@@ -90,8 +90,10 @@ def informative(value: np.ndarray) -> bool:
         return False
     if value.size == 1:
         number = abs(float(value.reshape(())))
-        return value.dtype.kind == "f" and number * 2520 != round(number * 2520)
-    return bool(np.ptp(value) > CLOSE * np.max(np.abs(value)))
+        is_telling = value.dtype.kind == "f" and math.isfinite(number)
+        return is_telling and number * 2520 != round(number * 2520)
+    low, high = float(value.min()), float(value.max())
+    return high - low > CLOSE * max(high, -low)
 
 
 class References:
@@ -128,7 +130,7 @@ class References:
             self._telling[size] = [
                 i
                 for i in self._of_size.get(size, ())
-                if np.isfinite(own := self.all[i].array).all() and informative(own)
+                if informative(own := self.all[i].array) and math.isfinite(own.max() - own.min())
             ]
         return self._telling[size]
 
@@ -271,7 +273,7 @@ def references_of(
         backward: of the loss.
         variable: `variable(site)`: what the line assigns to, or "".
     """
-    tape = backward.tape
+    tape, cotangents = backward.tape, backward.cotangents
     makers = {slot: e for e in tape.equations for slot in e.outputs}
     # The last result of a line is what the line assigns.
     last = {e.site: e.outputs[0] for e in tape.equations if e.site}
@@ -296,8 +298,8 @@ def references_of(
         numbers = value.astype(int) if value.dtype.kind == "b" else value
         own = bool(names.get(slot))
         yield Reference("value", slot, numbers, site, about, ("value", family), own)
-        if slot in backward.cotangents:
-            gradient = backward.cotangents[slot]
+        if slot in cotangents:
+            gradient = cotangents[slot]
             yield Reference("gradient", slot, gradient, site, about, ("gradient", family), own)
     for key, slots in _carried(tape).items():
         values = [tape.values[slot] for slot in slots]
@@ -314,7 +316,7 @@ def references_of(
         maker, site = makers.get(slot), equation.site
         about = about_slot(slot, maker)
         own = bool(names.get(slot))
-        if not np.array_equal(term, backward.cotangents[slot]):
+        if not np.array_equal(term, cotangents[slot]):
             yield Reference("term", slot, term, site, about, ("term", family), own)
         slope = _slope(backward, (index, operand))
         if slope is not None:

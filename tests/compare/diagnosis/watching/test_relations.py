@@ -33,7 +33,8 @@ def spot(found, expected=E, **given):
 
 
 KNOWN = Known(
-    References(ALL), References([]), lambda: [[E, OTHER]], lambda slot, other: (slot, other) == (9, 5),
+    References(ALL), References([]), lambda: [[E, OTHER]],
+    lambda slot, other: (slot, other) == (9, 5),
     lambda gradient, slot: "tanh" if slot == 7 else "", {5}, {5},
 )  # fmt: skip
 ROWS = np.where(np.arange(5)[:, None] > 2, 0, E)
