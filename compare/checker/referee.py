@@ -306,15 +306,17 @@ def _central_differences(
         leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
     ) -> tuple[float, float]:
         if placed.get("of") is not leaves:
-            zeros = {path: np.zeros_like(x) for path, x in leaves.items()}
-            placed.update(jax.device_put({"leaves": leaves, "zeros": zeros}), of=leaves)
-        directions = [direction.get(path, zero) for path, zero in placed["zeros"].items()]
+            own = [*leaves.values()]
+            zeros = [np.zeros_like(x) for x in own]
+            placed.update(of=leaves, own=jax.device_put(own), zeros=jax.device_put(zeros))
+        directions = [
+            direction.get(path, zero) for path, zero in zip(leaves, placed["zeros"], strict=True)
+        ]
         slopes, per_step = np.zeros(0), np.zeros(0)
         best, error = math.nan, math.inf
         for first in range(0, count, _AT_ONCE):
             steps = smallest * 2.0 ** np.arange(first, first + _AT_ONCE)[::-1]
-            own = list(placed["leaves"].values())
-            found = np.asarray(values(own, directions, constants, steps))
+            found = np.asarray(values(placed["own"], directions, constants, steps))
             up, down = np.split(found, 2)
             slopes = np.concatenate([(up - down) / (2 * steps), slopes])
             per_step = np.concatenate([np.maximum(np.abs(up), np.abs(down)) / steps, per_step])
