@@ -239,10 +239,11 @@ class Backward:
 
         The compiler leaves Python alone.
         """
-        shapes = self.tape.shapes
         reached, last = self._compiled
+        if first >= last:
+            return
+        shapes, _ = self.tape.shapes, self.tape.forward.begun
         with ThreadPoolExecutor() as pool:
-            pool.submit(self.tape.forward.lowered.compile)
             begun: set[Any] = set()
             for equation in reversed(self.tape.equations[first:last]):
                 if reached.isdisjoint(equation.outputs):
@@ -256,7 +257,7 @@ class Backward:
                     begun.add(pullback)
                     d_outs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
                     pool.submit(pullback.lower(inputs, d_outs).compile)
-        self._compiled = reached, min(first, last)
+        self._compiled = reached, first
 
     def _differentiable(self, slot: int) -> bool:
         return bool(self.tape.leaves_of[slot]) and _is_real(self.tape.shapes[slot])

@@ -41,6 +41,8 @@ def diagnose(case: Case) -> Diagnosis:
         TypeError: from jax, if the loss cannot be traced.
     """
     tape = record(case.loss, case.leaves, case.constants)
+    with contextlib.suppress(Exception):  # Who asks for a value is told what is wrong.
+        _ = tape.forward.begun
     backward = Backward(tape)
     watched = watch(case, backward)
     named = any(watched.named)
