@@ -1,6 +1,7 @@
 """Sites: the lines of the user's source that the equations of a jaxpr come from."""
 
 import contextlib
+import functools
 import linecache
 import os
 import sys
@@ -36,6 +37,7 @@ _GALLERY = os.path.join(_OWN, "mutants", "")
 """The mutants stand in for a user's code: the diagnosis of a mutant shows its lines."""
 
 
+@functools.cache
 def is_users(file: str) -> bool:
     """Tells whether a file is the user's: not a library's, and none of compare's own."""
     own = file.startswith(_OWN) and not file.startswith(_GALLERY)

@@ -1,6 +1,7 @@
 """After a disagreement: is it a kink, is it rounding, who is wrong, and which mistake is it?"""
 
 import functools
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ from compare.checker.referee import (
 )
 from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
+from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.side import Side
@@ -48,12 +50,14 @@ class Disagreement(NamedTuple):
         point: where, and what they returned there.
         rows: the leaves compared, by key.
         narrow: the narrower type that manual computes in, or None.
+        own: what they returned there in the dtype asked for, where that is known.
     """
 
     sides: Sides
     point: Point
     rows: Rows
     narrow: Narrowing | None = None
+    own: Point | None = None
 
     @property
     def wrong(self) -> list[str]:
@@ -189,15 +193,15 @@ def _rounding(case: Disagreement) -> Outcome | None:
     """
     if case.narrow is not None:
         return _narrow_rounding(case)
-    lower = _errors_in_float32(case)
+    error = _error_in_float32(case)
     rows = [case.rows[("grad", path)] for path in case.wrong]
-    if not all(row.max_abs <= lower[row.path] * 2.0**-14.5 for row in rows):
+    if not all(row.max_abs <= error(row.path) * 2.0**-14.5 for row in rows):
         return None
     own = two_precisions(case.sides, case.point.arrays, "manual").in_float64(DRAWS)
     if not all(row.max_abs <= own.factor * own.by_leaf[("grad", row.path)] for row in rows):
         return None
     details = [
-        f"{row.path}: manual's error is {lower[row.path]:.1e} in float32 and {row.max_abs:.1e} in "
+        f"{row.path}: manual's error is {error(row.path):.1e} in float32 and {row.max_abs:.1e} in "
         f"float64, jax.grad's noise is {row.noise:.1e}: an unstable formula, not a wrong one"
         for row in rows
     ]
@@ -285,16 +289,17 @@ def _limit(case: Disagreement, path: str, leaf: np.ndarray) -> float:
     return row.tolerance * max(1.0, size / right if right else 1.0)
 
 
-def _errors_in_float32(case: Disagreement) -> dict[str, float]:
-    """How far manual in float32 is from the float64 gradient at the same point."""
-    low = [cast(x, np.float32) for x in case.point.arrays]
-    exact = [cast(x, np.float64) for x in low]
-    manual = case.sides.evaluation.run(case.sides.manual, low, on_cpu=True).leaves("")
-    right = case.sides.evaluation.run(case.sides.autodiff, exact, on_cpu=True).leaves("")
-    return {
-        path: largest_difference(manual[("grad", path)], right[("grad", path)])
-        for path in case.wrong
-    }
+def _error_in_float32(case: Disagreement) -> Callable[[str], float]:
+    """How far manual in float32 is from the float64 gradient at the same point, by path."""
+    run, own = case.sides.evaluation.run, case.own
+    if own is not None and is_float32_on_cpu(own.arrays):
+        manual, right = own.leaves("manual"), case.point.leaves("autodiff")
+    else:
+        low = [cast(x, np.float32) for x in case.point.arrays]
+        exact = [cast(x, np.float64) for x in low]
+        manual = run(case.sides.manual, low, on_cpu=True).leaves("")
+        right = run(case.sides.autodiff, exact, on_cpu=True).leaves("")
+    return lambda path: largest_difference(manual[("grad", path)], right[("grad", path)])
 
 
 def _ruling(case: Disagreement) -> Ruling:

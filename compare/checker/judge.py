@@ -180,11 +180,12 @@ class _Judge(NamedTuple):
         return found._replace(details=[*found.details, *filter(None, [note])])
 
     def _prepare(self, arrays: Arrays) -> None:
-        """Compiles side by side what an agreement needs."""
+        """Begins to compile what an agreement needs, what is run first and takes longest first."""
         exact = [cast(x, np.float64) for x in arrays]
-        runs = [(self.sides.autodiff, exact, True), (self.sides.manual, exact, True)]
+        runs: list[tuple[Side, Arrays, bool]] = []
         if not is_float64_on_cpu(arrays):
-            runs += [(self.sides.autodiff, arrays, False), (self.sides.manual, arrays, False)]
+            runs += [(self.sides.manual, arrays, False), (self.sides.autodiff, arrays, False)]
+        runs += [(self.sides.manual, exact, True), (self.sides.autodiff, exact, True)]
         if not is_float32_on_cpu(arrays):
             runs.append((self.sides.autodiff, [cast(x, np.float32) for x in arrays], True))
         self.sides.evaluation.prepare(*runs)
@@ -280,7 +281,8 @@ class _Judge(NamedTuple):
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         detectable = max(one.tolerance for one in gradient.values())
         if not all(one.agrees for one in found.values()):
-            return self._disagreed(exact, found, loss, narrow)._replace(detectable=detectable)
+            found = self._disagreed(own, exact, found, loss, narrow)
+            return found._replace(detectable=detectable)
         doubt = "" if self.accuracy else comparison.too_coarse(found)
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
@@ -292,12 +294,12 @@ class _Judge(NamedTuple):
         return _Finding(verdict, loss, rows, [*wrong, *notes], detectable)
 
     def _disagreed(
-        self, exact: Point, found: Comparison, loss: Loss, narrow: Narrowing | None
+        self, own: Point, exact: Point, found: Comparison, loss: Loss, narrow: Narrowing | None
     ) -> _Finding:
         """Who is wrong: the forward pass, one of the two sides, or neither."""
         rows = comparison.rows(found)
         details = comparison.disagreeing(rows)
-        case = Disagreement(self.sides, exact, rows, narrow)
+        case = Disagreement(self.sides, exact, rows, narrow, own)
         with float64_on_cpu():
             unlike = [
                 path for (kind, path), one in found.items() if kind == "value" and not one.agrees

@@ -1,6 +1,7 @@
 """Ties: entries that sit on a kink, where a gradient is a convention and not a number."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from compare.checker.noise.rounding import unit_in_last_place
 from compare.jaxprs import bind, called_jaxpr, evaluate
 from compare.sites import inner_site, site_of
 
-__all__ = ["Ties", "perturbed", "ties"]
+__all__ = ["Ties", "perturbed", "random_numbers", "ties"]
 
 _UNITS = 8
 """Numbers within so many units in the last place are a tie: rounding may order them either way."""
@@ -62,14 +63,34 @@ def perturbed(arrays: Sequence[Any], seed: int) -> list[Any]:
     perturbed_arrays = []
     for x in arrays:
         if jnp.issubdtype(x.dtype, jnp.floating):
-            size = float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
-            x = x + 1e-4 * (size or 1.0) * rng.standard_normal(x.shape)
+            size = float(np.linalg.norm(x)) / math.sqrt(x.size) if x.size else 0.0
+            moved = random_numbers(rng, x.shape)
+            moved *= 1e-4 * (size or 1.0)
+            moved += x
+            x = moved
         elif jnp.issubdtype(x.dtype, jnp.complexfloating):
             size = float(np.sqrt(np.mean(np.square(np.abs(x))))) if x.size else 0.0
             turn = rng.standard_normal(x.shape) + 1j * rng.standard_normal(x.shape)
             x = x + 1e-4 * (size or 1.0) * turn
         perturbed_arrays.append(x)
     return perturbed_arrays
+
+
+def random_numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draws numbers of mean 0 and size 1: normal ones or, of many, one of 256 evenly apart each.
+
+    These take a tenth of the time, and in a direction through so many entries are as good.
+    """
+    size = math.prod(shape)
+    if size <= _MANY:
+        return np.asarray(rng.standard_normal(shape))
+    drawn = np.frombuffer(rng.bytes(size), np.int8).reshape(shape).astype(np.float64)
+    drawn += 0.5
+    drawn *= math.sqrt(12) / 256
+    return drawn
+
+
+_MANY = 2**16
 
 
 def _walk(

@@ -188,13 +188,25 @@ def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
     return np.maximum(np.ldexp(float(info.eps), exponent - 1), float(info.tiny) * float(info.eps))
 
 
+def _largest(x: Any) -> float:
+    """The largest size of any entry; NaN where one is no number."""
+    if np.iscomplexobj(x):
+        return float(np.max(np.abs(x), initial=0))
+    return float(max(np.max(x, initial=0), -np.min(x, initial=0)))
+
+
+_SQUARED = 1e-100
+"""Entries from here to its inverse have squares, and sums of squares, in float64."""
+
+
 def _cosine(a: Any, b: Any) -> float:
     """The cosine; 1 where both are zero, 0 where one is, NaN where one is not finite."""
-    scale_a, scale_b = np.max(np.abs(a), initial=0), np.max(np.abs(b), initial=0)
+    scale_a, scale_b = _largest(a), _largest(b)
     if not (np.isfinite(scale_a) and np.isfinite(scale_b)):
         return math.nan
     if scale_a == 0 or scale_b == 0:
         return 1.0 if scale_a == scale_b else 0.0
-    # Scaled first: the squares of very small or large entries would not be finite.
-    a, b = a / scale_a, b / scale_b
+    if not all(_SQUARED < scale < 1 / _SQUARED for scale in (scale_a, scale_b)):
+        # The squares of very small or large entries would not be finite.
+        a, b = a / scale_a, b / scale_b
     return float((a @ b.conj()).real / (np.linalg.norm(a) * np.linalg.norm(b)))

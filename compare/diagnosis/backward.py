@@ -67,13 +67,11 @@ Fits = Callable[[str, np.ndarray], bool]
 class Backward:
     """The gradient of a tape's loss, one equation at a time.
 
-    The right pass is done once, and what it knew at each equation is kept, so that a changed pass
-    begins at the equation that is changed.
+    The right pass is done once, as far down as it is asked for, and what it knew at each equation
+    is kept, so that a changed pass begins at the equation that is changed.
 
     Attributes:
         tape: the loss.
-        cotangents: the derivative of the loss by every slot that it depends on.
-        contributions: what each operand of each equation adds to the derivative of its slot.
     """
 
     def __init__(self, tape: Tape):
@@ -82,20 +80,35 @@ class Backward:
         self._by_equation: dict[Any, tuple[Any, tuple[int, ...]]] = {}
         self._done = _done(tape)
         self._takes = _takes(tape)
-        self._snapshots: list[dict[int, np.ndarray]] = []
-        self.contributions: dict[Place, np.ndarray] = {}
-        self.cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
-        self._compile()
-        self._right = self._walk({}, len(tape.equations) - 1, self.cotangents) or {}
-        self._snapshots.reverse()
+        self._snapshots: dict[int, dict[int, np.ndarray]] = {}
+        self._contributions: dict[Place, np.ndarray] = {}
+        self._cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
+        self._walked = len(tape.equations)
+        self._compiled = {tape.loss}, len(tape.equations)
 
-    def places(self) -> Iterator[Place]:
+    @property
+    def contributions(self) -> dict[Place, np.ndarray]:
+        """What each operand of each equation adds to the derivative of its slot."""
+        self._walk_down_to(0)
+        return self._contributions
+
+    @property
+    def cotangents(self) -> dict[int, np.ndarray]:
+        """The derivative of the loss by every slot that it depends on."""
+        self._walk_down_to(0)
+        return self._cotangents
+
+    def places(self, first: int = 0) -> Iterator[Place]:
         """Every operand that the loss depends on and that depends on a parameter.
 
         Not where a turn of a loop takes its entry of an array: what is wrong there is wrong where
         the entry is read.
+
+        Args:
+            first: the first equation of those that are wanted.
         """
-        for index, equation in enumerate(self.tape.equations):
+        self._walk_down_to(first)
+        for index, equation in enumerate(self.tape.equations[first:], first):
             if equation.taken is None and any(
                 slot in self._snapshots[index] for slot in equation.outputs
             ):
@@ -126,40 +139,56 @@ class Backward:
             ValueError: a mistake cannot be made there: its derivative has another shape.
         """
         if not rules:
-            return self._right
+            return {path: self._leaf(path, self.cotangents) for path in self.tape.leaves}
         last = max(index for index, _ in rules)
+        self._walk_down_to(last)
+        self._compile(0)
         with np.errstate(all="ignore"):  # A mistake may well divide by zero.
             return self._walk(rules, last, dict(self._snapshots[last]), fits)
 
     def edge(self, place: Place) -> Edge:
         """What the right pass sees at a place."""
         index, operand = place
+        self._walk_down_to(index)
         cotangents = self._snapshots[index]
         equation = self.tape.equations[index]
         d_outputs = self._d_outputs(equation, cotangents)
-        return self._edge(equation, operand, d_outputs, self.contributions[place])
+        return self._edge(equation, operand, d_outputs, self._contributions[place])
+
+    def _walk_down_to(self, first: int) -> None:
+        """The right pass, down to an equation."""
+        if first >= self._walked:
+            return
+        self._compile(first)
+        for index in range(self._walked - 1, first - 1, -1):
+            self._snapshots[index] = dict(self._cotangents)
+            self._one(index, {}, self._cotangents, keep=True)
+        self._walked = first
 
     def _walk(
-        self,
-        rules: Mapping[Place, Rule],
-        last: int,
-        cotangents: dict[int, np.ndarray],
-        fits: Fits | None = None,
+        self, rules: Mapping[Place, Rule], last: int, cotangents: dict[int, np.ndarray], fits: Fits
     ) -> dict[str, np.ndarray] | None:
-        """The pass down from one equation; without `fits` it is the right one, and is kept."""
+        """A changed pass down from one equation."""
         for index in range(last, -1, -1):
-            if fits is None:
-                self._snapshots.append(dict(cotangents))
-            equation = self.tape.equations[index]
-            if index in self._takes:
-                self._gather(index, cotangents, keep=fits is None)
-            elif equation.taken is None and any(slot in cotangents for slot in equation.outputs):
-                self._step(index, rules, cotangents, keep=fits is None)
-            if fits is not None and not all(
-                fits(path, self._leaf(path, cotangents)) for path in self._done[index]
-            ):
+            self._one(index, rules, cotangents, keep=False)
+            if not all(fits(path, self._leaf(path, cotangents)) for path in self._done[index]):
                 return None
         return {path: self._leaf(path, cotangents) for path in self.tape.leaves}
+
+    def _one(
+        self,
+        index: int,
+        rules: Mapping[Place, Rule],
+        cotangents: dict[int, np.ndarray],
+        *,
+        keep: bool,
+    ) -> None:
+        """The pass over one equation."""
+        equation = self.tape.equations[index]
+        if index in self._takes:
+            self._gather(index, cotangents, keep=keep)
+        elif equation.taken is None and any(slot in cotangents for slot in equation.outputs):
+            self._step(index, rules, cotangents, keep=keep)
 
     def _step(
         self,
@@ -178,7 +207,7 @@ class Backward:
                 continue
             d = d_inputs[operand]
             if keep:
-                self.contributions[index, operand] = d
+                self._contributions[index, operand] = d
             rule = rules.get((index, operand))
             if rule is not None:
                 shape = np.shape(d)
@@ -198,30 +227,37 @@ class Backward:
             if out in cotangents:
                 d[t] = cotangents[out]
         if keep:
-            self.contributions[index, 0] = d
+            self._contributions[index, 0] = d
         cotangents[slot] = cotangents[slot] + d if slot in cotangents else d
 
     def _leaf(self, path: str, cotangents: Mapping[int, np.ndarray]) -> np.ndarray:
         slot = self.tape.leaves[path]
         return cotangents[slot] if slot in cotangents else np.zeros_like(self.tape.values[slot])
 
-    def _compile(self) -> None:
-        """Compiles what the right pass calls, side by side: the compiler leaves Python alone."""
-        shapes = self.tape.shapes
-        reached, lowered = set(self.cotangents), {None: self.tape.forward.lowered}
-        for equation in reversed(self.tape.equations):
-            if reached.isdisjoint(equation.outputs):
-                continue
-            reached.update(slot for slot in equation.inputs if self._differentiable(slot))
-            if equation.taken is not None or equation.signature in _OWN:
-                continue
-            inputs = [shapes[slot] for slot in equation.inputs]
-            pullback, _ = self._pullback(equation, inputs)
-            if pullback not in lowered:
-                d_outputs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
-                lowered[pullback] = pullback.lower(inputs, d_outputs)
+    def _compile(self, first: int) -> None:
+        """Compiles what the right pass calls down to an equation, side by side.
+
+        The compiler leaves Python alone.
+        """
+        reached, last = self._compiled
+        if first >= last:
+            return
+        shapes, _ = self.tape.shapes, self.tape.forward.begun
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda program: program.compile(), lowered.values()))
+            begun: set[Any] = set()
+            for equation in reversed(self.tape.equations[first:last]):
+                if reached.isdisjoint(equation.outputs):
+                    continue
+                reached.update(slot for slot in equation.inputs if self._differentiable(slot))
+                if equation.taken is not None or equation.signature in _OWN:
+                    continue
+                inputs = [shapes[slot] for slot in equation.inputs]
+                pullback, _ = self._pullback(equation, inputs)
+                if pullback not in begun:
+                    begun.add(pullback)
+                    d_outs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
+                    pool.submit(pullback.lower(inputs, d_outs).compile)
+        self._compiled = reached, first
 
     def _differentiable(self, slot: int) -> bool:
         return bool(self.tape.leaves_of[slot]) and _is_real(self.tape.shapes[slot])
@@ -233,10 +269,13 @@ class Backward:
         self, equation: Equation, cotangents: Mapping[int, np.ndarray]
     ) -> list[np.ndarray | None]:
         values = self.tape.values
-        return [
-            cotangents.get(slot, np.zeros_like(values[slot])) if _is_real(values[slot]) else None
-            for slot in equation.outputs
-        ]
+
+        def known(slot: int) -> np.ndarray | None:
+            if slot in cotangents:
+                return cotangents[slot]
+            return np.zeros_like(values[slot]) if _is_real(values[slot]) else None
+
+        return [known(slot) for slot in equation.outputs]
 
     def _edge(
         self, equation: Equation, operand: int, d_outputs: list[Any], d_input: np.ndarray
@@ -302,7 +341,12 @@ def _done(tape: Tape) -> list[list[str]]:
 
 
 def _is_real(value: Any) -> bool:
-    return jnp.issubdtype(value.dtype, jnp.floating)
+    return _is_floating(value.dtype)
+
+
+@functools.cache
+def _is_floating(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating)
 
 
 def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Any:

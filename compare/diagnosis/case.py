@@ -126,7 +126,9 @@ def near(a: np.ndarray, b: np.ndarray, limit: float, factor: float = 1.0) -> boo
     # What is not there at once need not be read to its end.
     if a.size > _MANY and distance(a.flat[:_SOME], factor * b.flat[:_SOME]) > limit:
         return False
-    return distance(a.ravel(), factor * b.ravel()) <= limit
+    if a.shape != b.shape:
+        a, b = a.ravel(), b.ravel()
+    return largest_difference(a, b, factor) <= limit
 
 
 _MANY, _SOME = 4096, 256

@@ -6,6 +6,7 @@ one turn is compiled, and a loop over it hands back what each turn has computed.
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -148,10 +149,18 @@ class Forward:
         }
 
     @functools.cached_property
+    def begun(self) -> Future[Any]:
+        """The program as it is compiled, beside what is done meanwhile."""
+        pool = ThreadPoolExecutor(1)
+        begun = pool.submit(self.lowered.compile)
+        pool.shutdown(wait=False)
+        return begun
+
+    @functools.cached_property
     def values(self) -> list[Any]:
         """The value of every slot, computed when it is first asked for."""
         found = {slot: on_host(x) for slot, x in self.constants.items()}
-        for slot, loops, stacked in self._found(self.lowered.compile()(self._given)):
+        for slot, loops, stacked in self._found(self.begun.result()(self._given)):
             whole = on_host(stacked)
             # An array, also where it is a single number.
             found.update((own, whole[(*at, ...)]) for own, at in _turns(slot, loops))

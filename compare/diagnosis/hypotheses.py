@@ -4,7 +4,7 @@ Each is a hypothesis: what a person may have done, and where it is known without
 the gradient that comes of it. `search` holds them against the candidate's numbers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +12,10 @@ import numpy as np
 
 from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Leaves
+from compare.diagnosis.forward import on_host
 from compare.diagnosis.suspects import Suspect, added_to_the_loss
-from compare.diagnosis.tape import Tape, record
+from compare.diagnosis.tape import Equation, Tape, record
+from compare.diagnosis.watching.numpy_ops import computed, quick
 from compare.jaxprs import compiler_options
 from compare.trees import is_key
 
@@ -64,17 +66,17 @@ def _zero_elsewhere(case: Case) -> bool:
 
 
 def _ratio(case: Case, means: set[int], paths: list[str]) -> Iterator[Hypothesis]:
-    right = np.concatenate([case.right[p].ravel() for p in paths])
-    wrong = np.concatenate([case.wrong[p].ravel() for p in paths])
-    if not right.any():
+    right, wrong = ([side[p].ravel() for p in paths] for side in (case.right, case.wrong))
+    square = sum(float(r @ r) for r in right)
+    if not square:
         return
-    factor = float(right @ wrong / (right @ right))
+    factor = sum(float(r @ w) for r, w in zip(right, wrong, strict=True)) / square
     if factor == 0 or abs(factor - 1) < _NEAREST_FACTOR:
         return
     gradient = {p: case.right[p] * (factor if p in paths else 1) for p in case.leaves}
     for slug, story in _named_factor(factor, batch_sizes(case) & means):
         # A number is fitted: of one entry, or of two that differ in sign alone, any will do.
-        if slug != "constant_factor" or distinct_numbers(right) > 1:
+        if slug != "constant_factor" or distinct_numbers(*right) > 1:
             whole = factor if len(paths) == len(case.leaves) else None
             yield Hypothesis(Suspect(slug, {}, story), gradient, whole)
 
@@ -86,12 +88,13 @@ _NEAREST_FACTOR = 1e-5
 MOST_COUNTED = 2**16
 
 
-def distinct_numbers(values: np.ndarray) -> int:
+def distinct_numbers(*arrays: np.ndarray) -> int:
     """Counts the entries that are different numbers, but for their signs and for rounding.
 
     Of very many it takes some, evenly apart: there are at least so many different ones.
     """
-    some = values.ravel()[:: max(1, values.size // MOST_COUNTED)]
+    apart = max(1, sum(values.size for values in arrays) // MOST_COUNTED)
+    some = np.concatenate([values.ravel()[::apart] for values in arrays])
     sizes = np.sort(np.abs(some[some != 0]))
     return int(np.sum(np.diff(sizes) > 1e-9 * sizes[1:]) + 1) if sizes.size else 0
 
@@ -114,13 +117,16 @@ def _named_factor(factor: float, sizes: set[int]) -> Iterator[tuple[str, str]]:
 
 def divisors(tape: Tape) -> set[int]:
     """Finds what divides the numbers by which the loss divides its terms: the means it takes."""
-    values, found, added = tape.values, set(), added_to_the_loss(tape)
+    found, added = set(), added_to_the_loss(tape)
+    makers = {slot: equation for equation in tape.equations for slot in equation.outputs}
     for equation in tape.equations:
         if equation.name not in ("div", "mul") or not added & set(equation.outputs):
             continue
         for slot in equation.inputs[1:] if equation.name == "div" else equation.inputs:
-            number = values[slot]
-            if tape.leaves_of[slot] or np.size(number) == 0 or np.ptp(number) or not np.any(number):
+            if tape.leaves_of[slot]:
+                continue
+            number = _fixed(tape, slot, makers)
+            if np.size(number) == 0 or np.ptp(number) or not np.any(number):
                 continue
             number = abs(float(np.ravel(number)[0]))
             number = number if equation.name == "div" else 1 / number
@@ -128,6 +134,16 @@ def divisors(tape: Tape) -> set[int]:
             if 1.5 < number < 1e9 and abs(number - round(number)) < 1e-6 * number:
                 found.add(round(number))
     return {m for n in found for m in _factors_of(n)}
+
+
+def _fixed(tape: Tape, slot: int, makers: Mapping[int, Equation]) -> Any:
+    """The value of a slot that depends on no parameter: by itself, where NumPy can compute it."""
+    if slot not in makers:
+        return on_host(tape.forward.constants[slot])
+    equation = makers[slot]
+    if quick(equation) is None:
+        return tape.values[slot]
+    return computed(equation, [_fixed(tape, s, makers) for s in equation.inputs])[0]
 
 
 def _factors_of(n: int) -> Iterator[int]:

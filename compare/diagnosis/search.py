@@ -6,7 +6,6 @@ to rounding. Whatever cannot be reproduced is `unknown`: no name is guessed.
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -14,11 +13,11 @@ import numpy as np
 
 from compare.diagnosis import hypotheses
 from compare.diagnosis.backward import Backward, Place
-from compare.diagnosis.case import Case, Diagnosis, Leaves, distance
+from compare.diagnosis.case import Case, Diagnosis, Leaves, distance, near
 from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mistakes import display_name
-from compare.diagnosis.suspects import Suspect, pairs, suspects
+from compare.diagnosis.suspects import Suspect, first_met, pairs, suspects
 from compare.diagnosis.tape import Tape, record
 from compare.diagnosis.watching.watch import Watched, lines_of_a_bug, watch
 from compare.sites import shown
@@ -42,8 +41,10 @@ def diagnose(case: Case) -> Diagnosis:
         TypeError: from jax, if the loss cannot be traced.
     """
     tape = record(case.loss, case.leaves, case.constants)
-    backward = functools.cache(lambda: Backward(tape))
-    watched = watch(case, backward())
+    with contextlib.suppress(Exception):  # Who asks for a value is told what is wrong.
+        _ = tape.forward.begun
+    backward = Backward(tape)
+    watched = watch(case, backward)
     named = any(watched.named)
     found, tried = _search(case, tape, backward, TIME_IF_NAMED if named else TIME_LIMIT)
     if found is None:
@@ -72,7 +73,7 @@ def _by_place(found: Diagnosis, watched: Watched, tried: str) -> Diagnosis:
 
 
 def _search(
-    case: Case, tape: Tape, backward: Callable[[], Backward], seconds: float
+    case: Case, tape: Tape, backward: Backward, seconds: float
 ) -> tuple[Diagnosis | None, str]:
     """The name: that of the mistake which, made on purpose, gives the candidate's numbers.
 
@@ -107,19 +108,18 @@ def _search(
 
 
 def _of_the_same_factor(
-    case: Case, tape: Tape, backward: Callable[[], Backward], first: Hypothesis, end: Limit
+    case: Case, tape: Tape, backward: Backward, first: Hypothesis, end: Limit
 ) -> list[str]:
     """Further names for a whole gradient that is so many times as large.
 
     They are of mistakes that multiply the derivative at one place by that number.
     """
-    assert first.factor is not None
+    factor = first.factor
+    assert factor is not None
     also: list[str] = []
-    paths = case.paths()
     sources = [
         lambda: hypotheses.by_ratio_of_all(case, divisors(tape)),
-        lambda: _possible(suspects(backward()), tape, paths),
-        lambda: _possible(pairs(backward()), tape, paths),
+        lambda: _scaling(tape, backward, factor, case.paths()),
     ]
     for hypothesis in _from(sources):
         if end.is_over():
@@ -127,11 +127,20 @@ def _of_the_same_factor(
         slug = hypothesis.suspect.slug
         if slug in (first.suspect.slug, *also):
             continue
-        if hypothesis.gradient is None and not _multiplies(hypothesis, backward(), first.factor):
-            continue
         if _gradient(hypothesis, backward, case) is not None:
             also.append(slug)
     return also
+
+
+def _scaling(
+    tape: Tape, backward: Backward, factor: float, paths: list[str]
+) -> Iterator[Hypothesis]:
+    """The mistakes that multiply a derivative; none if none does where the way back begins."""
+    nearest = suspects(backward, first_met(tape, paths), cuts=False)
+    if any(_multiplies(Hypothesis(suspect), backward, factor) for suspect in nearest):
+        for hypothesis in _possible(suspects(backward, cuts=False), tape, paths):
+            if _multiplies(hypothesis, backward, factor):
+                yield hypothesis
 
 
 def _multiplies(hypothesis: Hypothesis, backward: Backward, factor: float) -> bool:
@@ -144,18 +153,16 @@ def _multiplies(hypothesis: Hypothesis, backward: Backward, factor: float) -> bo
             changed = rules[place](edge)
     except _DOES_NOT_FIT:
         return False
-    expected = factor * edge.d_input
-    return np.shape(changed) == expected.shape and np.allclose(changed, expected)
+    limit = 1e-8 * float(np.max(np.abs(edge.d_input), initial=0))
+    return np.shape(changed) == edge.d_input.shape and near(changed, edge.d_input, limit, factor)
 
 
-def _gradient(
-    hypothesis: Hypothesis, backward: Callable[[], Backward], case: Case
-) -> Leaves | None:
+def _gradient(hypothesis: Hypothesis, backward: Backward, case: Case) -> Leaves | None:
     """The gradient of a hypothesis; None where it is not the candidate's, or cannot be made."""
     gradient = hypothesis.gradient
     if gradient is None:
         try:
-            gradient = backward().fitting(hypothesis.suspect.rules, case.fits)
+            gradient = backward.fitting(hypothesis.suspect.rules, case.fits)
         except _DOES_NOT_FIT:
             return None
     return gradient if gradient is not None and case.explains(gradient) else None
@@ -165,18 +172,18 @@ _DOES_NOT_FIT = (ArithmeticError, IndexError, TypeError, ValueError)
 """What a mistake raises where it cannot be made: the shapes do not fit, say."""
 
 
-def _hypotheses(case: Case, tape: Tape, backward: Callable[[], Backward]) -> Iterator[Hypothesis]:
+def _hypotheses(case: Case, tape: Tape, backward: Backward) -> Iterator[Hypothesis]:
     """Those first that need no backward pass, which is made when it is asked for."""
     paths = case.paths()
     sources = [
         lambda: hypotheses.zero_leaves(case),
         lambda: hypotheses.by_ratio_of_all(case, divisors(tape)),
         lambda: hypotheses.by_leaf(case),
-        lambda: _possible(suspects(backward()), tape, paths),
+        lambda: _possible(suspects(backward), tape, paths),
         lambda: hypotheses.by_ratio_of_some(case, divisors(tape)),
-        lambda: hypotheses.redrawn(case, backward()),
+        lambda: hypotheses.redrawn(case, backward),
         lambda: hypotheses.dropped(case),
-        lambda: _possible(pairs(backward()), tape, paths),
+        lambda: _possible(pairs(backward), tape, paths),
     ]
     yield from _from(sources)
 

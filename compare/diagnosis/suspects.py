@@ -25,7 +25,7 @@ from compare.diagnosis.mistakes import (
 )
 from compare.diagnosis.tape import Tape
 
-__all__ = ["Suspect", "added_to_the_loss", "pairs", "suspects"]
+__all__ = ["Suspect", "added_to_the_loss", "first_met", "pairs", "suspects"]
 
 
 class Suspect(NamedTuple):
@@ -66,10 +66,10 @@ def _fewer(scale: np.ndarray, x: np.ndarray) -> bool:
 class _Places:
     """Where mistakes can be made on a tape, the same line of an unrolled loop being one place."""
 
-    def __init__(self, backward: Backward):
+    def __init__(self, backward: Backward, first: int = 0):
         self.backward = backward
         self.tape = backward.tape
-        self.edges = {place: backward.edge(place) for place in backward.places()}
+        self.edges = {place: backward.edge(place) for place in backward.places(first)}
         self.units = self._units()
         self.random = self._random_slots()
         self.readers: dict[int, list[int]] = defaultdict(list)
@@ -133,13 +133,19 @@ class _Places:
         return [tuple(kind) for kind in kinds.values()]
 
 
-def suspects(backward: Backward) -> Iterator[Suspect]:
-    """Every single mistake, the likeliest names first: at one line, then at all lines of a kind."""
-    places = _Places(backward)
+def suspects(backward: Backward, first: int = 0, *, cuts: bool = True) -> Iterator[Suspect]:
+    """Every single mistake, the likeliest names first: at one line, then at all lines of a kind.
+
+    Args:
+        backward: of the loss.
+        first: the first equation of those where it may be made.
+        cuts: whether to give those that leave a path out.
+    """
+    places = _Places(backward, first)
     groups = [places.units, [k for k in places.kinds() if len(k) > 1]]
     for group in groups:
         yield from _local(places, group, MISTAKES)
-        if group is groups[0]:
+        if group is groups[0] and cuts:
             yield from _structural(places)
             yield from _cuts(places)
         yield from _factors(places, group)
@@ -147,6 +153,20 @@ def suspects(backward: Backward) -> Iterator[Suspect]:
             yield from _chains(places)
         yield from _signs(places, group)
         yield from _local(places, group, LAST_MISTAKES)
+
+
+def first_met(tape: Tape, paths: Iterable[str]) -> int:
+    """Finds the first equation at which a mistake that spoils all these leaves can be met first.
+
+    On the way back the last turn of a loop is met before the others.
+    """
+    last = {e.step[0]: e.step[1] for e in tape.equations if e.step is not None}
+    rest = set(paths)
+    for index, equation in enumerate(tape.equations):
+        rest -= frozenset().union(*(tape.leaves_of[slot] for slot in equation.inputs))
+        if not rest and (equation.step is None or last[equation.step[0]] == equation.step[1]):
+            return index
+    return 0
 
 
 def _local(

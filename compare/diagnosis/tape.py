@@ -139,6 +139,7 @@ class _Recorder:
         self.constants: dict[int, Any] = {}
         self.carries: list[tuple[int, int, int]] = []
         self.loops: list[Loop] = []
+        self.groups: dict[int, tuple[core.Jaxpr, list[_Group]]] = {}
         self.slots = 0
         self.scans = itertools.count()
 
@@ -187,11 +188,14 @@ class _Recorder:
         def read(atom: Any) -> int:
             return self.constant(atom.val) if isinstance(atom, core.Literal) else env[atom]
 
-        for position, group in enumerate(_groups(jaxpr)):
-            where = site or site_of(group.eqns[0])
+        if id(jaxpr) not in self.groups:  # The turns of a loop are one jaxpr, which is kept.
+            self.groups[id(jaxpr)] = jaxpr, [*_groups(jaxpr)]
+        _, groups = self.groups[id(jaxpr)]
+        for position, group in enumerate(groups):
+            where = site or group.site
             slots = [read(atom) for atom in group.invars]
             # A called function is traced once, whoever calls it: there the place counts.
-            origin = (_frames(group.eqns[0]), position if caller else None, caller)
+            origin = (group.frames, position if caller else None, caller)
             outs = self.group(group, slots, where, step, origin)
             env.update(zip(group.outvars, outs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
@@ -210,7 +214,7 @@ class _Recorder:
                 whole=True, step=step, origin=origin,
             )  # fmt: skip
         (eqn,) = group.eqns
-        inner = called_jaxpr(eqn)
+        inner = group.called
         if inner is not None:
             within = inner_site(inner, site)
             return self.jaxpr(inner.jaxpr, inner.consts, inputs, within, step, origin)
@@ -218,7 +222,7 @@ class _Recorder:
             return self.scan(eqn, inputs, site, origin)
         return self.append(
             eqn.primitive.name, inputs, len(eqn.outvars), functools.partial(bind, eqn),
-            params=eqn.params, signature=_signature(eqn), site=site, step=step, origin=origin,
+            params=eqn.params, signature=group.signature, site=site, step=step, origin=origin,
         )  # fmt: skip
 
     def scan(self, eqn: core.JaxprEqn, inputs: list[int], site: str, origin: Any) -> list[int]:
@@ -293,7 +297,8 @@ def _frames(eqn: core.JaxprEqn) -> Any:
     return None if traceback is None else tuple(zip(*traceback.raw_frames(), strict=True))
 
 
-class _Group(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Group:
     """Equations that belong together: one alone, or those of a whole library function."""
 
     eqns: list[core.JaxprEqn]
@@ -301,9 +306,23 @@ class _Group(NamedTuple):
     outvars: list[Any]
     name: str | None
 
-    @property
+    @functools.cached_property
     def signature(self) -> Any:
-        return (self.name, *(_signature(eqn) for eqn in self.eqns))
+        own = [_signature(eqn) for eqn in self.eqns]
+        return own[0] if self.name is None else (self.name, *own)
+
+    @functools.cached_property
+    def site(self) -> str:
+        return site_of(self.eqns[0])
+
+    @functools.cached_property
+    def frames(self) -> Any:
+        return _frames(self.eqns[0])
+
+    @functools.cached_property
+    def called(self) -> core.ClosedJaxpr | None:
+        """What the one equation calls."""
+        return called_jaxpr(self.eqns[0])
 
     def evaluate(self, *inputs: Any) -> list[Any]:
         env = dict(zip(self.invars, inputs, strict=True))

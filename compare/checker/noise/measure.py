@@ -89,6 +89,7 @@ class TwoPrecisions:
         self._points = perturbed_points(arrays, evaluation.seed)
         self._in_float32: list[_Deviations] = []
         self._in_dtype: list[_Deviations] = []
+        self._programs: dict[bool, list[Any]] = {}
 
     @property
     def first_draws(self) -> int:
@@ -124,17 +125,21 @@ class TwoPrecisions:
         runs = (narrow, on_cpu), ([cast(x, np.float64) for x in narrow], True)
 
         def measured() -> _Deviations:
-            own, reference = (
-                self._evaluation.run(self._side, x, on_cpu=cpu).leaves(self._value_name)
-                for x, cpu in runs
-            )
+            # Both at once: the second does not wait for the first.
+            results = [
+                self._evaluation.run(self._side, x, on_cpu=cpu, wait=False) for x, cpu in runs
+            ]
+            own, reference = (result.leaves(self._value_name) for result in results)
             return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
 
         if self._side.loss is None:  # It may not be compiled, and so have no program.
             return measured()
-        programs = [self._evaluation.program(self._side, x, on_cpu=cpu).key for x, cpu in runs]
+        if on_cpu not in self._programs:
+            self._programs[on_cpu] = [
+                self._evaluation.program(self._side, x, on_cpu=cpu).key for x, cpu in runs
+            ]
         draw = self._around, self._evaluation.seed, number
-        asked = (*draw, *programs, self._value_name)
+        asked = (*draw, *self._programs[on_cpu], self._value_name)
         found = _MEASURED.get(asked)
         if found is None:
             found = measured()

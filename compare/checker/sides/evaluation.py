@@ -68,7 +68,13 @@ class Evaluation(NamedTuple):
     in_numpy: tuple[bool, ...] = ()
 
     def run(
-        self, side: Side, arrays: Arrays, *, on_cpu: bool = False, compiled: bool | None = None
+        self,
+        side: Side,
+        arrays: Arrays,
+        *,
+        on_cpu: bool = False,
+        compiled: bool | None = None,
+        wait: bool = True,
     ) -> Result:
         """Runs `side` at these arrays.
 
@@ -79,6 +85,7 @@ class Evaluation(NamedTuple):
                 have it, compiled with few optimisations.
             compiled: whether under `jax.jit`; None for as this evaluation has it, which compiles
                 the side that differentiates always.
+            wait: whether to return no sooner than all is computed.
 
         Raises:
             ValueError: it cannot be traced, or returns something other than a pair.
@@ -91,7 +98,7 @@ class Evaluation(NamedTuple):
                 result = self._program(side, own, on_cpu).compile()(own)
             else:
                 result = side.eager(self.given(side, own), layout=self.layout)
-            return Result(*jax.block_until_ready(result))
+            return Result(*(jax.block_until_ready(result) if wait else result))
 
     def program(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Program:
         """Returns the program that `run` runs.
@@ -115,18 +122,18 @@ class Evaluation(NamedTuple):
             return Result(*jax.block_until_ready(program.compile()(own)))
 
     def prepare(self, *runs: tuple[Side, Arrays, bool]) -> None:
-        """Compiles what is to be run side by side: each (side, arrays, on_cpu), as `run` takes it.
+        """Begins to compile what is to be run: each (side, arrays, on_cpu), as `run` takes it.
 
-        XLA compiles outside the interpreter's lock. Tracing stays in this thread, since a person's
-        functions may not be fit for several. What cannot be traced is left to `run`, which says so.
+        XLA compiles outside the interpreter's lock, side by side and beside what follows; a run
+        waits for its own program. Tracing stays in this thread, since a person's functions may not
+        be fit for several. What cannot be traced is left to `run`, which says so.
         """
-        programs = []
+        pool = ThreadPoolExecutor(max(1, len(runs)))
         for side, arrays, on_cpu in runs:
             if self._compiles(side):
                 with contextlib.suppress(Exception):
-                    programs.append(self.program(side, arrays, on_cpu=on_cpu))
-        with ThreadPoolExecutor(max(1, len(programs))) as pool:
-            list(pool.map(Program.compile, programs))
+                    pool.submit(self.program(side, arrays, on_cpu=on_cpu).compile)
+        pool.shutdown(wait=False)
 
     def _program(self, side: Side, own: Arrays, on_cpu: bool) -> Program:
         side = self._standing(side, own, on_cpu)

@@ -1,9 +1,11 @@
 """What an operand should have been, given what the result should have been."""
 
+import math
 from typing import Any
 
 import numpy as np
 
+from compare.diagnosis.case import near
 from compare.diagnosis.tape import Equation
 from compare.trees import is_key
 
@@ -15,6 +17,9 @@ def same(found: Any, expected: Any) -> bool:
     found, expected = np.asarray(found, float), np.asarray(expected, float)
     if found.shape != expected.shape:
         return False
+    largest, smallest = float(np.max(expected, initial=0)), float(np.min(expected, initial=0))
+    if not math.isnan(largest):  # The usual case: all is known.
+        return near(found, expected, 1e-9 * max(largest, -smallest))
     known = ~np.isnan(expected)
     if not known.any():
         return True

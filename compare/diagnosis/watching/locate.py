@@ -328,7 +328,14 @@ class Locator:
 
     def is_known(self, slot: int) -> bool:
         """Whether a value is recognised as right; a derivative of the other sign is not."""
-        return _is_right(self.match(slot))
+        return self._is_leaf(self.graph.values[slot]) or _is_right(self.match(slot))
+
+    def _is_leaf(self, value: Any) -> bool:
+        """Whether a value is the right gradient by a leaf: that is known without references."""
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not informative(value):
+            return False
+        right = (own for own in self.case.right.values() if own.shape == value.shape)
+        return any(same(value, own) for own in right)
 
     def _recognised(self, value: Any) -> bool:
         return _is_right(self.references.match(value))

@@ -5,6 +5,7 @@ whatever shape and times whatever number, is ∂L/∂z.
 """
 
 import bisect
+import functools
 import itertools
 import math
 from collections import defaultdict
@@ -34,8 +35,8 @@ CLOSE = 1e-9
 """Relative to the largest entry: far above rounding in float64, far below any mistake."""
 
 
-MOST_SORTED = 2**14
-"""Entries; larger arrays are recognised by sums."""
+MOST_SORTED = 2**5
+"""Entries; larger arrays are recognised by their sum of squares."""
 
 KINDS = ("gradient", "value", "term", "slope")
 
@@ -89,27 +90,53 @@ def informative(value: np.ndarray) -> bool:
         return False
     if value.size == 1:
         number = abs(float(value.reshape(())))
-        return value.dtype.kind == "f" and number * 2520 != round(number * 2520)
-    return bool(np.ptp(value) > CLOSE * np.max(np.abs(value)))
+        is_telling = value.dtype.kind == "f" and math.isfinite(number)
+        return is_telling and number * 2520 != round(number * 2520)
+    low, high = float(value.min()), float(value.max())
+    return high - low > CLOSE * max(high, -low)
 
 
 class References:
     """References, found by their numbers."""
 
     def __init__(self, references: Iterable[Reference]):
-        self.all: list[Reference] = [*references]
-        self._by_size: dict[int, list[int]] = defaultdict(list)
+        self._given = references
+        self._telling: dict[int, list[int]] = {}
         self._profiles: dict[int, np.ndarray] = {}
         self._moments: dict[int, list[tuple[float, int]]] = {}
-        self._families: dict[Any, list[Reference]] = defaultdict(list)
+
+    @functools.cached_property
+    def all(self) -> list[Reference]:
+        """Every reference, made when the first is asked for."""
+        return [*self._given]
+
+    @functools.cached_property
+    def _families(self) -> dict[Any, list[Reference]]:
+        families: dict[Any, list[Reference]] = defaultdict(list)
+        for reference in self.all:
+            families[reference.family].append(reference)
+        return families
+
+    @functools.cached_property
+    def _of_size(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = defaultdict(list)
         for i, reference in enumerate(self.all):
-            self._families[reference.family].append(reference)
-            if np.isfinite(reference.array).all() and informative(reference.array):
-                self._by_size[reference.array.size].append(i)
+            found[reference.array.size].append(i)
+        return found
+
+    def _by_size(self, size: int) -> list[int]:
+        """The informative ones, looked at when the first of their size is asked for."""
+        if size not in self._telling:
+            self._telling[size] = [
+                i
+                for i in self._of_size.get(size, ())
+                if informative(own := self.all[i].array) and math.isfinite(own.max() - own.min())
+            ]
+        return self._telling[size]
 
     def of_size(self, size: int) -> list[Reference]:
         """Every informative reference of so many entries."""
-        return [self.all[i] for i in self._by_size.get(size, ())]
+        return [self.all[i] for i in self._by_size(size)]
 
     def like(self, value: np.ndarray) -> list[Reference]:
         """Every informative reference of the size of a value, those with as many zeros first."""
@@ -158,13 +185,13 @@ class References:
     def _like(self, size: int, profile: np.ndarray, scale: float) -> Iterator[int]:
         """The references whose entries have the same sizes, but for one factor."""
         if size not in self._moments:
-            profiles = {i: _profile(self.all[i].array) for i in self._by_size.get(size, ())}
+            profiles = {i: _profile(self.all[i].array) for i in self._by_size(size)}
             self._profiles.update({i: own for i, (own, _) in profiles.items()})
             self._moments[size] = sorted(
-                (_moment(own, scale), i) for i, (own, scale) in profiles.items()
+                (_moment(size, own, scale), i) for i, (own, scale) in profiles.items()
             )
-        moments, wanted = self._moments[size], _moment(profile, scale)
-        margin = CLOSE * (size if size > 1 else wanted)
+        moments, wanted = self._moments[size], _moment(size, profile, scale)
+        margin = CLOSE * (profile.size if size > 1 else wanted)
         first = bisect.bisect_left(moments, (wanted - margin, -1))
         for moment, i in moments[first:]:
             if moment > wanted + margin:
@@ -173,9 +200,9 @@ class References:
                 yield i
 
 
-def _moment(profile: np.ndarray, scale: float) -> float:
+def _moment(size: int, profile: np.ndarray, scale: float) -> float:
     """One number by which arrays with the same profile are found: a scalar's is its size."""
-    return float(profile.sum()) if profile.size > 1 else scale
+    return float(profile.sum()) if size > 1 else scale
 
 
 def _rank(match: Match) -> tuple[Any, ...]:
@@ -193,19 +220,18 @@ def _unfamiliarity(reference: Reference) -> tuple[bool, int]:
 def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
     """What no order of the entries changes, relative to the largest, and that largest.
 
-    The sorted sizes; of many, which take long to sort, the means of their first powers.
+    The sorted sizes; of many, which take long to sort, the mean of their squares.
     """
     flat = array.astype(float, copy=False).ravel()
     scale = float(max(flat.max(), -flat.min()))
     if flat.size <= MOST_SORTED:
         return np.sort(np.abs(flat) / scale), scale
-    blocks = (flat[at : at + MOST_SORTED] for at in range(0, flat.size, MOST_SORTED))
-    return np.sum([_powers(np.abs(block) / scale) for block in blocks], axis=0) / flat.size, scale
-
-
-def _powers(shares: np.ndarray) -> np.ndarray:
-    square = shares * shares
-    return np.array([x.sum() for x in (shares, square, square * shares, square * square)])
+    own = flat @ flat
+    if not 0 < own < math.inf:  # The squares are too small or too large.
+        flat = flat / scale
+        own = flat @ flat
+        return np.array([own / flat.size]), scale
+    return np.array([own / scale / scale / flat.size]), scale
 
 
 def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | None:
@@ -247,7 +273,7 @@ def references_of(
         backward: of the loss.
         variable: `variable(site)`: what the line assigns to, or "".
     """
-    tape = backward.tape
+    tape, cotangents = backward.tape, backward.cotangents
     makers = {slot: e for e in tape.equations for slot in e.outputs}
     # The last result of a line is what the line assigns.
     last = {e.site: e.outputs[0] for e in tape.equations if e.site}
@@ -272,8 +298,8 @@ def references_of(
         numbers = value.astype(int) if value.dtype.kind == "b" else value
         own = bool(names.get(slot))
         yield Reference("value", slot, numbers, site, about, ("value", family), own)
-        if slot in backward.cotangents:
-            gradient = backward.cotangents[slot]
+        if slot in cotangents:
+            gradient = cotangents[slot]
             yield Reference("gradient", slot, gradient, site, about, ("gradient", family), own)
     for key, slots in _carried(tape).items():
         values = [tape.values[slot] for slot in slots]
@@ -290,7 +316,7 @@ def references_of(
         maker, site = makers.get(slot), equation.site
         about = about_slot(slot, maker)
         own = bool(names.get(slot))
-        if not np.array_equal(term, backward.cotangents[slot]):
+        if not np.array_equal(term, cotangents[slot]):
             yield Reference("term", slot, term, site, about, ("term", family), own)
         slope = _slope(backward, (index, operand))
         if slope is not None:

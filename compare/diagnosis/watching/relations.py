@@ -4,11 +4,13 @@ Each function looks at one relation of the two and returns a name with a story, 
 named whose relation has as many unknowns as there are numbers.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.references import Match, Reference, References
@@ -31,7 +33,7 @@ class Spot(NamedTuple):
         found: its numbers, at every turn of a loop, where all that the turn is given is right.
         expected: the right ones; NaN where they are not known.
         inputs: the values that it is computed from, at every turn.
-        matches: what the found numbers are recognised as, at every turn.
+        match: what the found numbers are recognised as at a turn, by its number.
         reference: what the expected ones are; None where that has no name.
         leaf: the slot of the parameter, where the expected numbers are its gradient.
     """
@@ -39,7 +41,7 @@ class Spot(NamedTuple):
     found: list[np.ndarray]
     expected: list[np.ndarray]
     inputs: list[list[np.ndarray]]
-    matches: list[Match | None]
+    match: Callable[[int], Match | None]
     reference: Reference | None
     leaf: int | None
 
@@ -50,7 +52,7 @@ class Known(NamedTuple):
     Attributes:
         references: the values of the loss and of its derivative.
         own: the candidate's own values.
-        turns: what each of its operations gives at every turn of a loop.
+        turns: `turns()`: what each of its operations gives at every turn of a loop.
         leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
         activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
             what has this gradient, or "".
@@ -60,7 +62,7 @@ class Known(NamedTuple):
 
     references: References
     own: References
-    turns: list[list[np.ndarray]]
+    turns: Callable[[], list[list[np.ndarray]]]
     leads_to: Any
     activation: Any
     means: set[int]
@@ -70,8 +72,7 @@ class Known(NamedTuple):
 def named(spot: Spot, known: Known) -> Named | None:
     """The first relation that holds."""
     found, expected = _all(spot)
-    scale = np.max(np.abs(expected), initial=0)
-    if found.size == 0 or np.max(np.abs(found - expected)) < 1e-6 * scale:
+    if found.size == 0 or distance(found, expected) < 1e-6 * _size(expected):
         return None  # Nearly right in every way.
     with np.errstate(all="ignore"):
         return next((name for relation in _RELATIONS for name in relation(spot, known)), None)
@@ -79,15 +80,27 @@ def named(spot: Spot, known: Known) -> Named | None:
 
 def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
     """Found and expected in one row each, where the expected numbers are known."""
-    found = np.concatenate([np.asarray(f, float).ravel() for f in spot.found])
-    expected = np.concatenate([np.asarray(e, float).ravel() for e in spot.expected])
+    found, expected = _row(spot.found), _row(spot.expected)
+    if not np.isnan(_size(expected)):
+        return found, expected
     known = ~np.isnan(expected)
-    return (found, expected) if known.all() else (found[known], expected[known])
+    return found[known], expected[known]
 
 
-def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    scale = np.max(np.abs(b), initial=0)
-    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= 1e-8 * scale))
+def _row(turns: list[np.ndarray]) -> np.ndarray:
+    """All turns in one row; of one no copy is made."""
+    rows = [np.asarray(turn, float).ravel() for turn in turns]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+def _size(array: np.ndarray) -> float:
+    """The largest entry; NaN where one is not known."""
+    return float(max(np.max(array, initial=0), -np.min(array, initial=0)))
+
+
+def _close(a: np.ndarray, b: np.ndarray, factor: float = 1.0) -> bool:
+    """Whether a is a factor times b, to rounding."""
+    return a.shape == b.shape and near(a, b, 1e-8 * abs(factor) * _size(b), factor)
 
 
 def _factor(spot: Spot, known: Known) -> Iterator[Named]:
@@ -96,7 +109,7 @@ def _factor(spot: Spot, known: Known) -> Iterator[Named]:
     if not expected.any() or not found.any():
         return
     factor = float(found @ expected / (expected @ expected))
-    if not _close(found, factor * expected) or abs(factor - 1) < 1e-5:
+    if not _close(found, expected, factor) or abs(factor - 1) < 1e-5:
         return
     if np.isclose(factor, -1, rtol=1e-9):
         yield Named("sign_flipped", "it has the wrong sign")
@@ -164,7 +177,7 @@ def _places(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
     """The derivative by another value in its place."""
-    match = spot.matches[0]
+    match = spot.match(0)
     if match is None or match.reference.kind != "gradient":
         return
     here = spot.leaf if spot.leaf is not None else spot.reference and spot.reference.slot
@@ -297,7 +310,7 @@ def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
     if np.isnan(expected).any() or distinct_numbers(expected) < 2:
         return
-    for turns in known.turns:
+    for turns in known.turns():
         if turns[0].shape != expected.shape or not any(same(own, found) for own in turns):
             continue
         if same(np.sum(turns, axis=0), expected):
@@ -340,7 +353,7 @@ def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _other_value(spot: Spot, known: Known) -> Iterator[Named]:
     """One value of the forward pass where another belongs."""
-    right, match = spot.reference, spot.matches[0]
+    right, match = spot.reference, spot.match(0)
     if right is None or match is None or right.kind != "value" or not match.exact:
         return
     if match.reference.kind == "value":
@@ -383,12 +396,13 @@ def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
     if len(spot.found) == 1:
         yield spot
         return
-    turns = zip(spot.found, spot.expected, spot.inputs, spot.matches, strict=True)
-    for found, expected, inputs, match in turns:
+    turns = zip(spot.found, spot.expected, spot.inputs, strict=True)
+    for i, (found, expected, inputs) in enumerate(turns):
         if np.isnan(expected).any() or not same(found, expected):
             right = known.references.match(expected) if spot.reference else None
             reference = right.reference if right and right.exact else spot.reference
-            yield Spot([found], [expected], [inputs], [match], reference, spot.leaf)
+            match = functools.partial(lambda turn, _: spot.match(turn), i)
+            yield Spot([found], [expected], [inputs], match, reference, spot.leaf)
 
 
 _RELATIONS = (

@@ -267,7 +267,7 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
         found=found,
         expected=[np.asarray(e) for e in target.expected],
         inputs=inputs,
-        matches=[locator.references.match(value) for value in found],
+        match=functools.cache(lambda turn: locator.references.match(found[turn])),
         reference=target.reference,
         leaf=leaves[0] if leaves else None,
     )
@@ -308,7 +308,7 @@ def _known(case: Case, backward: Backward, locator: Locator, own: References) ->
     return Known(
         references=locator.references,
         own=own,
-        turns=_turns_of(locator.graph),
+        turns=functools.cache(lambda: _turns_of(locator.graph)),
         leads_to=leads_to,
         activation=activation,
         means=divisors(tape),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.kinks import Ties, perturbed, ties
+from compare.checker.kinks import Ties, perturbed, random_numbers, ties
 
 
 def found_in(fn, *arrays):
@@ -183,3 +183,13 @@ def test_dilated_windows_are_left_out():
         ).sum()
 
     assert ties(pooled, [np.array([1.0, 1.0, 1.0])]) == []
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (400, 200)])
+def test_random_numbers_have_mean_0_and_size_1_few_or_many(shape):
+    drawn = random_numbers(np.random.default_rng(0), shape)
+    assert drawn.shape == shape
+    assert abs(drawn.mean()) < 0.02
+    assert abs(drawn.std() - 1) < 0.02
+    assert drawn.all(), "each entry is moved"
+    assert abs(np.mean(drawn[1:] * drawn[:-1])) < 0.02, "each by itself"

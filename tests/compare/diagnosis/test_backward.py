@@ -209,3 +209,14 @@ def test_a_mistake_may_divide_by_zero():
     wrong = backward.gradient({place: lambda edge: edge.d_input / np.zeros_like(edge.value)})
     assert np.isinf(wrong["a"]).all()
     assert np.isfinite(wrong["b"]).all()
+
+
+def test_the_right_pass_goes_no_further_down_than_it_is_asked_for():
+    backward = Backward(backward_of(network).tape)
+    whole = [*backward_of(network).places()]
+    last = max(whole)
+    assert [*backward.places(last[0])] == [place for place in whole if place[0] >= last[0]]
+    assert last in backward._contributions
+    assert min(whole) not in backward._contributions
+    assert [*backward.places()] == whole
+    assert backward.contributions.keys() == backward_of(network).contributions.keys()

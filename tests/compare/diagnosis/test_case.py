@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from compare.diagnosis.case import Case, Diagnosis, distance
+from compare.diagnosis.case import Case, Diagnosis, distance, near
 
 RIGHT = {"b": np.asarray([0.0, 0.0]), "w": np.asarray([[1.0, -4.0]])}
 TOLERANCES = {"b": 1e-6, "w": 1e-3}
@@ -73,3 +73,19 @@ def test_a_diagnosis_is_not_changed():
     found = Diagnosis("transposed", "0/w", "loss.py:3", "so it is", confirmed=True)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.bug = "unknown"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("at", [0, -1])
+def test_an_array_is_near_a_multiple_only_if_every_entry_is(size, at):
+    whole = np.random.default_rng(0).standard_normal(size)
+    off = 1.5 * whole
+    assert near(off, whole, 1e-12, 1.5)
+    assert near(off[::-1], whole[::-1], 1e-12, 1.5), "in whatever order they lie"
+    assert not near(off, whole, 1e-12)
+    off[at] += 1e-3
+    assert not near(off, whole, 1e-12, 1.5)
+    assert distance(off, 1.5 * whole) == pytest.approx(1e-3)
+    off[at] = np.nan
+    assert not near(off, whole, 1e-12, 1.5)
+    assert math.isnan(distance(off, whole))

@@ -11,7 +11,7 @@ from jax import lax
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.catalogue import CATALOGUE
-from compare.diagnosis.suspects import pairs, suspects
+from compare.diagnosis.suspects import first_met, pairs, suspects
 from compare.diagnosis.tape import record
 
 
@@ -377,3 +377,33 @@ def test_a_mistake_of_another_shape_cannot_be_made():
         impossible += 1
     assert shapes == {(5, 3)}
     assert impossible
+
+
+def two_layers(w, b, v):
+    return jnp.sum(jnp.tanh(jnp.tanh(X @ w + b) @ v) ** 2)
+
+
+def test_what_spoils_every_leaf_is_met_first_where_the_last_one_is_used():
+    tape = backward_of(two_layers).tape
+    names = [equation.name for equation in tape.equations]
+    (_, last) = [i for i, name in enumerate(names) if name == "dot_general"]
+    assert first_met(tape, ["w", "b", "v"]) == last
+    assert first_met(tape, ["w"]) == names.index("dot_general")
+
+
+def test_what_spoils_a_leaf_at_every_turn_is_met_first_in_the_last_turn():
+    def loss(w):
+        return jnp.sum(lax.scan(lambda h, x: (jnp.tanh(h + x * w[0]), None), w[1], X[:, :1])[0])
+
+    tape = backward_of(loss, ("w",)).tape
+    first = tape.equations[first_met(tape, ["w"])]
+    assert first.step is None or first.step[1] == len(X) - 1
+
+
+def test_suspects_from_an_equation_on_are_those_whose_places_are_there():
+    backward = backward_of(two_layers)
+    first = first_met(backward.tape, ["w", "b", "v"])
+    near = [*suspects(backward, first, cuts=False)]
+    assert near
+    assert all(min(suspect.rules)[0] >= first for suspect in near)
+    assert "path_cut" not in {suspect.slug for suspect in near}

@@ -32,7 +32,13 @@ def line():
     own = Reference("value", 1, W[0].reshape(1, 4) + 2, "", "own", ("value", 1))
     other = Reference("value", 2, np.ones(5), "", "of another size", ("value", 2))
     known = Known(
-        References([ours, other]), References([]), [], lambda *_: False, lambda *_: "", set(), set()
+        References([ours, other]),
+        References([]),
+        list,
+        lambda *_: False,
+        lambda *_: "",
+        set(),
+        set(),
     )
     return Line(graph, indices, {}, known, References([own]))
 

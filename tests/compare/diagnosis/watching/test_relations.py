@@ -28,12 +28,13 @@ ALL = [
 def spot(found, expected=E, **given):
     many = isinstance(found, list)
     turns = len(found) if many else 1
-    details = {"inputs": [[]] * turns, "matches": [None] * turns, "reference": None, "leaf": None}
+    details = {"inputs": [[]] * turns, "match": lambda turn: None, "reference": None, "leaf": None}
     return Spot(found if many else [found], expected if many else [expected], **details | given)
 
 
 KNOWN = Known(
-    References(ALL), References([]), [[E, OTHER]], lambda slot, other: (slot, other) == (9, 5),
+    References(ALL), References([]), lambda: [[E, OTHER]],
+    lambda slot, other: (slot, other) == (9, 5),
     lambda gradient, slot: "tanh" if slot == 7 else "", {5}, {5},
 )  # fmt: skip
 ROWS = np.where(np.arange(5)[:, None] > 2, 0, E)
@@ -97,7 +98,7 @@ def test_the_sum_of_other_groups():
 @pytest.mark.parametrize(("slot", "name"), [(9, "chain_step_missing"), (8, "wrong_value")])
 def test_the_derivative_by_another_value(slot, name):
     match = KNOWN.references.match(TERM + E)
-    given = spot(TERM + E, RNG.standard_normal((5, 4)), matches=[match], leaf=slot)
+    given = spot(TERM + E, RNG.standard_normal((5, 4)), match=lambda turn: match, leaf=slot)
     found = named(given, KNOWN)
     assert found is not None
     assert found.bug == name
