@@ -77,16 +77,16 @@ def perturbed(arrays: Sequence[Any], seed: int) -> list[Any]:
 
 
 def random_numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draws numbers of mean 0 and size 1: normal ones or, of many, one of 256 evenly apart each.
+    """Draws numbers of mean 0 and size 1: normal ones or, of many, evenly distributed ones.
 
-    These take a tenth of the time, and in a direction through so many entries are as good.
+    These take a fifth of the time, and in a direction through so many entries are as good. They
+    have 24 bits, so that two of them are hardly ever the same and ties do not stay.
     """
-    size = math.prod(shape)
-    if size <= _MANY:
+    if math.prod(shape) <= _MANY:
         return np.asarray(rng.standard_normal(shape))
-    drawn = np.frombuffer(rng.bytes(size), np.int8).reshape(shape).astype(np.float64)
-    drawn += 0.5
-    drawn *= math.sqrt(12) / 256
+    drawn = rng.random(shape, dtype=np.float32).astype(np.float64)
+    drawn -= 0.5
+    drawn *= math.sqrt(12)
     return drawn
 
 

@@ -191,5 +191,5 @@ def test_random_numbers_have_mean_0_and_size_1_few_or_many(shape):
     assert drawn.shape == shape
     assert abs(drawn.mean()) < 0.02
     assert abs(drawn.std() - 1) < 0.02
-    assert drawn.all(), "each entry is moved"
+    assert len(np.unique(drawn)) > 0.99 * drawn.size, "a tie does not stay one"
     assert abs(np.mean(drawn[1:] * drawn[:-1])) < 0.02, "each by itself"
