@@ -78,7 +78,7 @@ class Ruling(NamedTuple):
     opinions: list[Opinion]
 
     def __str__(self) -> str:
-        told = max(self.opinions, key=lambda o: _gap(o) / (o.error or 1e-300))
+        told = max(self.opinions, key=_weight)
         return (
             f"the referee ({self.method}, {len(self.opinions)} directions) finds "
             f"{told.referee:.12g} ± {told.error:.0e} along one in {told.path}, where manual has "
@@ -163,6 +163,12 @@ def _refutes(opinion: Opinion, value: float) -> bool:
 def _gap(opinion: Opinion) -> float:
     gap = abs(opinion.manual - opinion.autodiff)
     return gap if np.isfinite(gap) else np.inf
+
+
+def _weight(opinion: Opinion) -> tuple[float, float]:
+    """What an opinion counts: of those that are beyond doubt the widest gap is the clearest."""
+    gap = _gap(opinion)
+    return min(gap / (opinion.error or 1e-300), 1 / _PROOF), gap
 
 
 def along(gradient: Leaves, direction: Leaves) -> float:
