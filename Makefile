@@ -78,8 +78,9 @@ $(VENV)/.installed-data: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable '.[data]'
 	touch $@
 
+# What the tests import is compiled as they import it; all of it would take half a minute.
 $(VENV)/.installed-dev: pyproject.toml requirements-dev.txt | $(VENV)/bin/python
-	$(PIP) --require-hashes --requirement requirements-dev.txt
+	$(PIP) --no-compile --require-hashes --requirement requirements-dev.txt
 	$(PIP) --no-deps --editable .
 	touch $@ $(VENV)/.installed-data
 
