@@ -33,14 +33,17 @@ _MACHINERY = tuple(
     )
 )
 """Through these goes every equation: nothing that a person calls is in them."""
-_GALLERY = os.path.join(_OWN, "mutants", "")
-"""The mutants stand in for a user's code: the diagnosis of a mutant shows its lines."""
+_STAND_INS = (
+    os.path.join(_OWN, "mutants", ""),
+    os.path.join(_OWN, "benchmark", "check_subjects.py"),
+)
+"""These stand in for a user's code: the diagnosis of a mutant shows its lines."""
 
 
 @functools.cache
 def is_users(file: str) -> bool:
     """Tells whether a file is the user's: not a library's, and none of compare's own."""
-    own = file.startswith(_OWN) and not file.startswith(_GALLERY)
+    own = file.startswith(_OWN) and not file.startswith(_STAND_INS)
     return not own and not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
 
 
