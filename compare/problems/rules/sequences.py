@@ -72,9 +72,8 @@ _ALL_THREE = (0, 1, 2)
 ((_, _IN_BLOCKS), (_, _IN_PARTS), (_, _IN_PARTS_OF_TWO)) = _attention(
     (1, 768, 2, 4), (14, 256, 4, 4), (1, 2048, 2, 4)
 )
-# On a CPU three blocks of 256 rows, and for each two products of 2,048 classes; and three of 84,
-# the last of them with 2 rows of padding.
-((_, _LAYER_IN_BLOCKS), (_, _LAYER_PADDED)) = _last_layer((768, 16, 4096), (250, 16, 10_240))
+# On a CPU three blocks of 256 rows, and for each two products of 2,048 classes.
+((_, _LAYER_IN_BLOCKS),) = _last_layer((768, 16, 4096))
 _SMALL, _ROWS_OF_MNIST = (8, 5, 6, 16), (128, 28, 28, 128)
 
 SEQUENCES: tuple[RuleProblem, ...] = (
@@ -125,7 +124,7 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         sequences.linear_cross_entropy,
         _last_layer((32, 16, 40), (2048, 256, 8192), (2048, 256, 32_768)),
         examples=(0, 2),
-        sample=(_LAYER_IN_BLOCKS, _LAYER_PADDED),
+        sample=_LAYER_IN_BLOCKS,
     ),
     *entry(
         rules.rotary,
