@@ -42,10 +42,10 @@ class Cut(NamedTuple):
 
 
 ON_CPU = Cut(1_048_576, 256, 512, 2_048)
-"""Each block of rows reads w twice, and dw is read and written: few rows cost time where w is larger
-than the cache, many cost memory. Measured on two cores, over `jax.grad`, at 32,768 classes: with 80
-rows 1.12 of the time and 0.029 of the memory, with 192 rows 0.89 and 0.058, with 256 rows 0.83 and
-0.072; at 8,192 classes with 128 rows 1.09 and 0.058, with 256 rows 0.97 and 0.100."""
+"""Each block of rows reads w twice, and dw is read and written: few rows cost time where w is
+larger than the cache, many cost memory. Measured on two cores, over `jax.grad`, at 32,768 classes:
+with 80 rows 1.12 of the time and 0.029 of the memory, with 192 rows 0.89 and 0.058, with 256 rows
+0.83 and 0.072; at 8,192 classes with 128 rows 1.09 and 0.058, with 256 rows 0.97 and 0.100."""
 
 ELSEWHERE = Cut(33_554_432, 64, 65_536, 16_384)
 """An accelerator starts each product anew, and needs larger ones (measured on an H200, for 8,192
