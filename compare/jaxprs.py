@@ -5,12 +5,14 @@ And how to compile what is made of them, which runs a few times.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import jax
 from jax.extend import core
 
 __all__ = [
+    "begin_to_compile",
     "bind",
     "called_jaxpr",
     "compiler_options",
@@ -19,6 +21,8 @@ __all__ = [
     "inner_jaxprs",
     "primitives",
 ]
+
+Compiled = TypeVar("Compiled")
 
 _CALLS = frozenset(
     "jit pjit closed_call core_call core_closed_call checkpoint remat remat2 custom_jvp_call "
@@ -117,6 +121,14 @@ def compiler_options(
             return {"xla_gpu_autotune_level": 0}
         case _:
             return {}
+
+
+def begin_to_compile(program: Callable[[], Compiled]) -> Future[Compiled]:
+    """Begins `program()`, which compiles, beside what is done meanwhile: outside Python's lock."""
+    pool = ThreadPoolExecutor(1)
+    begun = pool.submit(program)
+    pool.shutdown(wait=False)
+    return begun
 
 
 def computed_once(fn: Callable[..., Any], *args: Any) -> Any:

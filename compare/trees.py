@@ -23,6 +23,7 @@ __all__ = [
     "is_inexact",
     "is_key",
     "is_tensor",
+    "largest",
     "largest_difference",
     "nonfinite_faults",
     "on_host",
@@ -180,6 +181,14 @@ def in_double(leaf: np.ndarray) -> Any:
     return leaf.astype(np.complex128 if np.iscomplexobj(leaf) else np.float64, copy=False)
 
 
+def largest(x: Any) -> float:
+    """Returns the largest size of any entry; 0 where there is none, NaN where one is no number."""
+    if np.iscomplexobj(x):
+        return float(np.max(np.abs(x), initial=0))
+    # Two reads, and nothing is written.
+    return max(float(np.max(x, initial=0)), -float(np.min(x, initial=0)))
+
+
 def largest_difference(a: np.ndarray, b: np.ndarray, factor: float = 1.0) -> float:
     """Returns the largest difference of any entry of a and of b, times a factor.
 
@@ -201,13 +210,8 @@ _BLOCK = 2**15
 
 
 def _largest_difference(a: np.ndarray, b: np.ndarray, factor: float) -> float:
-    if not a.size:
-        return 0.0
     with np.errstate(invalid="ignore"):  # Inf − Inf is NaN, which no tolerance allows.
-        difference = in_double(a) - (b if factor == 1 else factor * b)
-    if np.iscomplexobj(difference):
-        return float(np.max(np.abs(difference)))
-    return float(max(np.max(difference), -np.min(difference)))  # Two reads, and nothing is written.
+        return largest(in_double(a) - (b if factor == 1 else factor * b))
 
 
 def structure_faults(expected: Any, found: Any, names: tuple[str, str]) -> list[str]:

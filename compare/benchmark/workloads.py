@@ -175,7 +175,6 @@ def _language_model(size: _Language, proved_size: _Language, seed: int) -> Subje
     model = problems.language_model(*size)
     proved = model if size == proved_size else problems.language_model(*proved_size)
     steps = partial(torch_sequences.transformer_loss_and_grad, causal=True)
-    by_torch = steps, (model, heads), (proved, proved_heads)
     return Subject(
         name="transformer of tokens",
         batch=f"{tokens[0]}×{tokens[1]} of {vocabulary}",
@@ -184,7 +183,7 @@ def _language_model(size: _Language, proved_size: _Language, seed: int) -> Subje
             **programs.engines(
                 lambda: gradients_asked(model.manual, model.loss, *model.draw(seed))
             ),
-            **foreign.torch_language_model(*by_torch, seed),
+            **foreign.torch_language_model(steps, (model, heads), (proved, proved_heads), seed),
         },
     )
 

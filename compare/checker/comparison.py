@@ -12,7 +12,7 @@ from compare.checker.noise.measure import Noise
 from compare.checker.sides.evaluation import DRAWS, Key, Point
 from compare.checker.sides.narrowing import Narrowing
 from compare.tolerance import student_factor
-from compare.trees import largest_difference
+from compare.trees import largest, largest_difference
 
 __all__ = [
     "Accuracy", "Compared", "Comparison", "Rows", "accuracy_told", "allowed", "arithmetic",
@@ -61,7 +61,7 @@ class Compared(NamedTuple):
     @property
     def size(self) -> float:
         """The largest entry of the reference."""
-        return float(np.max(np.abs(self.reference), initial=0))
+        return largest(self.reference)
 
     @property
     def share(self) -> float:
@@ -103,7 +103,7 @@ def mathematics(
 def allowed(accuracy: Accuracy, path: str, leaf: np.ndarray) -> float:
     """Returns the error that a stated accuracy allows a leaf: a share of its largest entry."""
     share = accuracy.get(path, 0.0) if isinstance(accuracy, Mapping) else accuracy or 0.0
-    return share * float(np.max(np.abs(leaf), initial=0)) if share else 0.0
+    return share * largest(leaf) if share else 0.0
 
 
 def arithmetic(own: Point, exact: Point, noise: Noise, *, accuracy: Accuracy = None) -> Comparison:
@@ -254,8 +254,7 @@ def accuracy_told(found: Comparison, accuracy: Accuracy) -> list[str]:
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
     """The measured noise, and no less than one unit in the last place of the largest entry."""
     info = jnp.finfo(dtype)
-    largest = float(np.max(np.abs(reference), initial=0))
-    return max(float(noise), float(info.eps) * largest, float(info.tiny))
+    return max(float(noise), float(info.eps) * largest(reference), float(info.tiny))
 
 
 def _difference(row: Leaf, manual: str, reference: str) -> str:

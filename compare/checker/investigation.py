@@ -30,7 +30,7 @@ from compare.checker.sides.side import Side
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
-from compare.trees import cast, largest_difference, path_of
+from compare.trees import cast, largest, largest_difference, path_of
 
 __all__ = [
     "Disagreement",
@@ -284,8 +284,8 @@ def forward_passes(case: Disagreement, name: str) -> list[str]:
 def _limit(case: Disagreement, path: str, leaf: np.ndarray) -> float:
     """The tolerance of a leaf at the size of manual's numbers, which may be larger."""
     row = case.rows[("grad", path)]
-    right = float(np.max(np.abs(case.autodiff_gradient[path]), initial=0))
-    size = float(np.max(np.abs(leaf), initial=0))
+    right = largest(case.autodiff_gradient[path])
+    size = largest(leaf)
     return row.tolerance * max(1.0, size / right if right else 1.0)
 
 

@@ -281,8 +281,8 @@ class _Judge(NamedTuple):
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         detectable = max(one.tolerance for one in gradient.values())
         if not all(one.agrees for one in found.values()):
-            found = self._disagreed(own, exact, found, loss, narrow)
-            return found._replace(detectable=detectable)
+            finding = self._disagreed(own, exact, found, loss, narrow)
+            return finding._replace(detectable=detectable)
         doubt = "" if self.accuracy else comparison.too_coarse(found)
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from compare.trees import in_double
+from compare.trees import in_double, largest
 
 __all__ = ["Leaf", "Loss"]
 
@@ -188,20 +188,13 @@ def _spacing(x: np.ndarray, dtype: Any) -> np.ndarray:
     return np.maximum(np.ldexp(float(info.eps), exponent - 1), float(info.tiny) * float(info.eps))
 
 
-def _largest(x: Any) -> float:
-    """The largest size of any entry; NaN where one is no number."""
-    if np.iscomplexobj(x):
-        return float(np.max(np.abs(x), initial=0))
-    return float(max(np.max(x, initial=0), -np.min(x, initial=0)))
-
-
 _SQUARED = 1e-100
 """Entries from here to its inverse have squares, and sums of squares, in float64."""
 
 
 def _cosine(a: Any, b: Any) -> float:
     """The cosine; 1 where both are zero, 0 where one is, NaN where one is not finite."""
-    scale_a, scale_b = _largest(a), _largest(b)
+    scale_a, scale_b = largest(a), largest(b)
     if not (np.isfinite(scale_a) and np.isfinite(scale_b)):
         return math.nan
     if scale_a == 0 or scale_b == 0:

@@ -162,7 +162,7 @@ class Backward:
         self._compile(first)
         for index in range(self._walked - 1, first - 1, -1):
             self._snapshots[index] = dict(self._cotangents)
-            self._one(index, {}, self._cotangents, keep=True)
+            self._step(index, {}, self._cotangents, keep=True)
         self._walked = first
 
     def _walk(
@@ -170,25 +170,10 @@ class Backward:
     ) -> dict[str, np.ndarray] | None:
         """A changed pass down from one equation."""
         for index in range(last, -1, -1):
-            self._one(index, rules, cotangents, keep=False)
+            self._step(index, rules, cotangents, keep=False)
             if not all(fits(path, self._leaf(path, cotangents)) for path in self._done[index]):
                 return None
         return {path: self._leaf(path, cotangents) for path in self.tape.leaves}
-
-    def _one(
-        self,
-        index: int,
-        rules: Mapping[Place, Rule],
-        cotangents: dict[int, np.ndarray],
-        *,
-        keep: bool,
-    ) -> None:
-        """The pass over one equation."""
-        equation = self.tape.equations[index]
-        if index in self._takes:
-            self._gather(index, cotangents, keep=keep)
-        elif equation.taken is None and any(slot in cotangents for slot in equation.outputs):
-            self._step(index, rules, cotangents, keep=keep)
 
     def _step(
         self,
@@ -198,8 +183,13 @@ class Backward:
         *,
         keep: bool,
     ) -> None:
-        """Adds what one equation hands back."""
+        """Adds what one equation hands back, if the loss depends on it."""
         equation = self.tape.equations[index]
+        if index in self._takes:
+            self._gather(index, cotangents, keep=keep)
+            return
+        if equation.taken is not None or cotangents.keys().isdisjoint(equation.outputs):
+            return
         d_outputs = self._d_outputs(equation, cotangents)
         d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
         for operand, slot in enumerate(equation.inputs):

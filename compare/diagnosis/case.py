@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.trees import largest_difference
+from compare.trees import largest, largest_difference
 
 __all__ = ["Case", "Diagnosis", "Leaves", "Line", "distance", "near"]
 
@@ -53,9 +53,7 @@ class Case:
     def _limits(self) -> dict[str, float]:
         limits = {}
         for path, tolerance in self.tolerances.items():
-            size, wrong = (
-                float(np.max(np.abs(g), initial=0)) for g in (self.right[path], self.wrong[path])
-            )
+            size, wrong = (largest(g) for g in (self.right[path], self.wrong[path]))
             limits[path] = tolerance * max(1.0, wrong / size if size else 1.0)
         return limits
 

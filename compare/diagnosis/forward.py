@@ -6,14 +6,14 @@ one turn is compiled, and a loop over it hands back what each turn has computed.
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
-from compare.jaxprs import compiler_options
+from compare.jaxprs import begin_to_compile, compiler_options
 from compare.trees import is_key
 
 __all__ = ["Forward", "Loop", "Turn", "loop_of", "on_host"]
@@ -151,10 +151,7 @@ class Forward:
     @functools.cached_property
     def begun(self) -> Future[Any]:
         """The program as it is compiled, beside what is done meanwhile."""
-        pool = ThreadPoolExecutor(1)
-        begun = pool.submit(self.lowered.compile)
-        pool.shutdown(wait=False)
-        return begun
+        return begin_to_compile(self.lowered.compile)
 
     @functools.cached_property
     def values(self) -> list[Any]:

@@ -21,6 +21,7 @@ from compare.diagnosis.suspects import Suspect, first_met, pairs, suspects
 from compare.diagnosis.tape import Tape, record
 from compare.diagnosis.watching.watch import Watched, lines_of_a_bug, watch
 from compare.sites import shown
+from compare.trees import largest
 
 __all__ = ["TIME_LIMIT", "diagnose"]
 
@@ -153,7 +154,7 @@ def _multiplies(hypothesis: Hypothesis, backward: Backward, factor: float) -> bo
             changed = rules[place](edge)
     except _DOES_NOT_FIT:
         return False
-    limit = 1e-8 * float(np.max(np.abs(edge.d_input), initial=0))
+    limit = 1e-8 * largest(edge.d_input)
     return np.shape(changed) == edge.d_input.shape and near(changed, edge.d_input, limit, factor)
 
 

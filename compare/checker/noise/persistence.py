@@ -15,7 +15,7 @@ from compare.checker.noise.measure import two_precisions
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.tolerance import student_factor
-from compare.trees import cast, largest_difference
+from compare.trees import cast, largest, largest_difference
 
 __all__ = ["is_in_float32", "is_mathematics"]
 
@@ -68,7 +68,7 @@ def _narrow_and_wide(sides: Sides, own: Point, exact: Point) -> tuple[Point, Poi
 def _is_the_same(narrow: Point, wide: Point, keys: list[Key]) -> bool:
     """A difference that rounding makes shrinks by 2⁻²⁹ from float32 to float64."""
     return all(
-        largest_difference(low, high) <= 0.5 * float(max(np.max(high), -np.min(high)))
+        largest_difference(low, high) <= 0.5 * largest(high)
         for key in keys
         for (low,), (high,) in [(narrow.differences([key]), wide.differences([key]))]
     )

@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -19,6 +18,7 @@ from compare.checker.sides.side import (
     has_float64,
     tracing,
 )
+from compare.jaxprs import begin_to_compile
 from compare.trees import Layout, by_path, cast, in_double
 
 __all__ = ["DRAWS", "Evaluation", "Key", "Point", "Result", "Sides"]
@@ -128,12 +128,10 @@ class Evaluation(NamedTuple):
         waits for its own program. Tracing stays in this thread, since a person's functions may not
         be fit for several. What cannot be traced is left to `run`, which says so.
         """
-        pool = ThreadPoolExecutor(max(1, len(runs)))
         for side, arrays, on_cpu in runs:
             if self._compiles(side):
                 with contextlib.suppress(Exception):
-                    pool.submit(self.program(side, arrays, on_cpu=on_cpu).compile)
-        pool.shutdown(wait=False)
+                    begin_to_compile(self.program(side, arrays, on_cpu=on_cpu).compile)
 
     def _program(self, side: Side, own: Arrays, on_cpu: bool) -> Program:
         side = self._standing(side, own, on_cpu)

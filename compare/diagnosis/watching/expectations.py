@@ -7,7 +7,7 @@ import numpy as np
 
 from compare.diagnosis.case import near
 from compare.diagnosis.tape import Equation
-from compare.trees import is_key
+from compare.trees import is_key, largest
 
 __all__ = ["expected_operand", "same"]
 
@@ -17,9 +17,9 @@ def same(found: Any, expected: Any) -> bool:
     found, expected = np.asarray(found, float), np.asarray(expected, float)
     if found.shape != expected.shape:
         return False
-    largest, smallest = float(np.max(expected, initial=0)), float(np.min(expected, initial=0))
-    if not math.isnan(largest):  # The usual case: all is known.
-        return near(found, expected, 1e-9 * max(largest, -smallest))
+    size = largest(expected)
+    if not math.isnan(size):  # The usual case: all is known.
+        return near(found, expected, 1e-9 * size)
     known = ~np.isnan(expected)
     if not known.any():
         return True

@@ -22,7 +22,7 @@ from compare.diagnosis.watching.references import (
     informative,
 )
 from compare.diagnosis.watching.substitutes import substitutes
-from compare.trees import is_key
+from compare.trees import is_key, largest
 
 __all__ = ["Location", "Locator", "Target"]
 
@@ -302,7 +302,7 @@ class Locator:
     def _is_right(self, path: str, found: np.ndarray) -> bool:
         right = self.case.right[path]
         if path not in self._allowed:
-            before = float(np.max(np.abs(self.case.wrong[path] - right), initial=0))
+            before = largest(self.case.wrong[path] - right)
             self._allowed[path] = max(self.case.limit(path), 1e-6 * before)
         if found.shape != right.shape:
             return False

@@ -19,6 +19,7 @@ from compare.diagnosis.case import near
 from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Equation, Tape
+from compare.trees import largest
 
 __all__ = [
     "KINDS",
@@ -223,15 +224,14 @@ def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
     The sorted sizes; of many, which take long to sort, the mean of their squares.
     """
     flat = array.astype(float, copy=False).ravel()
-    scale = float(max(flat.max(), -flat.min()))
+    scale = largest(flat)
     if flat.size <= MOST_SORTED:
         return np.sort(np.abs(flat) / scale), scale
-    own = flat @ flat
-    if not 0 < own < math.inf:  # The squares are too small or too large.
-        flat = flat / scale
-        own = flat @ flat
-        return np.array([own / flat.size]), scale
-    return np.array([own / scale / scale / flat.size]), scale
+    squares = flat @ flat / scale / scale
+    if not 0 < squares < math.inf:  # They are too small or too large.
+        shares = flat / scale
+        squares = shares @ shares
+    return np.array([squares / flat.size]), scale
 
 
 def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | None:

@@ -15,6 +15,7 @@ from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.references import Match, Reference, References
 from compare.sites import shown
+from compare.trees import largest
 
 __all__ = ["Known", "Named", "Spot", "named", "told"]
 
@@ -72,7 +73,7 @@ class Known(NamedTuple):
 def named(spot: Spot, known: Known) -> Named | None:
     """The first relation that holds."""
     found, expected = _all(spot)
-    if found.size == 0 or distance(found, expected) < 1e-6 * _size(expected):
+    if found.size == 0 or distance(found, expected) < 1e-6 * largest(expected):
         return None  # Nearly right in every way.
     with np.errstate(all="ignore"):
         return next((name for relation in _RELATIONS for name in relation(spot, known)), None)
@@ -81,7 +82,7 @@ def named(spot: Spot, known: Known) -> Named | None:
 def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
     """Found and expected in one row each, where the expected numbers are known."""
     found, expected = _row(spot.found), _row(spot.expected)
-    if not np.isnan(_size(expected)):
+    if not np.isnan(largest(expected)):
         return found, expected
     known = ~np.isnan(expected)
     return found[known], expected[known]
@@ -93,14 +94,9 @@ def _row(turns: list[np.ndarray]) -> np.ndarray:
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-def _size(array: np.ndarray) -> float:
-    """The largest entry; NaN where one is not known."""
-    return float(max(np.max(array, initial=0), -np.min(array, initial=0)))
-
-
 def _close(a: np.ndarray, b: np.ndarray, factor: float = 1.0) -> bool:
     """Whether a is a factor times b, to rounding."""
-    return a.shape == b.shape and near(a, b, 1e-8 * abs(factor) * _size(b), factor)
+    return a.shape == b.shape and near(a, b, 1e-8 * abs(factor) * largest(b), factor)
 
 
 def _factor(spot: Spot, known: Known) -> Iterator[Named]:

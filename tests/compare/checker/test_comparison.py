@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare.checker import comparison
-from compare.checker.comparison import disagreeing, largest_difference, rows
+from compare.checker.comparison import disagreeing, largest, largest_difference, rows
 from compare.checker.noise.measure import Noise
 from compare.checker.sides.evaluation import DRAWS, Point, Result
 from compare.tolerance import student_factor
@@ -159,6 +159,17 @@ def test_disagreement_in_a_sentence_each():
         f"explains {NOISE_FACTOR * 1e-9:.1e}",
     ]
     assert disagreeing(mathematics(RIGHT, RIGHT, NOISE, "loss")) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "size"), [([1, -3.0], 3), ([2.0, -1], 2), ([3j, 4], 4), ([], 0), ([True], 1)]
+)
+def test_the_largest_entry_counts_without_its_sign(entries, size):
+    assert largest(np.array(entries)) == size
+
+
+def test_the_largest_entry_is_nan_where_one_is():
+    assert np.isnan(largest(np.array([1, np.nan, -3.0])))
 
 
 def test_the_largest_difference_is_taken_in_float64():

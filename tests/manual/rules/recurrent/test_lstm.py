@@ -37,24 +37,8 @@ def test_one_step_and_one_example(draw, time, batch):
     assert report.agree, report
 
 
-def test_padding_changes_nothing_and_has_no_gradient(draw):
-    x, *others = draw(4, states=2)
-    padded = (np.arange(3) >= np.asarray(LENGTHS)[:, None])[..., None]
-
-    def loss(x, *others):
-        every, *last = lstm(x, *others, LENGTHS)  # pyright: ignore[reportCallIssue]
-        return jnp.sum(every**2) + sum(jnp.sum(jnp.cos(a)) for a in last)
-
-    both = jax.jit(jax.value_and_grad(loss))
-    value, dx = both(x, *others)
-    assert not np.where(padded, dx, 0).any()
-    assert np.any(dx)
-    changed = np.where(padded, np.float32(1e6), x)
-    np.testing.assert_array_equal(both(changed, *others)[0], value)
-    every, last = lstm(x, *others, LENGTHS)[:2]  # pyright: ignore[reportCallIssue]
-    np.testing.assert_array_equal(every[:, -1], last)
-    # The second example has no step at all.
-    np.testing.assert_array_equal(last[1], others[0][1])
+def test_padding_changes_nothing_and_has_no_gradient(draw, assert_padding_is_left_out):
+    assert_padding_is_left_out(lstm, draw(4, states=2), LENGTHS)
 
 
 def test_reverse_is_the_turned_sequence(draw):
