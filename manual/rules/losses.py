@@ -176,18 +176,28 @@ def softmax_cross_entropy_with_integer_labels_bwd(
 ) -> tuple[jax.Array, None]:
     """dz = (p − y)/m dL,  y_ij = 1[j = label(i)].
 
-    `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The comparison with an iota
-    makes y without a scatter, which is slow on an accelerator. The labels have no cotangent.
+    `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The labels have no cotangent.
     """
     logits, (largest, total), labels = residuals
-    m, classes = logits.shape
+    scale = d_loss / len(labels)
+    p_scaled = jnp.exp(logits - largest) * (scale / total)  # One division a row.
     # int32, because a sum with a uint8 label might wrap around.
     labels = labels.astype(jnp.int32)
+    return lax.platform_dependent(
+        p_scaled, labels, scale, cpu=_less_at_labels, default=_less_one_hot
+    ), None
+
+
+def _less_at_labels(p: jax.Array, labels: jax.Array, scale: jax.Array) -> jax.Array:
+    """p less scale at each row's label: m numbers are written."""
+    return p.at[jnp.arange(len(labels)), labels].add(-scale)
+
+
+def _less_one_hot(p: jax.Array, labels: jax.Array, scale: jax.Array) -> jax.Array:
+    """The same without a scatter, which is slow on an accelerator: an iota makes y."""
+    classes = p.shape[1]
     labels = jnp.where(labels < 0, labels + classes, labels)
-    one_hot = labels[:, None] == jnp.arange(classes)
-    scale = d_loss / m
-    p_scaled = jnp.exp(logits - largest) * (scale / total)  # One division a row.
-    return p_scaled - jnp.where(one_hot, scale, 0), None
+    return p - jnp.where(labels[:, None] == jnp.arange(classes), scale, 0)
 
 
 softmax_cross_entropy_with_integer_labels = Rule(
