@@ -42,7 +42,7 @@ class Sizes(NamedTuple):
         language: vocabulary, width, depth, heads and (batch, time) of each transformer of tokens,
             and of that on which its agreement is proved.
         batch: examples of a step of training.
-        few_rows: of an epoch of ten steps.
+        few_rows: of an epoch of few steps, five on a CPU.
         epochs: rows of the longer epochs.
         borrowed: batches of a user's network with our max_pool.
         rules: at their sizes.
@@ -71,7 +71,7 @@ ON_CPU = Sizes(
         (_SMALL_LANGUAGE, _SMALL_LANGUAGE),
         ((8192, 256, 4, 8, (8, 256)), (4096, 96, 2, 16, (16, 64))),
     ),
-    batch=128, few_rows=1_280, epochs=(12_800, 60_000), borrowed=64, rules=RULES, proved_on=80,
+    batch=128, few_rows=640, epochs=(12_800, 60_000), borrowed=64, rules=RULES, proved_on=80,
 )  # fmt: skip
 ELSEWHERE = Sizes(
     on_cpu=False, cnn=(4096,), mlp=(4096,), regularised=(8192,), sequences=(4096,),
