@@ -22,35 +22,51 @@ Kept = tuple[jax.Array, jax.Array, Any]
 
 
 class Cut(NamedTuple):
-    """How the logits are cut: how many there are at once, of which rows, and in which products.
+    """How the logits are cut: into blocks of rows, and these into blocks of classes.
 
     Attributes:
-        logits: how many there are at once, in whole rows.
-        fewest_rows: that are taken at once, also where that makes more logits.
-        most_rows: that are taken at once.
-        classes: that a product has at most.
+        rows: how many are taken at once.
+        classes: how many a product has at most.
+        again: whether a block of classes is computed twice, for the sums of its rows and then for
+            the gradients, in place of being kept in between for all classes.
     """
 
-    logits: int
-    fewest_rows: int
-    most_rows: int
+    rows: int
     classes: int
-
-    def rows(self, classes: int) -> int:
-        """How many rows are taken at once."""
-        return min(self.most_rows, max(self.fewest_rows, self.logits // max(1, classes)))
+    again: bool = False
 
 
-ON_CPU = Cut(1_048_576, 256, 512, 2_048)
-"""Each block of rows reads w twice, and dw is read and written: few rows cost time where w is
-larger than the cache, many cost memory. Measured on two cores, over `jax.grad`, at 32,768 classes:
-with 80 rows 1.12 of the time and 0.029 of the memory, with 192 rows 0.89 and 0.058, with 256 rows
-0.83 and 0.072; at 8,192 classes with 128 rows 1.09 and 0.058, with 256 rows 0.97 and 0.100."""
+def on_cpu(features: int, classes: int) -> Cut:
+    """Cuts for a CPU, where w may be larger than the cache.
 
-ELSEWHERE = Cut(33_554_432, 64, 65_536, 16_384)
-"""An accelerator starts each product anew, and needs larger ones (measured on an H200, for 8,192
-rows of 1,024 features and 50,257 classes, over `jax.grad`: 1.05 of the time and 0.10 of the memory;
-a quarter as many take 1.9 of the time)."""
+    What is kept is no larger than w/2 or 256 rows. Each block of rows reads w twice, and reads and
+    writes dw, so that few rows cost time and many cost memory. To compute the logits again takes a
+    third more in products, but w and dw are read and written for thousands of rows at once: with
+    few features that is as fast, and keeps nothing. Measured on two cores for 2,048 rows, over
+    `jax.grad`, time and memory, where a block is kept and where it is computed again:
+
+        features, classes   kept             again
+        64, 8,192           0.83 and 0.084   0.74 and 0.041
+        128, 16,384         0.75 and 0.076   0.77 and 0.026
+        256, 32,768         0.90 and 0.072   0.97 and 0.018
+        256, 8,192          0.84 and 0.100   1.14 and 0.070
+        1,024, 32,768       0.95 and 0.160   1.31 and 0.047
+    """
+    if features <= 256 and classes >= 128 * features:
+        return Cut(rows=2_048, classes=512, again=True)
+    most = max(256, features // 2)
+    return Cut(rows=max(most, min(512, 1_048_576 // max(1, classes))), classes=2_048)
+
+
+def elsewhere(features: int, classes: int) -> Cut:
+    """Cuts for an accelerator, which starts each product anew, and needs larger ones.
+
+    Measured on an H200, for 8,192 rows of 1,024 features and 50,257 classes, over `jax.grad`: 1.05
+    of the time and 0.10 of the memory; a quarter as many logits at once take 1.9 of the time.
+    """
+    del features
+    rows = 33_554_432 // max(1, classes)
+    return Cut(rows=min(65_536, max(64, rows)), classes=16_384)
 
 
 class _Targets(NamedTuple):
@@ -77,8 +93,8 @@ def linear_cross_entropy_fwd(
     the sum nor in n; where all are, L is 0.
 
     The gradient of the logits is a function of the logits, and L is a scalar: whatever ∂/∂L comes,
-    it only multiplies. So the gradients are formed here, beside the loss, for a few rows at a time,
-    and the logits are never there as a whole nor computed twice.
+    it only multiplies. So the gradients are formed here, beside the loss, for some rows at a time,
+    and the logits are never there as a whole.
 
     Shapes: x (..., D), w (D, V) of one dtype, labels (...) of an integer dtype, b (V,) or None
     -> L (). Labels are indices as JAX reads them: −1 is the last class, and one beyond the classes
@@ -102,9 +118,11 @@ def linear_cross_entropy_fwd(
             settings = {"smoothing": label_smoothing, "ignored": ignored, "cut": how}
             return functools.partial(_loss_and_gradients, **settings)
 
-        if w.shape[1] <= ON_CPU.classes and labels.size <= ON_CPU.rows(w.shape[1]):
-            return cut(ON_CPU)(x, w, labels, b)
-        return lax.platform_dependent(x, w, labels, b, cpu=cut(ON_CPU), default=cut(ELSEWHERE))
+        here = on_cpu(*w.shape)
+        if w.shape[1] <= here.classes and labels.size <= here.rows:
+            return cut(here)(x, w, labels, b)
+        default = cut(elsewhere(*w.shape))
+        return lax.platform_dependent(x, w, labels, b, cpu=cut(here), default=default)
 
     return _like_inputs(computed, x, w, labels, b)
 
@@ -153,7 +171,7 @@ def _loss_and_gradients(
     weights = counts / jnp.maximum(counts.sum(), 1)
     every = jnp.where(every < 0, every + classes, every)
 
-    count = max(1, -(-len(rows) // cut.rows(classes)))
+    count = max(1, -(-len(rows) // cut.rows))
     size = -(-len(rows) // count)
 
     def pieces(a: jax.Array) -> jax.Array:
@@ -165,14 +183,18 @@ def _loss_and_gradients(
         loss, dw, db = sums
         x, labels, weights = at
         targets = _Targets(labels, weights, smoothing)
-        z = jnp.matmul(x, w, preferred_element_type=wide)
-        z = z if b is None else z + b
-        largest = z.max(axis=1)
-        total = largest + jnp.log(jnp.exp(z - largest[:, None]).sum(axis=1))
-        picked = jnp.take_along_axis(z, labels[:, None], axis=1, mode="fill")[:, 0]
-        of_row = total - (1 - smoothing) * picked - smoothing * z.mean(axis=1)
+
+        def logits(start: Any, size: int) -> jax.Array:
+            z = jnp.matmul(x, _part(w, start, size), preferred_element_type=wide)
+            return z if b is None else z + _part(b, start, size)
+
+        if not cut.again:
+            logits = functools.partial(_part, logits(0, classes))
+        most = cut.classes if cut.again else classes
+        total, of_row = _row_losses(logits, targets, classes, most)
         loss = loss + jnp.sum(jnp.where(weights > 0, weights * of_row, 0))
-        dx, dw, db = _row_gradients(x, w, z, total, targets, (dw, db), cut.classes)
+        dz = functools.partial(_logit_gradients, logits, total, targets, classes)
+        dx, dw, db = _row_gradients(x, w, dz, (dw, db), cut.classes)
         return (loss, dw, db), dx.astype(x.dtype)
 
     first = (
@@ -186,12 +208,70 @@ def _loss_and_gradients(
     return loss.astype(x.dtype), (dx, dw.astype(w.dtype), None if b is None else db.astype(b.dtype))
 
 
+Block = Callable[[Any, int], jax.Array]
+"""Some rows of so many classes from a start: (rows, size)."""
+
+
+def _part(a: jax.Array, start: Any, size: int) -> jax.Array:
+    return lax.dynamic_slice_in_dim(a, start, size, axis=a.ndim - 1)
+
+
+def _over_classes(step: Callable[[Any, int, Any], Any], state: Any, classes: int, most: int) -> Any:
+    """Takes `step(start, size, state)` over all classes, at most so many at a time."""
+    if classes <= most:
+        return step(0, classes, state)
+    full = classes // most
+    state = lax.fori_loop(0, full, lambda i, state: step(i * most, most, state), state)
+    rest = classes - full * most
+    return step(full * most, rest, state) if rest else state
+
+
+def _row_losses(
+    logits: Block, targets: _Targets, classes: int, most: int
+) -> tuple[jax.Array, jax.Array]:
+    """LSE(Z_i) and each row's loss.
+
+    Σ e^(z − c), c the largest so far, becomes that of a larger c times e^(c − larger c)   (Milakov
+    & Gimelshein 2018).
+    """
+    labels, weights, smoothing = targets
+
+    def step(start: Any, size: int, state: Any) -> Any:
+        largest, total, picked, all_logits = state
+        z = logits(start, size)
+        larger = jnp.maximum(largest, z.max(axis=1))
+        powers = jnp.exp(z - larger[:, None]).sum(axis=1)
+        inside = labels - start
+        # A negative index would be one from the end.
+        inside = jnp.where(inside < 0, size, inside)[:, None]
+        here = jnp.take_along_axis(z, inside, axis=1, mode="fill", fill_value=0)[:, 0]
+        if smoothing:
+            all_logits = all_logits + z.sum(axis=1)
+        return larger, total * jnp.exp(largest - larger) + powers, picked + here, all_logits
+
+    # Of the labels, so that inside `shard_map` it varies as they do.
+    zero = 0 * labels.astype(weights.dtype)
+    least = zero + float(jnp.finfo(zero.dtype).min)
+    label_is_class = (labels >= 0) & (labels < classes)
+    first = least, zero, jnp.where(label_is_class, zero, jnp.nan), zero
+    largest, total, picked, all_logits = _over_classes(step, first, classes, most)
+    total = largest + jnp.log(total)
+    return total, total - (1 - smoothing) * picked - smoothing / classes * all_logits
+
+
+def _logit_gradients(
+    logits: Block, total: jax.Array, targets: _Targets, classes: int, start: Any, size: int
+) -> jax.Array:
+    """(p − y) times what each row counts."""
+    is_label = targets.labels[:, None] - start == jnp.arange(size)
+    y = (1 - targets.smoothing) * is_label + targets.smoothing / classes
+    return (jnp.exp(logits(start, size) - total[:, None]) - y) * targets.weights[:, None]
+
+
 def _row_gradients(
     x: jax.Array,
     w: jax.Array,
-    z: jax.Array,
-    total: jax.Array,
-    targets: _Targets,
+    gradients: Block,
     sums: tuple[jax.Array, jax.Array | None],
     most: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
@@ -201,29 +281,21 @@ def _row_gradients(
     as w dzᵀ, features by rows: a library that turns its second operand, as dz wᵀ asks for, takes
     1.4 times as long on a CPU (64 rows, one core), and does not divide it between cores.
     """
-    classes = w.shape[1]
-    wide = z.dtype
-
-    def block(start: Any, size: int, state: Any) -> Any:
-        dx, dw, db = state
-        at = lambda a: lax.dynamic_slice_in_dim(a, start, size, axis=a.ndim - 1)  # noqa: E731
-        put = lambda a, part: lax.dynamic_update_slice_in_dim(  # noqa: E731
-            a, at(a) + part, start, axis=a.ndim - 1
-        )
-        is_label = targets.labels[:, None] - start == jnp.arange(size)
-        y = (1 - targets.smoothing) * is_label + targets.smoothing / classes
-        dz = (jnp.exp(at(z) - total[:, None]) - y) * targets.weights[:, None]
-        narrow = dz.astype(x.dtype)
-        dx = dx + jnp.matmul(at(w), narrow.T, preferred_element_type=wide)
-        dw = put(dw, jnp.matmul(turned, narrow, preferred_element_type=wide))
-        return dx, dw, None if db is None else put(db, dz.sum(axis=0))
-
+    wide = sums[0].dtype
     turned = lax.optimization_barrier(x.T)
-    state = jnp.zeros_like(turned, wide), *sums
-    full = classes // most
-    if full:
-        state = lax.fori_loop(0, full, lambda i, s: block(i * most, most, s), state)
-    if classes > full * most:
-        state = block(full * most, classes - full * most, state)
-    dx, dw, db = state
+
+    def step(start: Any, size: int, state: Any) -> Any:
+        def add(a: jax.Array, part: jax.Array) -> jax.Array:
+            sum_ = _part(a, start, size) + part
+            return lax.dynamic_update_slice_in_dim(a, sum_, start, axis=a.ndim - 1)
+
+        dx, dw, db = state
+        dz = gradients(start, size)
+        narrow = dz.astype(x.dtype)
+        dx = dx + jnp.matmul(_part(w, start, size), narrow.T, preferred_element_type=wide)
+        dw = add(dw, jnp.matmul(turned, narrow, preferred_element_type=wide))
+        return dx, dw, None if db is None else add(db, dz.sum(axis=0))
+
+    first = jnp.zeros_like(turned, wide), *sums
+    dx, dw, db = _over_classes(step, first, w.shape[1], most)
     return dx.T, dw, db

@@ -72,8 +72,9 @@ _ALL_THREE = (0, 1, 2)
 ((_, _IN_BLOCKS), (_, _IN_PARTS), (_, _IN_PARTS_OF_TWO)) = _attention(
     (1, 768, 2, 4), (14, 256, 4, 4), (1, 2048, 2, 4)
 )
-# On a CPU three blocks of 256 rows, and for each two products of 2,048 classes.
-((_, _LAYER_IN_BLOCKS),) = _last_layer((768, 16, 4096))
+# On a CPU three blocks of 256 rows, and for each two products of 2,048 classes; and one block of
+# rows, whose logits are computed twice, in two products of 512.
+((_, _LAYER_IN_BLOCKS), (_, _LAYER_TWICE)) = _last_layer((768, 64, 4096), (256, 8, 1024))
 _SMALL, _ROWS_OF_MNIST = (8, 5, 6, 16), (128, 28, 28, 128)
 
 SEQUENCES: tuple[RuleProblem, ...] = (
@@ -124,7 +125,7 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         sequences.linear_cross_entropy,
         _last_layer((32, 16, 40), (2048, 256, 8192), (2048, 256, 32_768)),
         examples=(0, 2),
-        sample=_LAYER_IN_BLOCKS,
+        sample=(_LAYER_IN_BLOCKS, _LAYER_TWICE),
     ),
     *entry(
         rules.rotary,

@@ -39,12 +39,13 @@ def judge(x, w, labels, b, dtype=None, **settings):
     )
 
 
-@pytest.fixture(params=["at once", "in blocks"])
+@pytest.fixture(params=["at once", "in blocks", "in blocks, again"])
 def in_blocks(request, monkeypatch):
-    """Once with all at once, and once four rows and three classes at a time, neither fits."""
-    if request.param == "in blocks":
+    """Once with all at once, and twice four rows and three classes at a time, neither fits."""
+    if request.param != "at once":
         module = importlib.import_module("manual.rules.linear_cross_entropy")
-        monkeypatch.setattr(module, "ON_CPU", module.Cut(1, 4, 512, 3))
+        cut = module.Cut(rows=4, classes=3, again=request.param.endswith("again"))
+        monkeypatch.setattr(module, "on_cpu", lambda *_: cut)
 
 
 # check_rule asks about float64 first, whatever dtype it is given.
@@ -86,11 +87,35 @@ def test_ignored_rows_count_in_nothing():
     assert not np.any(none)
 
 
+@pytest.mark.usefixtures("in_blocks")
+def test_each_device_has_rows_of_its_own():
+    """Under `shard_map`, which asks of every loop that its state varies as it did before."""
+    x, w, b = draw(5)
+
+    def of_rows(x, labels, w, b):
+        loss, (dx, *others) = jax.value_and_grad(linear_cross_entropy, argnums=(0, 1, 3))(
+            x, w, labels, b
+        )
+        return loss[None], dx, *(a[None] for a in others)
+
+    own, whole = jax.P("rows"), jax.P()
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    shared = jax.shard_map(
+        of_rows, mesh=mesh, in_specs=(own, own, whole, whole), out_specs=(own, own, own, own)
+    )
+    for got, expected in zip(
+        jax.jit(shared)(x, LABELS, w, b), of_rows(x, LABELS, w, b), strict=True
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.usefixtures("in_blocks")
 def test_labels_are_read_as_indices():
     x, w, b = draw(3)
     last = linear_cross_entropy(x, w, jnp.full((2, 3), 6), b)
     assert linear_cross_entropy(x, w, jnp.full((2, 3), -1), b) == last
-    assert np.isnan(linear_cross_entropy(x, w, LABELS.at[0, 0].set(7), b))
+    for beyond in (7, -8):
+        assert np.isnan(linear_cross_entropy(x, w, LABELS.at[0, 0].set(beyond), b))
 
 
 def test_the_logits_are_never_there_at_once():
