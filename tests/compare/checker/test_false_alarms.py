@@ -20,7 +20,7 @@ from manual.rules import activations, losses
 
 NETWORKS = int(os.environ.get("HANDGRAD_NETWORKS", "7"))
 """How many architectures in each dtype; each is compared at POINTS points."""
-POINTS = 10 if os.environ.get("HANDGRAD_THOROUGH") else 3
+POINTS = 10 if os.environ.get("HANDGRAD_THOROUGH") else 1
 DTYPES = tuple(os.environ.get("HANDGRAD_DTYPES", "float64 float32").split())
 
 

@@ -16,7 +16,8 @@ from compare import check_gradients, check_rule
 from compare.trees import largest_difference
 
 RULES = int(os.environ.get("HANDGRAD_NARROW", "4"))
-"""How many right rules; half as many are then made wrong."""
+"""How many right rules; half as many are then made wrong, in the gate one by each noise."""
+APART = 1 if os.environ.get("HANDGRAD_THOROUGH") else max(1, RULES // 2)
 FIRST = int(os.environ.get("HANDGRAD_NARROW_FIRST", "0"))
 POINTS = 256
 """Over so many the noise of a narrow type is known: a single decision that falls otherwise is rare
@@ -388,10 +389,10 @@ def test_right_rules_in_a_narrow_type_raise_no_alarm():
     assert not alarms, f"{len(alarms)} alarms\n" + "\n\n".join(alarms)
 
 
-@pytest.mark.parametrize("noise", [reported_noise, own_noise])
-def test_an_error_of_ten_times_the_noise_is_detected(noise):
+@pytest.mark.parametrize(("noise", "first"), [(reported_noise, 0), (own_noise, APART - 1)])
+def test_an_error_of_ten_times_the_noise_is_detected(noise, first):
     verdicts, missed = Counter[str](), []
-    for number in range(FIRST, FIRST + RULES // 2):
+    for number in range(FIRST + first, FIRST + RULES // 2, APART):
         rule = drawn(number)
         candidate, leaf = spoilt(rule, number, noise)
         report = check_gradients(

@@ -67,28 +67,6 @@ def test_nested_parameters_integers_and_jit_inside():
     assert found.site == line_of(classifier, "jax.jit(jnp.tanh)")
 
 
-def test_the_time_steps_of_a_scan():
-    def loss(params, xs):
-        def step(h, x):
-            h = jnp.tanh(x @ params["w"] + h @ params["u"])
-            return h, h
-
-        _, hs = lax.scan(step, jnp.zeros((3, 4)), xs)
-        return jnp.mean(hs**2)
-
-    def truncated(params, xs):
-        def step(h, x):
-            h = jnp.tanh(x @ params["w"] + lax.stop_gradient(h) @ params["u"])
-            return h, h
-
-        _, hs = lax.scan(step, jnp.zeros((3, 4)), xs)
-        return jnp.mean(hs**2)
-
-    params = {"w": normal(2, 4), "u": normal(4, 4, seed=1)}
-    found = diagnose(wrong_in(loss, truncated), loss, params, normal(5, 3, 2, seed=2))
-    assert found.bug == "time_steps_truncated"
-
-
 def convolution(params, x, scale):
     y = lax.conv_general_dilated(
         x, params["k"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -118,17 +96,6 @@ def test_a_gather_of_repeated_rows():
 
     found = diagnose(candidate, loss, normal(4, 3), tokens)
     assert found.bug == "overwritten_not_accumulated"
-
-
-def test_dropped_rows_are_listed():
-    def candidate(params, x, labels):
-        kept = jnp.asarray([0, 1, 3, 4, 6])
-        grads = jax.grad(classifier)(params, x[kept], labels[kept])
-        return classifier(params, x, labels), jax.tree.map(lambda g: g * 5 / 7, grads)
-
-    found = diagnose(candidate, classifier, PARAMS, X, LABELS)
-    assert found.bug == "dropped_examples"
-    assert "2 of 7 examples left out: row 2, 5" in found.evidence
 
 
 def test_the_factor_is_measured():

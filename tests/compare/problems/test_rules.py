@@ -39,6 +39,7 @@ def test_one_of_them_before_the_judge():
     assert check_rule(rule.rule.fwd, rule.rule.bwd, *rule.draw(0), reference=rule.reference).agree
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("rule", LARGE, ids=lambda rule: f"{rule.name} {rule.size}")
 def test_the_large_ones_have_a_smaller_one_of_their_kind(rule):
     assert rule.sample is not None

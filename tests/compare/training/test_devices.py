@@ -43,9 +43,8 @@ def require_right(result, names):
 
 @pytest.mark.long
 def test_the_gradients_of_several_devices_are_those_of_one():
-    mlp = "classification:regularised-mlp"
-    own = "classification:mlp:own rows"
-    names = [f"{mlp}:manual", f"{mlp}:autodiff", "mnist:cnn:manual", own]
+    mlp = "regularised-mlp"
+    names = [f"{mlp}:manual", f"{mlp}:autodiff", "cnn:manual", "mlp:own rows"]
     result = result_of(start("devices", 4, *names))
     assert (result["devices"], result["processes"]) == (4, 1)
     require_right(result, names)
@@ -60,7 +59,7 @@ def free_port():
 @pytest.mark.long
 def test_the_gradients_of_two_processes_are_those_of_one():
     where = f"127.0.0.1:{free_port()}"
-    names = ["classification:regularised-mlp:manual"]
+    names = ["regularised-mlp:manual"]
     both = [start("processes", where, 2, rank, *names) for rank in (1, 0)]
     for result in map(result_of, both):
         assert (result["devices"], result["processes"]) == (2, 2)

@@ -1,7 +1,7 @@
 """Holds gradients that several devices share against `jax.grad` on one, and prints the verdicts.
 
-python sharded_gradients.py devices N PROBLEM:MODEL:SIDE ...
-python sharded_gradients.py processes COORDINATOR SIZE RANK PROBLEM:MODEL:SIDE ...
+python sharded_gradients.py devices N MODEL:SIDE ...
+python sharded_gradients.py processes COORDINATOR SIZE RANK MODEL:SIDE ...
 """
 
 import json
@@ -17,6 +17,12 @@ from compare.experiments import processes
 from compare.training import devices
 
 BATCH = 8
+LOSS = "softmax_cross_entropy_with_integer_labels"
+MODELS = {
+    "mlp": problems.mlp((5, 4, 3), "tanh", LOSS),
+    "regularised-mlp": problems.regularised_mlp((5, 4, 3), LOSS),
+    "cnn": problems.cnn((12, 14, 1), (2, 3), 4, LOSS),
+}
 
 
 def sharded(gradient, mesh):
@@ -47,10 +53,9 @@ def of_own_rows(gradient, mesh):
 def verdicts(mesh, names):
     found = {}
     for full in names:
-        name, model_name, side = full.split(":")
-        problem = problems.load(name, model=model_name, batch=BATCH, dataset="mnist5k")
-        model = problem.model
-        point = problem.params, problem.state, problem.batch, problem.key
+        name, side = full.split(":")
+        model = MODELS[name]
+        point = model.draw_point(0, BATCH)
         candidate = {
             "manual": sharded(model.manual, mesh),
             "autodiff": sharded(jax.value_and_grad(model.loss, has_aux=True), mesh),

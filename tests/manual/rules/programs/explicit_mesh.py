@@ -5,7 +5,9 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
 sys.path.insert(0, str(Path(__file__).parents[4]))
 
 import jax
