@@ -1,6 +1,7 @@
 """Pytrees: their arrays by path, faults in their structure, their random keys as numbers."""
 
 import dataclasses
+import math
 import sys
 from collections import OrderedDict
 from typing import Any
@@ -28,8 +29,10 @@ __all__ = [
     "nonfinite_faults",
     "on_host",
     "path_of",
+    "shape_of",
     "structure_faults",
     "to_numpy",
+    "unwritten",
     "with_keys",
     "without_keys",
 ]
@@ -167,13 +170,41 @@ def cast(leaf: Any, dtype: Any) -> Any:
     """
     if is_key(leaf):
         return leaf
-    if dtype is None or not is_inexact(leaf):
-        dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
-    elif not is_float(leaf):
-        # Complex numbers have two parts, each of that type, and are no narrower than 32 bits.
-        dtype = np.result_type(np.complex64, jnp.promote_types(dtype, np.float32))
+    own = np.asarray(leaf)
+    found = unwritten(own.shape, _dtype_of_cast(leaf, dtype))
     with np.errstate(over="ignore"):  # What is too large becomes infinite, which is looked at.
-        return np.asarray(leaf).astype(dtype)
+        np.copyto(found, own, casting="unsafe")
+    return found
+
+
+def shape_of(leaf: Any, dtype: Any) -> jax.ShapeDtypeStruct:
+    """Returns the shape and dtype that `cast` gives an array, without its numbers."""
+    own = leaf.dtype if is_key(leaf) else _dtype_of_cast(leaf, dtype)
+    return jax.ShapeDtypeStruct(leaf.shape, own)
+
+
+def _dtype_of_cast(leaf: Any, dtype: Any) -> Any:
+    if dtype is None or not is_inexact(leaf):
+        return jax.dtypes.canonicalize_dtype(leaf.dtype)
+    if is_float(leaf):
+        return np.dtype(dtype)
+    # Complex numbers have two parts, each of that type, and are no narrower than 32 bits.
+    return np.result_type(np.complex64, jnp.promote_types(dtype, np.float32))
+
+
+def unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Returns an array to be written to, which jax on a CPU then reads where it is.
+
+    It copies what does not begin at a multiple of 64 bytes, as NumPy's large arrays do not.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + _ALIGNED, np.uint8)
+    begin = -room.ctypes.data % _ALIGNED
+    return room[begin : begin + size].view(dtype).reshape(shape)
+
+
+_ALIGNED = 64
 
 
 def in_double(leaf: np.ndarray) -> Any:

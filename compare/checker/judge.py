@@ -50,7 +50,7 @@ from compare.checker.sides.repetition import (
 from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
-from compare.trees import Layout, cast, is_float
+from compare.trees import Layout, cast, is_float, shape_of
 
 __all__ = ["judge"]
 
@@ -181,13 +181,13 @@ class _Judge(NamedTuple):
 
     def _prepare(self, arrays: Arrays) -> None:
         """Begins to compile what an agreement needs, what is run first and takes longest first."""
-        exact = [cast(x, np.float64) for x in arrays]
+        exact = [shape_of(x, np.float64) for x in arrays]
         runs: list[tuple[Side, Arrays, bool]] = []
         if not is_float64_on_cpu(arrays):
             runs += [(self.sides.manual, arrays, False), (self.sides.autodiff, arrays, False)]
         runs += [(self.sides.manual, exact, True), (self.sides.autodiff, exact, True)]
         if not is_float32_on_cpu(arrays):
-            runs.append((self.sides.autodiff, [cast(x, np.float32) for x in arrays], True))
+            runs.append((self.sides.autodiff, [shape_of(x, np.float32) for x in arrays], True))
         self.sides.evaluation.prepare(*runs)
 
     def _compared(self, own: Point) -> _Finding:

@@ -20,7 +20,7 @@ def measurement(loss, params, *args, seed=0):
     layout = Layout(point)
     evaluation = Evaluation(layout, True, seed)
     arrays = [np.asarray(x) for x in layout.arrays(point)]
-    return TwoPrecisions(evaluation, differentiated(loss), arrays, "loss")
+    return TwoPrecisions(evaluation, differentiated(loss), arrays, "loss", around=b"")
 
 
 def squares(w, x):
@@ -98,7 +98,7 @@ def test_the_noise_of_a_side_that_jax_cannot_trace_is_measured_too():
     w, x = (RNG.standard_normal(shape).astype(np.float32) for shape in ((9, 3), (5, 9)))
     layout = Layout((w, (x,)))
     evaluation = Evaluation(layout, False, 0)
-    measured = TwoPrecisions(evaluation, side(by_numpy, False), [w, x], "loss")
+    measured = TwoPrecisions(evaluation, side(by_numpy, False), [w, x], "loss", around=b"")
     assert all(0 < noise < 1e-4 for noise in measured.in_dtype(4).by_leaf.values())
 
 
