@@ -50,7 +50,7 @@ from compare.checker.sides.repetition import (
 from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
-from compare.trees import Layout, cast, is_float, shape_of
+from compare.trees import Layout, cast, is_float, shape_of, unwritten
 
 __all__ = ["judge"]
 
@@ -101,7 +101,7 @@ def judge(
         dtype = np.dtype(np.float64)
     ignored = frozenset[Key](("grad", path) for path in not_compared)
     with matmul_precision() as precision, x64(dtype == np.float64):
-        arrays = [cast(x, dtype) for x in given]
+        arrays = [_own(x, dtype) for x in given]
         overflown = faults.overflown_inputs(given, arrays)
         evaluation = Evaluation(layout, jit, seed, in_numpy)
         sides = Sides(manual, autodiff, evaluation, value_name, ignored)
@@ -390,6 +390,16 @@ class _Judge(NamedTuple):
     def _monte_carlo(self, point: Point, *, exact: bool) -> Noise:
         with float64_on_cpu() if exact else contextlib.nullcontext():
             return monte_carlo(self.sides, point, freeze_decisions=exact)
+
+
+def _own(x: Any, dtype: Any) -> Any:
+    """An array in a dtype that nobody else writes to."""
+    found = cast(x, dtype)
+    if not (isinstance(x, np.ndarray) and np.may_share_memory(found, x)):
+        return found
+    own = unwritten(found.shape, found.dtype)
+    own[...] = found
+    return own
 
 
 def _unit(arrays: Arrays) -> float:

@@ -20,6 +20,7 @@ yet explained, and could be.
 """
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -95,7 +96,11 @@ class TwoPrecisions:
         self._evaluation, self._side, self._value_name = evaluation, side, value_name
         self._asked = arrays
         self._around = around
-        self._points = perturbed_points(arrays, evaluation.seed)
+        # What runs by itself may keep what it was given.
+        at_once = None if side.loss is None else 2
+        self._points = perturbed_points(arrays, evaluation.seed, at_once)
+        self._next: Arrays | None = None
+        self._wide: Arrays | None = None
         self._in_float32: list[_Deviations] = []
         self._in_dtype: list[_Deviations] = []
         self._programs: dict[bool, list[Any]] = {}
@@ -119,17 +124,14 @@ class TwoPrecisions:
         return Noise({key: _root_mean_square(d) for key, d in own.items()}, student_factor(draws))
 
     def _draw(self, draws: int) -> None:
-        begun: list[Callable[[], None]] = []
         for number in range(len(self._in_float32), draws):
-            begun.append(self._begun(number))
-            if len(begun) > 1:  # While a draw is computed the one before is looked at.
-                begun.pop(0)()
-        for finish in begun:
+            finish = self._begun(number, self._next or next(self._points))
+            # While it is computed.
+            self._next = next(self._points) if number + 1 < draws else None
             finish()
 
-    def _begun(self, number: int) -> Callable[[], None]:
-        """Begins the draw of this number; what is returned waits for it, and keeps what it gives."""
-        point = next(self._points)
+    def _begun(self, number: int, point: Arrays) -> Callable[[], None]:
+        """Begins a draw; what is returned waits for it, and keeps what it gives."""
         of_dtype = is_float32_on_cpu(self._asked)
         narrow = point if of_dtype else [cast(x, np.float32) for x in point]
         in_float32 = self._deviations(number, narrow, on_cpu=not of_dtype)
@@ -155,7 +157,7 @@ class TwoPrecisions:
 
         def measuring() -> Callable[[], _Deviations]:
             # Both at once: the second does not wait for the first.
-            runs = (narrow, on_cpu), ([cast(x, np.float64) for x in narrow], True)
+            runs = (narrow, on_cpu), (self._in_double(narrow), True)
             results = [
                 self._evaluation.run(self._side, x, on_cpu=cpu, wait=False) for x, cpu in runs
             ]
@@ -187,6 +189,16 @@ class TwoPrecisions:
             return found
 
         return kept
+
+    def _in_double(self, narrow: Arrays) -> Arrays:
+        """A point in float64, in the arrays of the draw before where nothing else has them."""
+        if self._wide is None or self._side.loss is None:
+            self._wide = [cast(x, np.float64) for x in narrow]
+        else:
+            for wide, x in zip(self._wide, narrow, strict=True):
+                if is_inexact(x):
+                    wide[...] = x
+        return self._wide
 
 
 _Deviations = dict[Key, float]
@@ -349,16 +361,26 @@ def larger(one: Noise, other: Noise) -> Noise:
     return Noise(by_leaf, min(one.factor, other.factor))
 
 
-def perturbed_points(arrays: Arrays, seed: int) -> Iterator[Arrays]:
+def perturbed_points(arrays: Arrays, seed: int, at_once: int | None = None) -> Iterator[Arrays]:
     """Yields points around one: each entry moved by a unit in its last place, up or down at random.
 
     Entries of float64 are rounded to float32 first, so that every number can be represented in all
     the types that are compared. Zeros, and what is not floating, stay as they are.
+
+    Args:
+        arrays: the point.
+        seed: of the choice between up and down.
+        at_once: after so many points the arrays of the first are written to again; None for never.
     """
     rng = np.random.default_rng(seed)
-    points = [_moving(_narrow(x)) if is_inexact(x) else lambda rng, x=x: x for x in arrays]
+    moving = [_moving(_narrow(x)) if is_inexact(x) else lambda rng, into, x=x: x for x in arrays]
+    points: deque[Arrays] = deque()
     while True:
-        yield [moved(rng) for moved in points]
+        old = points.popleft() if len(points) == at_once else [None] * len(arrays)
+        points.append([moved(rng, into) for moved, into in zip(moving, old, strict=True)])
+        yield points[-1]
+        if at_once is None:
+            points.clear()
 
 
 def _narrow(x: Any) -> Any:
@@ -369,21 +391,21 @@ def _narrow(x: Any) -> Any:
     return cast(host, np.float32) if wide else host
 
 
-def _moving(x: np.ndarray) -> Callable[[np.random.Generator], np.ndarray]:
+def _moving(x: np.ndarray) -> Callable[[np.random.Generator, np.ndarray | None], np.ndarray]:
     """What draws an array with each entry moved: one unit is one in the bits, as a whole number."""
     if np.iscomplexobj(x):
         parts = _moving(np.ascontiguousarray(x).reshape(-1).view(x.real.dtype))
-        return lambda rng: parts(rng).view(x.dtype).reshape(x.shape)
+        return lambda rng, into: parts(rng, None).view(x.dtype).reshape(x.shape)
     whole = np.dtype(f"i{x.dtype.itemsize}")
     movable = (x != 0) & np.isfinite(x.astype(np.float32))
     down = np.ascontiguousarray(x).reshape(x.shape).view(whole) - movable
-    steps = np.multiply(movable, 2, dtype=np.uint8)
+    steps = np.multiply(movable.ravel(), 2, dtype=np.uint8)
 
-    def moved(rng: np.random.Generator) -> np.ndarray:
+    def moved(rng: np.random.Generator, into: np.ndarray | None) -> np.ndarray:
         up = np.unpackbits(np.frombuffer(rng.bytes(-(-x.size // 8)), np.uint8), count=x.size)
-        found = unwritten(x.shape, x.dtype)
-        step = steps * up.reshape(x.shape)
-        np.add(down, step, out=found.view(whole), dtype=whole, casting="unsafe")
+        found = unwritten(x.shape, x.dtype) if into is None else into
+        up *= steps
+        np.add(down, up.reshape(x.shape), out=found.view(whole), dtype=whole, casting="unsafe")
         return found
 
     return moved
