@@ -189,7 +189,8 @@ def cast(leaf: Any, dtype: Any) -> Any:
 
 def shape_of(leaf: Any, dtype: Any) -> jax.ShapeDtypeStruct:
     """Returns the shape and dtype that `cast` gives an array, without its numbers."""
-    own = leaf.dtype if is_key(leaf) else _dtype_of_cast(leaf, dtype)
+    is_of_keys = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    own = leaf.dtype if is_of_keys else _dtype_of_cast(leaf, dtype)
     return jax.ShapeDtypeStruct(leaf.shape, own)
 
 

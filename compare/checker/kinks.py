@@ -79,6 +79,7 @@ def random_numbers(
     shape: tuple[int, ...],
     size: float = 1.0,
     around: np.ndarray | float = 0.0,
+    into: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws numbers: normal ones or, of many, evenly distributed ones.
 
@@ -90,16 +91,18 @@ def random_numbers(
         shape: of the array.
         size: their root mean square, around their mean.
         around: their mean, one for all or of this shape.
+        into: an array that is written to where they are many; None for a new one.
     """
     if math.prod(shape) <= _MANY:
         return np.asarray(rng.standard_normal(shape)) * size + around
-    drawn, means = unwritten(shape, np.float64), np.broadcast_to(around, shape).reshape(-1)
+    drawn = unwritten(shape, np.float64) if into is None else into
+    means = np.broadcast_to(around, shape).reshape(-1) if np.ndim(around) else None
     for at in range(0, drawn.size, _MANY):  # What a block needs on the way stays in the cache.
         block = drawn.reshape(-1)[at : at + _MANY]
         block[...] = rng.random(block.size, dtype=np.float32)
         block -= 0.5
         block *= math.sqrt(12) * size
-        block += means[at : at + _MANY]
+        block += around if means is None else means[at : at + _MANY]
     return drawn
 
 

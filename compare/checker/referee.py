@@ -142,11 +142,13 @@ def _verdict(opinions: list[Opinion]) -> str:
 
 def _is_proof(opinions: list[Opinion]) -> bool:
     """Whether three directions show manual to be wrong, and jax.grad to be right, beyond doubt."""
-    return len(opinions) >= 3 and all(
+    return len(opinions) >= _IN_A_PROOF and all(
         max(o.error, abs(o.autodiff - o.referee)) <= _PROOF * abs(o.manual - o.referee)
         for o in opinions
     )
 
+
+_IN_A_PROOF = 3
 
 _PROOF = 1e-3
 """So small a share of manual's error are the referee's own, and jax.grad's, in a proof."""
@@ -181,17 +183,26 @@ def along(gradient: Leaves, direction: Leaves) -> float:
     return sum(complex(gradient[path].ravel() @ d.ravel()).real for path, d in direction.items())
 
 
-def random_direction(rng: np.random.Generator, leaves: Leaves) -> Leaves:
-    """Draws a unit vector through these leaves, each with the same share."""
-    drawn = {path: _normal(rng, leaf) for path, leaf in leaves.items()}
+def random_direction(
+    rng: np.random.Generator, leaves: Leaves, into: Leaves | None = None
+) -> Leaves:
+    """Draws a unit vector through these leaves, each with the same share.
+
+    Args:
+        rng: draws it.
+        leaves: by path.
+        into: a vector that is not needed any more, whose arrays are written to.
+    """
+    into = into or {}
+    drawn = {path: _normal(rng, leaf, into.get(path)) for path, leaf in leaves.items()}
     length = np.sqrt(len(leaves))
     for d in drawn.values():
         d /= length * np.linalg.norm(d)
     return drawn
 
 
-def _normal(rng: np.random.Generator, leaf: np.ndarray) -> np.ndarray:
-    drawn = random_numbers(rng, leaf.shape)
+def _normal(rng: np.random.Generator, leaf: np.ndarray, into: np.ndarray | None) -> np.ndarray:
+    drawn = random_numbers(rng, leaf.shape, into=into)
     return drawn + 1j * rng.standard_normal(leaf.shape) if np.iscomplexobj(leaf) else drawn
 
 
@@ -211,8 +222,11 @@ def _directions(
         return {path: direction}
 
     yield order[0], along_worst(order[0])
+    random: list[Leaves] = []
     for _ in range(RANDOM_DIRECTIONS):
-        yield everywhere, random_direction(rng, {path: leaves[path] for path in paths})
+        into = random.pop(0) if len(random) == 2 else None  # One is used as the next is made.
+        random.append(random_direction(rng, {path: leaves[path] for path in paths}, into))
+        yield everywhere, random[-1]
     for path in order[1:LEAVES]:
         yield path, along_worst(path)
 
@@ -240,12 +254,18 @@ def _zeros(like: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _ahead(directions: Iterator[tuple[str, Leaves]]) -> Iterator[tuple[str, Leaves]]:
-    """The same, each made while the one before is used."""
+    """The same, of those that a proof needs each made while the one before is used."""
+    found = next(directions, None)
     with ThreadPoolExecutor(1) as other:
-        begun = other.submit(next, directions, None)
-        while (found := begun.result()) is not None:
+        for _ in range(_IN_A_PROOF - 1):
+            if found is None:
+                return
             begun = other.submit(next, directions, None)
             yield found
+            found = begun.result()
+    if found is not None:
+        yield found
+        yield from directions
 
 
 _ANALYTIC = frozenset(

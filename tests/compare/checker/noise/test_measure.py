@@ -7,7 +7,7 @@ from compare import check_gradients
 from compare.checker.noise import measure as noises
 from compare.checker.noise.measure import Noise, TwoPrecisions, larger, perturbed_points
 from compare.checker.sides.evaluation import DRAWS, Evaluation
-from compare.checker.sides.side import differentiated, side
+from compare.checker.sides.side import differentiated, digest, side
 from compare.tolerance import student_factor
 from compare.trees import Layout
 
@@ -20,7 +20,7 @@ def measurement(loss, params, *args, seed=0):
     layout = Layout(point)
     evaluation = Evaluation(layout, True, seed)
     arrays = [np.asarray(x) for x in layout.arrays(point)]
-    return TwoPrecisions(evaluation, differentiated(loss), arrays, "loss", around=b"")
+    return TwoPrecisions(evaluation, differentiated(loss), arrays, "loss", digest(arrays))
 
 
 def squares(w, x):
