@@ -16,7 +16,7 @@ from compare.jaxprs import bind, called_jaxpr, evaluate
 from compare.sites import inner_site, site_of
 from compare.trees import unwritten
 
-__all__ = ["Ties", "perturbed", "random_numbers", "ties"]
+__all__ = ["MANY", "Ties", "perturbed", "random_numbers", "ties"]
 
 _UNITS = 8
 """Numbers within so many units in the last place are a tie: rounding may order them either way."""
@@ -93,20 +93,21 @@ def random_numbers(
         around: their mean, one for all or of this shape.
         into: an array that is written to where they are many; None for a new one.
     """
-    if math.prod(shape) <= _MANY:
+    if math.prod(shape) <= MANY:
         return np.asarray(rng.standard_normal(shape)) * size + around
     drawn = unwritten(shape, np.float64) if into is None else into
     means = np.broadcast_to(around, shape).reshape(-1) if np.ndim(around) else None
-    for at in range(0, drawn.size, _MANY):  # What a block needs on the way stays in the cache.
-        block = drawn.reshape(-1)[at : at + _MANY]
+    for at in range(0, drawn.size, MANY):  # What a block needs on the way stays in the cache.
+        block = drawn.reshape(-1)[at : at + MANY]
         block[...] = rng.random(block.size, dtype=np.float32)
         block -= 0.5
         block *= math.sqrt(12) * size
-        block += around if means is None else means[at : at + _MANY]
+        block += around if means is None else means[at : at + MANY]
     return drawn
 
 
-_MANY = 2**16
+MANY = 2**16
+"""More numbers than these are evenly distributed."""
 
 
 def _walk(

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from compare.checker.kinks import random_numbers
+from compare.checker.kinks import MANY, random_numbers
 from compare.checker.noise.rounding import unit_in_last_place
 from compare.checker.sides.side import compiled
 from compare.jaxprs import bind, called_jaxpr, evaluate
@@ -193,17 +193,20 @@ def random_direction(
         leaves: by path.
         into: a vector that is not needed any more, whose arrays are written to.
     """
-    into = into or {}
-    drawn = {path: _normal(rng, leaf, into.get(path)) for path, leaf in leaves.items()}
-    length = np.sqrt(len(leaves))
-    for d in drawn.values():
-        d /= length * np.linalg.norm(d)
-    return drawn
+    into, share = into or {}, 1 / math.sqrt(len(leaves))
+    return {path: _of_length(share, rng, leaf, into.get(path)) for path, leaf in leaves.items()}
 
 
-def _normal(rng: np.random.Generator, leaf: np.ndarray, into: np.ndarray | None) -> np.ndarray:
-    drawn = random_numbers(rng, leaf.shape, into=into)
-    return drawn + 1j * rng.standard_normal(leaf.shape) if np.iscomplexobj(leaf) else drawn
+def _of_length(
+    length: float, rng: np.random.Generator, leaf: np.ndarray, into: np.ndarray | None
+) -> np.ndarray:
+    is_complex = np.iscomplexobj(leaf)
+    if leaf.size > MANY and not is_complex:
+        # The length of so many is known beforehand, to a hundredth.
+        return random_numbers(rng, leaf.shape, length / math.sqrt(leaf.size), into=into)
+    drawn = random_numbers(rng, leaf.shape)
+    drawn = drawn + 1j * rng.standard_normal(leaf.shape) if is_complex else drawn
+    return drawn * (length / np.linalg.norm(drawn))
 
 
 def _directions(

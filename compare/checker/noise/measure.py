@@ -394,7 +394,7 @@ def _narrow(x: Any) -> Any:
 def _moving(x: np.ndarray) -> Callable[[np.random.Generator, np.ndarray | None], np.ndarray]:
     """What draws an array with each entry moved: one unit is one in the bits, as a whole number."""
     if np.iscomplexobj(x):
-        parts = _moving(np.ascontiguousarray(x).reshape(-1).view(x.real.dtype))
+        parts = _moving(np.ascontiguousarray(x).reshape(-1).view(np.real(x).dtype))
         return lambda rng, into: parts(rng, None).view(x.dtype).reshape(x.shape)
     whole = np.dtype(f"i{x.dtype.itemsize}")
     movable = (x != 0) & np.isfinite(x.astype(np.float32))

@@ -211,8 +211,8 @@ class Sides(NamedTuple):
             self.evaluation.run(side, x, on_cpu=on_cpu, wait=False)
             for side, x in ((self.manual, own), (self.autodiff, arrays))
         )
-        both = jax.block_until_ready((manual, autodiff))
-        return Point(arrays, *both, self.value_name, self.left_out)
+        jax.block_until_ready((manual, autodiff))
+        return Point(arrays, manual, autodiff, self.value_name, self.left_out)
 
 
 def _place(arrays: Arrays, reference: bool) -> Any:
