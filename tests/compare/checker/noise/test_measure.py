@@ -66,6 +66,17 @@ def test_the_seed_chooses_the_points_and_each_is_another():
     assert not np.array_equal(first, next(one)[0])
 
 
+def test_points_may_be_written_into_the_arrays_of_earlier_ones():
+    x = [RNG.standard_normal((9, 5)).astype(np.float32)]
+    fresh, reused = perturbed_points(x, 3), perturbed_points(x, 3, at_once=2)
+    points = []
+    for _ in range(3):
+        points.append(next(reused)[0])
+        np.testing.assert_array_equal(points[-1], next(fresh)[0])
+    assert points[2] is points[0]
+    assert points[1] is not points[0]
+
+
 # Noise.
 
 
