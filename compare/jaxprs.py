@@ -33,6 +33,9 @@ _CALLS = frozenset(
 # Sliding windows are loops of the CPU's code, where unoptimised code is 15 times slower.
 _SLIDES = frozenset({"conv_general_dilated", "reduce_window_max", "select_and_scatter_add"})
 
+_MANY_TURNS = 128
+"""A loop of so many turns repays the optimisation of its body, which is compiled once."""
+
 
 def evaluate(
     jaxpr: core.Jaxpr,
@@ -100,6 +103,11 @@ def primitives(jaxpr: core.Jaxpr) -> set[str]:
     return own.union(*map(primitives, core.subjaxprs(jaxpr)))
 
 
+def _most_turns(jaxpr: core.Jaxpr) -> int:
+    own = (eqn.params["length"] for eqn in jaxpr.eqns if eqn.primitive.name == "scan")
+    return max([*own, *map(_most_turns, core.subjaxprs(jaxpr))], default=0)
+
+
 def compiler_options(
     jaxpr: core.Jaxpr | None = None, *, same_digits: bool = False
 ) -> dict[str, Any]:
@@ -115,8 +123,10 @@ def compiler_options(
     """
     match jax.default_backend():
         case "cpu":
-            slides = jaxpr is not None and bool(_SLIDES & primitives(jaxpr))
-            return {"xla_backend_optimization_level": int(slides or same_digits), **_plainer()}
+            loops = jaxpr is not None and (
+                bool(_SLIDES & primitives(jaxpr)) or _most_turns(jaxpr) >= _MANY_TURNS
+            )
+            return {"xla_backend_optimization_level": int(loops or same_digits), **_plainer()}
         case "gpu":
             return {"xla_gpu_autotune_level": 0}
         case _:

@@ -1,9 +1,12 @@
 """Pytrees: their arrays by path, faults in their structure, their random keys as numbers."""
 
 import dataclasses
+import math
 import sys
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import chex
 import jax
@@ -26,13 +29,19 @@ __all__ = [
     "largest",
     "largest_difference",
     "nonfinite_faults",
+    "of_blocks",
     "on_host",
     "path_of",
+    "shape_of",
     "structure_faults",
     "to_numpy",
+    "unwritten",
     "with_keys",
     "without_keys",
 ]
+
+
+Result = TypeVar("Result")
 
 
 def by_path(tree: Any, root: str = "") -> dict[str, np.ndarray]:
@@ -160,20 +169,53 @@ class _Fixed:
 
 
 def cast(leaf: Any, dtype: Any) -> Any:
-    """Casts an array to `dtype`, as a NumPy array; a random key is returned unchanged.
+    """Casts an array to `dtype`, as a NumPy array: itself where it is that already.
+
+    A random key is returned unchanged.
 
     With `dtype` None, and for integers and booleans, the dtype is the one that jax gives such an
     array: float64 becomes float32 unless x64 is enabled.
     """
     if is_key(leaf):
         return leaf
-    if dtype is None or not is_inexact(leaf):
-        dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
-    elif not is_float(leaf):
-        # Complex numbers have two parts, each of that type, and are no narrower than 32 bits.
-        dtype = np.result_type(np.complex64, jnp.promote_types(dtype, np.float32))
+    own, dtype = np.asarray(leaf), _dtype_of_cast(leaf, dtype)
+    if own.dtype == dtype:
+        return own
+    found = unwritten(own.shape, dtype)
     with np.errstate(over="ignore"):  # What is too large becomes infinite, which is looked at.
-        return np.asarray(leaf).astype(dtype)
+        np.copyto(found, own, casting="unsafe")
+    return found
+
+
+def shape_of(leaf: Any, dtype: Any) -> jax.ShapeDtypeStruct:
+    """Returns the shape and dtype that `cast` gives an array, without its numbers."""
+    is_of_keys = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    own = leaf.dtype if is_of_keys else _dtype_of_cast(leaf, dtype)
+    return jax.ShapeDtypeStruct(leaf.shape, own)
+
+
+def _dtype_of_cast(leaf: Any, dtype: Any) -> Any:
+    if dtype is None or not is_inexact(leaf):
+        return jax.dtypes.canonicalize_dtype(leaf.dtype)
+    if is_float(leaf):
+        return np.dtype(dtype)
+    # Complex numbers have two parts, each of that type, and are no narrower than 32 bits.
+    return np.result_type(np.complex64, jnp.promote_types(dtype, np.float32))
+
+
+def unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Returns an array to be written to, which jax on a CPU then reads where it is.
+
+    It copies what does not begin at a multiple of 64 bytes, as NumPy's large arrays do not.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + _ALIGNED, np.uint8)
+    begin = -room.ctypes.data % _ALIGNED
+    return room[begin : begin + size].view(dtype).reshape(shape)
+
+
+_ALIGNED = 64
 
 
 def in_double(leaf: np.ndarray) -> Any:
@@ -195,18 +237,34 @@ def largest_difference(a: np.ndarray, b: np.ndarray, factor: float = 1.0) -> flo
     It is NaN where one is not a number.
     """
     if (
-        a.size <= _BLOCK
+        a.size <= _SMALL
         or a.shape != b.shape
         or not (a.flags.c_contiguous and b.flags.c_contiguous)
     ):
         return _largest_difference(a, b, factor)
-    # What a block needs on the way stays in the cache.
     a, b = a.reshape(-1), b.reshape(-1)
-    blocks = (slice(at, at + _BLOCK) for at in range(0, a.size, _BLOCK))
-    return float(np.max([_largest_difference(a[own], b[own], factor) for own in blocks]))
+    found = of_blocks(lambda own: _largest_difference(a[own], b[own], factor), a.size)
+    return float(np.max(found))
 
 
-_BLOCK = 2**15
+def of_blocks(fn: Callable[[slice], Result], size: int, length: int = 2**15) -> list[Result]:
+    """Computes `fn(block)` of each block of so many entries, of many by two threads.
+
+    What a block needs on the way stays in the cache: a tenth of the time of all entries at once.
+    """
+    blocks = [slice(at, at + length) for at in range(0, size, length)]
+    if len(blocks) < _MANY_BLOCKS:
+        return [*map(fn, blocks)]
+    half = len(blocks) // 2
+    with ThreadPoolExecutor(1) as other:
+        second = other.submit(lambda: [*map(fn, blocks[half:])])
+        return [*map(fn, blocks[:half]), *second.result()]
+
+
+_MANY_BLOCKS = 16
+
+
+_SMALL = 2**15
 
 
 def _largest_difference(a: np.ndarray, b: np.ndarray, factor: float) -> float:

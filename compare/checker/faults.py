@@ -134,6 +134,7 @@ def overflown_inputs(given: Sequence[Any], cast_to: Sequence[Any]) -> list[str]:
         f"{_told(low.dtype)}; scale it down"
         for x, low in zip(given, cast_to, strict=True)
         if is_inexact(x)
+        and jnp.promote_types(x.dtype, low.dtype) != low.dtype
         and np.all(np.isfinite(in_double(np.asarray(x))))
         and not np.all(np.isfinite(in_double(np.asarray(low))))
     ]

@@ -50,7 +50,7 @@ from compare.checker.sides.repetition import (
 from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
-from compare.trees import Layout, cast, is_float
+from compare.trees import Layout, cast, is_float, shape_of, unwritten
 
 __all__ = ["judge"]
 
@@ -101,7 +101,7 @@ def judge(
         dtype = np.dtype(np.float64)
     ignored = frozenset[Key](("grad", path) for path in not_compared)
     with matmul_precision() as precision, x64(dtype == np.float64):
-        arrays = [cast(x, dtype) for x in given]
+        arrays = [_own(x, dtype) for x in given]
         overflown = faults.overflown_inputs(given, arrays)
         evaluation = Evaluation(layout, jit, seed, in_numpy)
         sides = Sides(manual, autodiff, evaluation, value_name, ignored)
@@ -181,13 +181,13 @@ class _Judge(NamedTuple):
 
     def _prepare(self, arrays: Arrays) -> None:
         """Begins to compile what an agreement needs, what is run first and takes longest first."""
-        exact = [cast(x, np.float64) for x in arrays]
+        exact = [shape_of(x, np.float64) for x in arrays]
         runs: list[tuple[Side, Arrays, bool]] = []
         if not is_float64_on_cpu(arrays):
             runs += [(self.sides.manual, arrays, False), (self.sides.autodiff, arrays, False)]
         runs += [(self.sides.manual, exact, True), (self.sides.autodiff, exact, True)]
         if not is_float32_on_cpu(arrays):
-            runs.append((self.sides.autodiff, [cast(x, np.float32) for x in arrays], True))
+            runs.append((self.sides.autodiff, [shape_of(x, np.float32) for x in arrays], True))
         self.sides.evaluation.prepare(*runs)
 
     def _compared(self, own: Point) -> _Finding:
@@ -390,6 +390,16 @@ class _Judge(NamedTuple):
     def _monte_carlo(self, point: Point, *, exact: bool) -> Noise:
         with float64_on_cpu() if exact else contextlib.nullcontext():
             return monte_carlo(self.sides, point, freeze_decisions=exact)
+
+
+def _own(x: Any, dtype: Any) -> Any:
+    """An array in a dtype that nobody else writes to."""
+    found = cast(x, dtype)
+    if not (isinstance(x, np.ndarray) and np.may_share_memory(found, x)):
+        return found
+    own = unwritten(found.shape, found.dtype)
+    own[...] = found
+    return own
 
 
 def _unit(arrays: Arrays) -> float:

@@ -14,8 +14,9 @@ from jax.extend import core
 from compare.checker.noise.rounding import unit_in_last_place
 from compare.jaxprs import bind, called_jaxpr, evaluate
 from compare.sites import inner_site, site_of
+from compare.trees import unwritten
 
-__all__ = ["Ties", "perturbed", "random_numbers", "ties"]
+__all__ = ["MANY", "Ties", "perturbed", "random_numbers", "ties"]
 
 _UNITS = 8
 """Numbers within so many units in the last place are a tie: rounding may order them either way."""
@@ -64,10 +65,7 @@ def perturbed(arrays: Sequence[Any], seed: int) -> list[Any]:
     for x in arrays:
         if jnp.issubdtype(x.dtype, jnp.floating):
             size = float(np.linalg.norm(x)) / math.sqrt(x.size) if x.size else 0.0
-            moved = random_numbers(rng, x.shape)
-            moved *= 1e-4 * (size or 1.0)
-            moved += x
-            x = moved
+            x = random_numbers(rng, x.shape, 1e-4 * (size or 1.0), around=x)
         elif jnp.issubdtype(x.dtype, jnp.complexfloating):
             size = float(np.sqrt(np.mean(np.square(np.abs(x))))) if x.size else 0.0
             turn = rng.standard_normal(x.shape) + 1j * rng.standard_normal(x.shape)
@@ -76,21 +74,40 @@ def perturbed(arrays: Sequence[Any], seed: int) -> list[Any]:
     return perturbed_arrays
 
 
-def random_numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draws numbers of mean 0 and size 1: normal ones or, of many, evenly distributed ones.
+def random_numbers(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    size: float = 1.0,
+    around: np.ndarray | float = 0.0,
+    into: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draws numbers: normal ones or, of many, evenly distributed ones.
 
     These take a fifth of the time, and in a direction through so many entries are as good. They
     have 24 bits, so that two of them are hardly ever the same and ties do not stay.
+
+    Args:
+        rng: draws them.
+        shape: of the array.
+        size: their root mean square, around their mean.
+        around: their mean, one for all or of this shape.
+        into: an array that is written to where they are many; None for a new one.
     """
-    if math.prod(shape) <= _MANY:
-        return np.asarray(rng.standard_normal(shape))
-    drawn = rng.random(shape, dtype=np.float32).astype(np.float64)
-    drawn -= 0.5
-    drawn *= math.sqrt(12)
+    if math.prod(shape) <= MANY:
+        return np.asarray(rng.standard_normal(shape)) * size + around
+    drawn = unwritten(shape, np.float64) if into is None else into
+    means = np.broadcast_to(around, shape).reshape(-1) if np.ndim(around) else None
+    for at in range(0, drawn.size, MANY):  # What a block needs on the way stays in the cache.
+        block = drawn.reshape(-1)[at : at + MANY]
+        block[...] = rng.random(block.size, dtype=np.float32)
+        block -= 0.5
+        block *= math.sqrt(12) * size
+        block += around if means is None else means[at : at + MANY]
     return drawn
 
 
-_MANY = 2**16
+MANY = 2**16
+"""More numbers than these are evenly distributed."""
 
 
 def _walk(

@@ -9,6 +9,7 @@ values of the loss alone, never a derivative rule.
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -16,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from compare.checker.kinks import random_numbers
+from compare.checker.kinks import MANY, random_numbers
 from compare.checker.noise.rounding import unit_in_last_place
 from compare.checker.sides.side import compiled
 from compare.jaxprs import bind, called_jaxpr, evaluate
+from compare.trees import of_blocks, unwritten
 
 __all__ = [
     "RANDOM_DIRECTIONS", "REFUTED", "Derivative", "Opinion", "Ruling", "along",
@@ -104,7 +106,7 @@ def rule(
 
     def ruling(derivative: Derivative) -> Ruling:
         opinions: list[Opinion] = []
-        for path, direction in _directions(leaves, manual, autodiff, paths, seed):
+        for path, direction in _ahead(_directions(leaves, manual, autodiff, paths, seed)):
             by_manual, by_autodiff = (along(g, direction) for g in (manual, autodiff))
             enough = _PROOF / 2 * abs(by_manual - by_autodiff)
             value, error = derivative(leaves, constants, direction, enough)
@@ -140,11 +142,13 @@ def _verdict(opinions: list[Opinion]) -> str:
 
 def _is_proof(opinions: list[Opinion]) -> bool:
     """Whether three directions show manual to be wrong, and jax.grad to be right, beyond doubt."""
-    return len(opinions) >= 3 and all(
+    return len(opinions) >= _IN_A_PROOF and all(
         max(o.error, abs(o.autodiff - o.referee)) <= _PROOF * abs(o.manual - o.referee)
         for o in opinions
     )
 
+
+_IN_A_PROOF = 3
 
 _PROOF = 1e-3
 """So small a share of manual's error are the referee's own, and jax.grad's, in a proof."""
@@ -179,18 +183,30 @@ def along(gradient: Leaves, direction: Leaves) -> float:
     return sum(complex(gradient[path].ravel() @ d.ravel()).real for path, d in direction.items())
 
 
-def random_direction(rng: np.random.Generator, leaves: Leaves) -> Leaves:
-    """Draws a unit vector through these leaves, each with the same share."""
-    drawn = {path: _normal(rng, leaf) for path, leaf in leaves.items()}
-    length = np.sqrt(len(leaves))
-    for d in drawn.values():
-        d /= length * np.linalg.norm(d)
-    return drawn
+def random_direction(
+    rng: np.random.Generator, leaves: Leaves, into: Leaves | None = None
+) -> Leaves:
+    """Draws a unit vector through these leaves, each with the same share.
+
+    Args:
+        rng: draws it.
+        leaves: by path.
+        into: a vector that is not needed any more, whose arrays are written to.
+    """
+    into, share = into or {}, 1 / math.sqrt(len(leaves))
+    return {path: _of_length(share, rng, leaf, into.get(path)) for path, leaf in leaves.items()}
 
 
-def _normal(rng: np.random.Generator, leaf: np.ndarray) -> np.ndarray:
+def _of_length(
+    length: float, rng: np.random.Generator, leaf: np.ndarray, into: np.ndarray | None
+) -> np.ndarray:
+    is_complex = np.iscomplexobj(leaf)
+    if leaf.size > MANY and not is_complex:
+        # The length of so many is known beforehand, to a hundredth.
+        return random_numbers(rng, leaf.shape, length / math.sqrt(leaf.size), into=into)
     drawn = random_numbers(rng, leaf.shape)
-    return drawn + 1j * rng.standard_normal(leaf.shape) if np.iscomplexobj(leaf) else drawn
+    drawn = drawn + 1j * rng.standard_normal(leaf.shape) if is_complex else drawn
+    return drawn * (length / np.linalg.norm(drawn))
 
 
 def _directions(
@@ -198,23 +214,61 @@ def _directions(
 ) -> Iterator[tuple[str, Leaves]]:
     """Unit vectors by name: where the sides differ most, then random ones, then further leaves."""
     rng = np.random.default_rng(seed)
-    gaps = {path: manual[path] - autodiff[path] for path in paths}
-    # NaN counts as the largest.
-    order = sorted(paths, key=lambda path: -np.max(np.nan_to_num(np.abs(gaps[path]), nan=np.inf)))
+    worst = {path: _worst_entry(manual[path].ravel(), autodiff[path].ravel()) for path in paths}
+    order = sorted(paths, key=lambda path: -worst[path][0])
     everywhere = paths[0] if len(paths) == 1 else f"{len(paths)} leaves"
-    yield order[0], {order[0]: _worst_entry(gaps[order[0]])}
+
+    def along_worst(path: str) -> Leaves:
+        _, at, share = worst[path]
+        direction = _zeros(leaves[path], type(share))
+        direction.reshape(-1)[at] = share
+        return {path: direction}
+
+    yield order[0], along_worst(order[0])
+    random: list[Leaves] = []
     for _ in range(RANDOM_DIRECTIONS):
-        yield everywhere, random_direction(rng, {path: leaves[path] for path in paths})
+        into = random.pop(0) if len(random) == 2 else None  # One is used as the next is made.
+        random.append(random_direction(rng, {path: leaves[path] for path in paths}, into))
+        yield everywhere, random[-1]
     for path in order[1:LEAVES]:
-        yield path, {path: _worst_entry(gaps[path])}
+        yield path, along_worst(path)
 
 
-def _worst_entry(gap: np.ndarray) -> np.ndarray:
-    worst = np.zeros_like(gap)
-    at = np.unravel_index(np.argmax(np.abs(gap)), gap.shape)
-    complex_gap = np.iscomplexobj(gap) and abs(gap[at]) > 0
-    worst[at] = np.conj(gap[at]) / abs(gap[at]) if complex_gap else 1
-    return worst
+def _worst_entry(manual: np.ndarray, autodiff: np.ndarray) -> tuple[float, int, float | complex]:
+    """The size of the largest difference, NaN being the largest; its place; and its direction."""
+
+    def of(block: slice) -> tuple[float, int]:
+        with np.errstate(invalid="ignore"):
+            sizes = np.nan_to_num(np.abs(manual[block] - autodiff[block]), nan=np.inf)
+        at = int(np.argmax(sizes))
+        return float(sizes[at]), block.start + at
+
+    size, at = max(of_blocks(of, manual.size), key=lambda found: found[0])
+    gap = manual[at] - autodiff[at]
+    if np.iscomplexobj(gap):
+        return size, at, complex(np.conj(gap) / abs(gap)) if abs(gap) > 0 else 1.0 + 0.0j
+    return size, at, 1.0
+
+
+def _zeros(like: np.ndarray, dtype: Any) -> np.ndarray:
+    zeros = unwritten(like.shape, dtype)
+    zeros.fill(0)
+    return zeros
+
+
+def _ahead(directions: Iterator[tuple[str, Leaves]]) -> Iterator[tuple[str, Leaves]]:
+    """The same, of those that a proof needs each made while the one before is used."""
+    found = next(directions, None)
+    with ThreadPoolExecutor(1) as other:
+        for _ in range(_IN_A_PROOF - 1):
+            if found is None:
+                return
+            begun = other.submit(next, directions, None)
+            yield found
+            found = begun.result()
+    if found is not None:
+        yield found
+        yield from directions
 
 
 _ANALYTIC = frozenset(
@@ -313,7 +367,7 @@ def _central_differences(
     ) -> tuple[float, float]:
         if placed.get("of") is not leaves:
             own = [*leaves.values()]
-            zeros = [np.zeros_like(x) for x in own]
+            zeros = [_zeros(x, x.dtype) for x in own]
             placed.update(of=leaves, own=jax.device_put(own), zeros=jax.device_put(zeros))
         directions = [
             direction.get(path, zero) for path, zero in zip(leaves, placed["zeros"], strict=True)

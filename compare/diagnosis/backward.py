@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare.diagnosis.tape import Equation, Tape
+from compare.diagnosis.turns import begun, handed_back, is_one_program
 from compare.jaxprs import compiler_options
 
 __all__ = ["Backward", "Edge", "Fits", "Place", "Rule"]
@@ -80,11 +81,20 @@ class Backward:
         self._by_equation: dict[Any, tuple[Any, tuple[int, ...]]] = {}
         self._done = _done(tape)
         self._takes = _takes(tape)
-        self._snapshots: dict[int, dict[int, np.ndarray]] = {}
         self._contributions: dict[Place, np.ndarray] = {}
-        self._cotangents: dict[int, np.ndarray] = {tape.loss: np.ones(())}
+        self._cotangents: dict[int, np.ndarray] = {}
+        # What each slot's derivative came to, and after which equation, the last one first.
+        self._sums: dict[int, list[tuple[int, np.ndarray]]] = {}
         self._walked = len(tape.equations)
-        self._compiled = {tape.loss}, len(tape.equations)
+        self._add(self._walked, tape.loss, np.ones(()))
+        self._state: tuple[int, dict[int, np.ndarray]] = self._walked, {}
+        self._begun: dict[Any, Future[Any]] = {}
+        self._compiled = {own: ({tape.loss}, self._walked) for own in (True, False)}
+        whole = [loop for loop in tape.forward.loops if is_one_program(tape, loop)]
+        self._loops = {loop.stacks.start - 1: loop for loop in whole}
+        self._in_loops = {n for loop in whole for n in range(loop.start, loop.stacks.start)}
+        self._programs: dict[int, Future[Any]] = {}
+        self._of_loops: dict[Place, np.ndarray] = {}
 
     @property
     def contributions(self) -> dict[Place, np.ndarray]:
@@ -110,7 +120,7 @@ class Backward:
         self._walk_down_to(first)
         for index, equation in enumerate(self.tape.equations[first:], first):
             if equation.taken is None and any(
-                slot in self._snapshots[index] for slot in equation.outputs
+                slot in self._cotangents for slot in equation.outputs
             ):
                 for operand, slot in enumerate(equation.inputs):
                     if self._differentiable(slot):
@@ -142,17 +152,16 @@ class Backward:
             return {path: self._leaf(path, self.cotangents) for path in self.tape.leaves}
         last = max(index for index, _ in rules)
         self._walk_down_to(last)
-        self._compile(0)
+        self._compile(0, turns=True)
         with np.errstate(all="ignore"):  # A mistake may well divide by zero.
-            return self._walk(rules, last, dict(self._snapshots[last]), fits)
+            return self._walk(rules, last, self._before(last), fits)
 
     def edge(self, place: Place) -> Edge:
         """What the right pass sees at a place."""
         index, operand = place
         self._walk_down_to(index)
-        cotangents = self._snapshots[index]
         equation = self.tape.equations[index]
-        d_outputs = self._d_outputs(equation, cotangents)
+        d_outputs = self._d_outputs(equation, self._cotangents)
         return self._edge(equation, operand, d_outputs, self._contributions[place])
 
     def _walk_down_to(self, first: int) -> None:
@@ -161,9 +170,32 @@ class Backward:
             return
         self._compile(first)
         for index in range(self._walked - 1, first - 1, -1):
-            self._snapshots[index] = dict(self._cotangents)
+            if index in self._loops:
+                self._of_loops |= handed_back(
+                    self.tape, self._loops[index], self._programs[index].result(),
+                    self._cotangents, self._contributions,
+                )  # fmt: skip
             self._step(index, {}, self._cotangents, keep=True)
         self._walked = first
+
+    def _keep(self, index: int, operand: int, slot: int, d: np.ndarray) -> None:
+        """Adds what an operand hands back to the derivative of its slot in the right pass."""
+        self._contributions[index, operand] = d
+        self._add(index, slot, d)
+
+    def _add(self, index: int, slot: int, d: np.ndarray) -> None:
+        known = self._cotangents.get(slot)
+        self._cotangents[slot] = d if known is None else known + d
+        self._sums.setdefault(slot, []).append((index, self._cotangents[slot]))
+
+    def _before(self, index: int) -> dict[int, np.ndarray]:
+        """The derivatives as the right pass has them when it comes to an equation."""
+        if self._state[0] != index:
+            later = {
+                slot: [d for after, d in sums if after > index] for slot, sums in self._sums.items()
+            }
+            self._state = index, {slot: sums[-1] for slot, sums in later.items() if sums}
+        return dict(self._state[1])
 
     def _walk(
         self, rules: Mapping[Place, Rule], last: int, cotangents: dict[int, np.ndarray], fits: Fits
@@ -190,14 +222,18 @@ class Backward:
             return
         if equation.taken is not None or cotangents.keys().isdisjoint(equation.outputs):
             return
+        varied = [(i, s) for i, s in enumerate(equation.inputs) if self._differentiable(s)]
+        if keep and all((index, operand) in self._of_loops for operand, _ in varied):
+            for operand, slot in varied:
+                self._keep(index, operand, slot, self._of_loops[index, operand])
+            return
         d_outputs = self._d_outputs(equation, cotangents)
         d_inputs = self._pull(equation, self._inputs(equation), d_outputs)
-        for operand, slot in enumerate(equation.inputs):
-            if not self._differentiable(slot):
-                continue
+        for operand, slot in varied:
             d = d_inputs[operand]
             if keep:
-                self._contributions[index, operand] = d
+                self._keep(index, operand, slot, d)
+                continue
             rule = rules.get((index, operand))
             if rule is not None:
                 shape = np.shape(d)
@@ -217,37 +253,53 @@ class Backward:
             if out in cotangents:
                 d[t] = cotangents[out]
         if keep:
-            self._contributions[index, 0] = d
+            self._keep(index, 0, slot, d)
+            return
         cotangents[slot] = cotangents[slot] + d if slot in cotangents else d
 
     def _leaf(self, path: str, cotangents: Mapping[int, np.ndarray]) -> np.ndarray:
         slot = self.tape.leaves[path]
         return cotangents[slot] if slot in cotangents else np.zeros_like(self.tape.values[slot])
 
-    def _compile(self, first: int) -> None:
-        """Compiles what the right pass calls down to an equation, side by side.
+    def begin(self, first: int = 0, *, turns: bool = False) -> None:
+        """Begins to compile what a pass calls, side by side: the compiler leaves Python alone.
 
-        The compiler leaves Python alone.
+        Args:
+            first: the equation down to which it goes.
+            turns: whether one turn after another also of those loops that the right pass computes
+                at once.
         """
-        reached, last = self._compiled
+        reached, last = self._compiled[turns]
         if first >= last:
             return
         shapes, _ = self.tape.shapes, self.tape.forward.begun
-        with ThreadPoolExecutor() as pool:
-            begun: set[Any] = set()
-            for equation in reversed(self.tape.equations[first:last]):
+        pool = ThreadPoolExecutor()
+        try:
+            for index in reversed(range(first, last)):
+                if index in self._loops and index not in self._programs:
+                    loop = self._loops[index]
+                    self._programs[index] = begun(self.tape, loop, self._differentiable)
+                equation = self.tape.equations[index]
                 if reached.isdisjoint(equation.outputs):
                     continue
                 reached.update(slot for slot in equation.inputs if self._differentiable(slot))
-                if equation.taken is not None or equation.signature in _OWN:
+                is_own = equation.taken is not None or equation.signature in _OWN
+                if is_own or (index in self._in_loops and not turns):
                     continue
                 inputs = [shapes[slot] for slot in equation.inputs]
                 pullback, _ = self._pullback(equation, inputs)
-                if pullback not in begun:
-                    begun.add(pullback)
+                if pullback not in self._begun:
                     d_outs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
-                    pool.submit(pullback.lower(inputs, d_outs).compile)
-        self._compiled = reached, first
+                    compiling = pool.submit(pullback.lower(inputs, d_outs).compile)
+                    self._begun[pullback] = compiling
+        finally:
+            pool.shutdown(wait=False)
+        self._compiled[turns] = reached, first
+
+    def _compile(self, first: int, *, turns: bool = False) -> None:
+        """Compiles what a pass calls down to an equation, as `begin` has it."""
+        self.begin(first, turns=turns)
+        wait(self._begun.values())
 
     def _differentiable(self, slot: int) -> bool:
         return bool(self.tape.leaves_of[slot]) and _is_real(self.tape.shapes[slot])

@@ -45,6 +45,9 @@ def diagnose(case: Case) -> Diagnosis:
     with contextlib.suppress(Exception):  # Who asks for a value is told what is wrong.
         _ = tape.forward.begun
     backward = Backward(tape)
+    if case.candidate is not None:
+        with contextlib.suppress(Exception):  # The same.
+            backward.begin()
     watched = watch(case, backward)
     named = any(watched.named)
     found, tried = _search(case, tape, backward, TIME_IF_NAMED if named else TIME_LIMIT)

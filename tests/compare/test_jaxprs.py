@@ -25,6 +25,13 @@ def test_sliding_windows_are_optimised(fn, level):
     assert compiler_options(jaxpr)["xla_backend_optimization_level"] == level
 
 
+@pytest.mark.parametrize(("turns", "level"), [(127, 0), (128, 1)])
+def test_a_loop_of_many_turns_is_optimised(turns, level):
+    fn = jax.jit(lambda x: jax.lax.scan(lambda c, _: (jnp.sin(c), None), x, length=turns)[0])
+    jaxpr = jax.make_jaxpr(fn)(1.0).jaxpr
+    assert compiler_options(jaxpr)["xla_backend_optimization_level"] == level
+
+
 @pytest.mark.parametrize(
     ("platform", "options"), [("gpu", {"xla_gpu_autotune_level": 0}), ("tpu", {})]
 )

@@ -20,6 +20,7 @@ yet explained, and could be.
 """
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -35,7 +36,7 @@ from compare.checker.sides.side import Arrays, Side, digest, tracing
 from compare.checker.sides.widened import widened
 from compare.jaxprs import compiler_options
 from compare.tolerance import student_factor
-from compare.trees import cast, is_inexact, largest_difference
+from compare.trees import cast, is_inexact, largest_difference, shape_of, unwritten
 
 __all__ = [
     "Noise", "TwoPrecisions", "in_narrower", "larger", "monte_carlo", "of_manual",
@@ -81,12 +82,25 @@ class TwoPrecisions:
         side: the side that differentiates.
         arrays: the point, in the dtype asked for.
         value_name: what the report calls the value.
+        around: what tells the point, as float32 has it, from another.
     """
 
-    def __init__(self, evaluation: Evaluation, side: Side, arrays: Arrays, value_name: str):
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        side: Side,
+        arrays: Arrays,
+        value_name: str,
+        around: bytes,
+    ):
         self._evaluation, self._side, self._value_name = evaluation, side, value_name
         self._asked = arrays
-        self._points = perturbed_points(arrays, evaluation.seed)
+        self._around = around
+        # What runs by itself may keep what it was given.
+        at_once = None if side.loss is None else 2
+        self._points = perturbed_points(arrays, evaluation.seed, at_once)
+        self._next: Arrays | None = None
+        self._wide: Arrays | None = None
         self._in_float32: list[_Deviations] = []
         self._in_dtype: list[_Deviations] = []
         self._programs: dict[bool, list[Any]] = {}
@@ -110,46 +124,81 @@ class TwoPrecisions:
         return Noise({key: _root_mean_square(d) for key, d in own.items()}, student_factor(draws))
 
     def _draw(self, draws: int) -> None:
-        while len(self._in_float32) < draws:
-            number, point = len(self._in_float32), next(self._points)
-            of_dtype = is_float32_on_cpu(self._asked)
-            narrow = point if of_dtype else [cast(x, np.float32) for x in point]
-            self._in_float32.append(self._deviations(number, narrow, on_cpu=not of_dtype))
-            if of_dtype:
-                self._in_dtype.append(self._in_float32[-1])
-            elif not is_float64_on_cpu(self._asked):
-                self._in_dtype.append(self._deviations(number, point, on_cpu=False))
+        for number in range(len(self._in_float32), draws):
+            finish = self._begun(number, self._next or next(self._points))
+            # While it is computed.
+            self._next = next(self._points) if number + 1 < draws else None
+            finish()
 
-    def _deviations(self, number: int, narrow: Arrays, *, on_cpu: bool) -> "_Deviations":
-        """How far the narrow computation is from that in float64, at the draw of this number."""
-        runs = (narrow, on_cpu), ([cast(x, np.float64) for x in narrow], True)
+    def _begun(self, number: int, point: Arrays) -> Callable[[], None]:
+        """Begins a draw; what is returned waits for it, and keeps what it gives."""
+        of_dtype = is_float32_on_cpu(self._asked)
+        narrow = point if of_dtype else [cast(x, np.float32) for x in point]
+        in_float32 = self._deviations(number, narrow, on_cpu=not of_dtype)
+        in_dtype = in_float32
+        if not of_dtype and not is_float64_on_cpu(self._asked):
+            in_dtype = self._deviations(number, point, on_cpu=False)
 
-        def measured() -> _Deviations:
+        def finish() -> None:
+            self._in_float32.append(in_float32())
+            if not is_float64_on_cpu(self._asked):
+                self._in_dtype.append(in_dtype())
+
+        return finish
+
+    def _deviations(
+        self, number: int, narrow: Arrays, *, on_cpu: bool
+    ) -> Callable[[], "_Deviations"]:
+        """Begins to compute how far the narrow computation is from that in float64, at this draw.
+
+        Returns:
+            What waits for it.
+        """
+
+        def measuring() -> Callable[[], _Deviations]:
             # Both at once: the second does not wait for the first.
+            runs = (narrow, on_cpu), (self._in_double(narrow), True)
             results = [
                 self._evaluation.run(self._side, x, on_cpu=cpu, wait=False) for x, cpu in runs
             ]
-            own, reference = (result.leaves(self._value_name) for result in results)
-            return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
+
+            def measured() -> _Deviations:
+                own, reference = (result.leaves(self._value_name) for result in results)
+                return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
+
+            return measured
 
         if self._side.loss is None:  # It may not be compiled, and so have no program.
-            return measured()
+            return measuring()
         if on_cpu not in self._programs:
+            wide = [shape_of(x, np.float64) for x in narrow]
             self._programs[on_cpu] = [
-                self._evaluation.program(self._side, x, on_cpu=cpu).key for x, cpu in runs
+                self._evaluation.program(self._side, x, on_cpu=cpu).key
+                for x, cpu in ((narrow, on_cpu), (wide, True))
             ]
         draw = self._around, self._evaluation.seed, number
         asked = (*draw, *self._programs[on_cpu], self._value_name)
         found = _MEASURED.get(asked)
-        if found is None:
+        if found is not None:
+            return lambda: found
+        measured = measuring()
+
+        def kept() -> _Deviations:
             found = measured()
             _MEASURED.put(asked, found)
-        return found
+            return found
 
-    @functools.cached_property
-    def _around(self) -> bytes:
-        """What tells the given point, as float32 has it, from another."""
-        return digest([_narrow(x) for x in self._asked])
+        return kept
+
+    def _in_double(self, narrow: Arrays) -> Arrays:
+        """A point in float64, in the arrays of the draw before where nothing else has them."""
+        if self._wide is None or self._side.loss is None:
+            self._wide = [cast(x, np.float64) for x in narrow]
+        else:
+            for wide, x in zip(self._wide, narrow, strict=True):
+                if is_inexact(x):
+                    wide[...] = x
+        return self._wide
 
 
 _Deviations = dict[Key, float]
@@ -166,10 +215,12 @@ def two_precisions(
     evaluation = sides.evaluation
     # The side that differentiates is compiled for this, whatever is asked for.
     how = evaluation._replace(jit=True) if side.loss is not None else evaluation
+    around = digest([_narrow(x) for x in arrays])
+    dtypes = tuple(x.dtype for x in arrays)
     return side.remember(
-        arrays,
-        ("two precisions", how, sides.value_name),
-        lambda: TwoPrecisions(sides.evaluation, side, arrays, sides.value_name),
+        around,
+        ("two precisions", how, sides.value_name, dtypes),
+        lambda: TwoPrecisions(evaluation, side, arrays, sides.value_name, around),
     )
 
 
@@ -201,7 +252,9 @@ def monte_carlo(sides: Sides, point: Point, *, freeze_decisions: bool) -> Noise:
 
     with tracing(side, compiled=False):
         measured = side.remember(
-            point.arrays, ("Monte Carlo arithmetic", seed, layout, freeze_decisions), measure
+            digest(point.arrays),
+            ("Monte Carlo arithmetic", seed, layout, freeze_decisions),
+            measure,
         )
     return Noise({key: float(leaf) for key, leaf in measured.leaves(sides.value_name).items()})
 
@@ -308,16 +361,26 @@ def larger(one: Noise, other: Noise) -> Noise:
     return Noise(by_leaf, min(one.factor, other.factor))
 
 
-def perturbed_points(arrays: Arrays, seed: int) -> Iterator[Arrays]:
+def perturbed_points(arrays: Arrays, seed: int, at_once: int | None = None) -> Iterator[Arrays]:
     """Yields points around one: each entry moved by a unit in its last place, up or down at random.
 
     Entries of float64 are rounded to float32 first, so that every number can be represented in all
     the types that are compared. Zeros, and what is not floating, stay as they are.
+
+    Args:
+        arrays: the point.
+        seed: of the choice between up and down.
+        at_once: after so many points the arrays of the first are written to again; None for never.
     """
     rng = np.random.default_rng(seed)
-    narrow = [_narrow(x) for x in arrays]
+    moving = [_moving(_narrow(x)) if is_inexact(x) else lambda rng, into, x=x: x for x in arrays]
+    points: deque[Arrays] = deque()
     while True:
-        yield [_moved(x, rng) if is_inexact(x) else x for x in narrow]
+        old = points.popleft() if len(points) == at_once else [None] * len(arrays)
+        points.append([moved(rng, into) for moved, into in zip(moving, old, strict=True)])
+        yield points[-1]
+        if at_once is None:
+            points.clear()
 
 
 def _narrow(x: Any) -> Any:
@@ -328,16 +391,24 @@ def _narrow(x: Any) -> Any:
     return cast(host, np.float32) if wide else host
 
 
-def _moved(x: Any, rng: np.random.Generator) -> np.ndarray:
-    """One unit in the last place is one in the bits, read as a whole number."""
+def _moving(x: np.ndarray) -> Callable[[np.random.Generator, np.ndarray | None], np.ndarray]:
+    """What draws an array with each entry moved: one unit is one in the bits, as a whole number."""
     if np.iscomplexobj(x):
-        parts = np.ascontiguousarray(x).reshape(-1).view(x.real.dtype)
-        return _moved(parts, rng).view(x.dtype).reshape(x.shape)
-    bits = np.ascontiguousarray(x).view(f"i{x.dtype.itemsize}")
-    up = np.unpackbits(np.frombuffer(rng.bytes(-(-x.size // 8)), np.uint8), count=x.size)
-    step = (2 * up.astype(bits.dtype) - 1).reshape(x.shape)
+        parts = _moving(np.ascontiguousarray(x).reshape(-1).view(np.real(x).dtype))
+        return lambda rng, into: parts(rng, None).view(x.dtype).reshape(x.shape)
+    whole = np.dtype(f"i{x.dtype.itemsize}")
     movable = (x != 0) & np.isfinite(x.astype(np.float32))
-    return (bits + step * movable).view(x.dtype).reshape(x.shape)
+    down = np.ascontiguousarray(x).reshape(x.shape).view(whole) - movable
+    steps = np.multiply(movable.ravel(), 2, dtype=np.uint8)
+
+    def moved(rng: np.random.Generator, into: np.ndarray | None) -> np.ndarray:
+        up = np.unpackbits(np.frombuffer(rng.bytes(-(-x.size // 8)), np.uint8), count=x.size)
+        found = unwritten(x.shape, x.dtype) if into is None else into
+        up *= steps
+        np.add(down, up.reshape(x.shape), out=found.view(whole), dtype=whole, casting="unsafe")
+        return found
+
+    return moved
 
 
 def _by_leaf(draws: list[dict[Key, float]]) -> dict[Key, np.ndarray]:

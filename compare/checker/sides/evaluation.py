@@ -19,7 +19,7 @@ from compare.checker.sides.side import (
     tracing,
 )
 from compare.jaxprs import begin_to_compile
-from compare.trees import Layout, by_path, cast, in_double
+from compare.trees import Layout, by_path, cast, in_double, shape_of
 
 __all__ = ["DRAWS", "Evaluation", "Key", "Point", "Result", "Sides"]
 
@@ -101,13 +101,13 @@ class Evaluation(NamedTuple):
             return Result(*(jax.block_until_ready(result) if wait else result))
 
     def program(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Program:
-        """Returns the program that `run` runs.
+        """Returns the program that `run` runs, of the shapes and dtypes of `arrays` alone.
 
         Raises:
             ValueError: it cannot be traced.
         """
         with tracing(side, compiled=True), _place(arrays, on_cpu):
-            return self._program(side, jax.device_put(arrays), on_cpu)
+            return self._program(side, [shape_of(x, x.dtype) for x in arrays], on_cpu)
 
     def again(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Result:
         """Runs a side as `run` does, but traced anew."""
@@ -124,9 +124,10 @@ class Evaluation(NamedTuple):
     def prepare(self, *runs: tuple[Side, Arrays, bool]) -> None:
         """Begins to compile what is to be run: each (side, arrays, on_cpu), as `run` takes it.
 
-        XLA compiles outside the interpreter's lock, side by side and beside what follows; a run
-        waits for its own program. Tracing stays in this thread, since a person's functions may not
-        be fit for several. What cannot be traced is left to `run`, which says so.
+        Of the arrays their shapes and dtypes count. XLA compiles outside the interpreter's lock,
+        side by side and beside what follows; a run waits for its own program. Tracing stays in this
+        thread, since a person's functions may not be fit for several. What cannot be traced is left
+        to `run`, which says so.
         """
         for side, arrays, on_cpu in runs:
             if self._compiles(side):
@@ -205,13 +206,13 @@ class Sides(NamedTuple):
         own = arrays
         if self.manual_dtype is not None:
             own = [cast(x, self.manual_dtype) for x in arrays]
-        return Point(
-            arrays,
-            self.evaluation.run(self.manual, own, on_cpu=on_cpu),
-            self.evaluation.run(self.autodiff, arrays, on_cpu=on_cpu),
-            self.value_name,
-            self.left_out,
+        # Both at once: the second does not wait for the first.
+        manual, autodiff = (
+            self.evaluation.run(side, x, on_cpu=on_cpu, wait=False)
+            for side, x in ((self.manual, own), (self.autodiff, arrays))
         )
+        jax.block_until_ready((manual, autodiff))
+        return Point(arrays, manual, autodiff, self.value_name, self.left_out)
 
 
 def _place(arrays: Arrays, reference: bool) -> Any:

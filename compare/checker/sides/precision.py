@@ -31,7 +31,7 @@ def manual_in_float64(sides: Sides, own: Point) -> tuple[Sides, Point, Narrowing
     if is_float64_on_cpu(own.arrays):
         exact = own
     else:
-        autodiff = evaluation.run(sides.autodiff, arrays, on_cpu=True)
+        autodiff = evaluation.run(sides.autodiff, arrays, on_cpu=True, wait=False)
         try:
             manual = evaluation.run(sides.manual, arrays, on_cpu=True)
         except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.

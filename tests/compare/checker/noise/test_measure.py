@@ -7,7 +7,7 @@ from compare import check_gradients
 from compare.checker.noise import measure as noises
 from compare.checker.noise.measure import Noise, TwoPrecisions, larger, perturbed_points
 from compare.checker.sides.evaluation import DRAWS, Evaluation
-from compare.checker.sides.side import differentiated, side
+from compare.checker.sides.side import differentiated, digest, side
 from compare.tolerance import student_factor
 from compare.trees import Layout
 
@@ -20,7 +20,7 @@ def measurement(loss, params, *args, seed=0):
     layout = Layout(point)
     evaluation = Evaluation(layout, True, seed)
     arrays = [np.asarray(x) for x in layout.arrays(point)]
-    return TwoPrecisions(evaluation, differentiated(loss), arrays, "loss")
+    return TwoPrecisions(evaluation, differentiated(loss), arrays, "loss", digest(arrays))
 
 
 def squares(w, x):
@@ -66,6 +66,17 @@ def test_the_seed_chooses_the_points_and_each_is_another():
     assert not np.array_equal(first, next(one)[0])
 
 
+def test_points_may_be_written_into_the_arrays_of_earlier_ones():
+    x = [RNG.standard_normal((9, 5)).astype(np.float32)]
+    fresh, reused = perturbed_points(x, 3), perturbed_points(x, 3, at_once=2)
+    points = []
+    for _ in range(3):
+        points.append(next(reused)[0])
+        np.testing.assert_array_equal(points[-1], next(fresh)[0])
+    assert points[2] is points[0]
+    assert points[1] is not points[0]
+
+
 # Noise.
 
 
@@ -98,7 +109,7 @@ def test_the_noise_of_a_side_that_jax_cannot_trace_is_measured_too():
     w, x = (RNG.standard_normal(shape).astype(np.float32) for shape in ((9, 3), (5, 9)))
     layout = Layout((w, (x,)))
     evaluation = Evaluation(layout, False, 0)
-    measured = TwoPrecisions(evaluation, side(by_numpy, False), [w, x], "loss")
+    measured = TwoPrecisions(evaluation, side(by_numpy, False), [w, x], "loss", around=b"")
     assert all(0 < noise < 1e-4 for noise in measured.in_dtype(4).by_leaf.values())
 
 
