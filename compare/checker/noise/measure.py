@@ -20,14 +20,14 @@ yet explained, and could be.
 """
 
 import functools
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from compare.checker.noise.points import perturbed_points, to_float32
 from compare.checker.noise.rounding import draw_keys, rounding_noise
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu, is_float64_on_cpu
@@ -36,11 +36,11 @@ from compare.checker.sides.side import Arrays, Side, digest, tracing
 from compare.checker.sides.widened import widened
 from compare.jaxprs import compiler_options
 from compare.tolerance import student_factor
-from compare.trees import cast, is_inexact, largest_difference, shape_of, unwritten
+from compare.trees import cast, is_inexact, largest_difference, shape_of
 
 __all__ = [
     "Noise", "TwoPrecisions", "in_narrower", "larger", "monte_carlo", "of_manual",
-    "perturbed_points", "two_precisions",
+    "two_precisions",
 ]  # fmt: skip
 
 FEW_DRAWS = 4
@@ -215,7 +215,7 @@ def two_precisions(
     evaluation = sides.evaluation
     # The side that differentiates is compiled for this, whatever is asked for.
     how = evaluation._replace(jit=True) if side.loss is not None else evaluation
-    around = digest([_narrow(x) for x in arrays])
+    around = digest([to_float32(x) for x in arrays])
     dtypes = tuple(x.dtype for x in arrays)
     return side.remember(
         around,
@@ -359,56 +359,6 @@ def larger(one: Noise, other: Noise) -> Noise:
         known = [n for n in (noise, other.by_leaf[key]) if np.isfinite(n)]
         by_leaf[key] = max(known) if known else noise
     return Noise(by_leaf, min(one.factor, other.factor))
-
-
-def perturbed_points(arrays: Arrays, seed: int, at_once: int | None = None) -> Iterator[Arrays]:
-    """Yields points around one: each entry moved by a unit in its last place, up or down at random.
-
-    Entries of float64 are rounded to float32 first, so that every number can be represented in all
-    the types that are compared. Zeros, and what is not floating, stay as they are.
-
-    Args:
-        arrays: the point.
-        seed: of the choice between up and down.
-        at_once: after so many points the arrays of the first are written to again; None for never.
-    """
-    rng = np.random.default_rng(seed)
-    moving = [_moving(_narrow(x)) if is_inexact(x) else lambda rng, into, x=x: x for x in arrays]
-    points: deque[Arrays] = deque()
-    while True:
-        old = points.popleft() if len(points) == at_once else [None] * len(arrays)
-        points.append([moved(rng, into) for moved, into in zip(moving, old, strict=True)])
-        yield points[-1]
-        if at_once is None:
-            points.clear()
-
-
-def _narrow(x: Any) -> Any:
-    if not is_inexact(x):
-        return x
-    host = np.asarray(x)
-    wide = host.dtype in (np.float64, np.complex128)
-    return cast(host, np.float32) if wide else host
-
-
-def _moving(x: np.ndarray) -> Callable[[np.random.Generator, np.ndarray | None], np.ndarray]:
-    """What draws an array with each entry moved: one unit is one in the bits, as a whole number."""
-    if np.iscomplexobj(x):
-        parts = _moving(np.ascontiguousarray(x).reshape(-1).view(np.real(x).dtype))
-        return lambda rng, into: parts(rng, None).view(x.dtype).reshape(x.shape)
-    whole = np.dtype(f"i{x.dtype.itemsize}")
-    movable = (x != 0) & np.isfinite(x.astype(np.float32))
-    down = np.ascontiguousarray(x).reshape(x.shape).view(whole) - movable
-    steps = np.multiply(movable.ravel(), 2, dtype=np.uint8)
-
-    def moved(rng: np.random.Generator, into: np.ndarray | None) -> np.ndarray:
-        up = np.unpackbits(np.frombuffer(rng.bytes(-(-x.size // 8)), np.uint8), count=x.size)
-        found = unwritten(x.shape, x.dtype) if into is None else into
-        up *= steps
-        np.add(down, up.reshape(x.shape), out=found.view(whole), dtype=whole, casting="unsafe")
-        return found
-
-    return moved
 
 
 def _by_leaf(draws: list[dict[Key, float]]) -> dict[Key, np.ndarray]:
