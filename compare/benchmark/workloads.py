@@ -69,7 +69,7 @@ ON_CPU = Sizes(
     on_cpu=True, cnn=(32, 128), mlp=(32, 128), regularised=(64, 256, 1024), sequences=(128,),
     language=(
         (_SMALL_LANGUAGE, _SMALL_LANGUAGE),
-        ((8192, 256, 4, 8, (8, 256)), (4096, 96, 2, 16, (16, 64))),
+        ((8192, 256, 4, 8, (8, 256)), (4096, 96, 2, 24, (16, 64))),
     ),
     batch=128, few_rows=640, epochs=(12_800, 60_000), borrowed=64, rules=RULES, proved_on=80,
 )  # fmt: skip
@@ -131,7 +131,7 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
     ]
 
 
-_IMAGES = 62
+_IMAGES = 111
 """Of so many a CPU takes attention in blocks, and rows in blocks that leave a few, as of 128."""
 
 

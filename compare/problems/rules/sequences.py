@@ -67,10 +67,10 @@ def _last_layer(*sizes: tuple[int, int, int]) -> Sizes:
 
 
 _ALL_THREE = (0, 1, 2)
-# On a CPU several blocks of heads, each in two blocks of rows; and for causal attention in four
-# parts of one block each, or of two.
+# On a CPU several blocks of heads, each in two blocks of rows; or of all their rows, which are four
+# parts of one block where it is causal; and four parts of two.
 ((_, _IN_BLOCKS), (_, _IN_PARTS), (_, _IN_PARTS_OF_TWO)) = _attention(
-    (1, 768, 2, 4), (14, 256, 4, 4), (1, 2048, 2, 4)
+    (1, 1088, 2, 4), (14, 368, 4, 4), (1, 2896, 2, 4)
 )
 # On a CPU three blocks of 256 rows, and for each two products of 2,048 classes; and one block of
 # rows, whose logits are computed twice, in two products of 512.
@@ -109,7 +109,7 @@ SEQUENCES: tuple[RuleProblem, ...] = (
         sequences.attention,
         _attention((4, 6, 2, 8), (4, 1024, 4, 32), (1, 4096, 4, 32)),
         examples=_ALL_THREE,
-        sample=_IN_BLOCKS,
+        sample=(_IN_PARTS, _IN_BLOCKS),
     ),
     *entry(
         rules.attention,

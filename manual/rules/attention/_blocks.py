@@ -28,12 +28,13 @@ __all__ = [
     "widen",
 ]
 
-ON_CPU, ELSEWHERE = 524_288, 67_108_864
-"""How many scores a block has: 2 MiB of float32 on a CPU, in whose caches they stay. There a block
-is of as few heads as fill it, so that what it adds to the keys' sums is small beside it (measured
-for 16 heads and 1,024 keys: 0.6 to 0.7 of the time that blocks of all heads take). An accelerator
-starts each block anew, and needs larger ones (measured on an H200 for 128 heads and 2,048 keys,
-causal: an eighth as many take 2.3 times as long)."""
+ON_CPU, ELSEWHERE = 1_048_576, 67_108_864
+"""How many scores a block has: 4 MiB of float32 on a CPU, in whose caches they stay (measured on
+two cores: 0.9 to 1.0 of the time of 2 MiB, 0.8 to 1.0 of that of 8). There a block is of as few
+heads as fill it, so that what it adds to the keys' sums is small beside it (measured for 16 heads
+and 1,024 keys: 0.6 to 0.7 of the time that blocks of all heads take). An accelerator starts each
+block anew, and needs larger ones (measured on an H200 for 128 heads and 2,048 keys, causal: an
+eighth as many take 2.3 times as long)."""
 
 _FEWEST_ROWS = 32
 """A block has as many, also where that makes more scores."""
