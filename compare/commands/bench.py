@@ -41,7 +41,7 @@ from compare.report import json_file, plots
 
 __all__ = ["bench", "gallery"]
 
-_SECONDS, _QUICK_SECONDS = 0.8, 0.2
+_SECONDS, _QUICK_SECONDS = 0.6, 0.2
 """The time for which the engines of one subject are timed."""
 
 _CHECK = "check"
