@@ -39,11 +39,12 @@ class Cut(NamedTuple):
 def on_cpu(features: int, classes: int) -> Cut:
     """Cuts for a CPU, where w may be larger than the cache.
 
-    What is kept is no larger than w/2 or 256 rows. Each block of rows reads w twice, and reads and
-    writes dw, so that few rows cost time and many cost memory. To compute the logits again takes a
-    third more in products, but w and dw are read and written for thousands of rows at once: with
-    few features that is as fast, and keeps nothing. Measured on two cores for 2,048 rows, over
-    `jax.grad`, time and memory, where a block is kept and where it is computed again:
+    A block has as many rows as make it half of w, or 256, or up to 512 of few classes. Each
+    reads w twice, and reads and writes dw, so that few rows cost time and many cost memory. To
+    compute the logits again takes a third more in products, but w and dw are read and written
+    for thousands of rows at once: with few features that is as fast, and keeps nothing.
+    Measured on two cores for 2,048 rows, over `jax.grad`, time and memory, where a block is
+    kept and where it is computed again:
 
         features, classes   kept             again
         64, 8,192           0.83 and 0.084   0.74 and 0.041
