@@ -16,6 +16,7 @@ from jax.tree_util import keystr, tree_leaves_with_path
 
 __all__ = [
     "Layout",
+    "aligned_empty",
     "by_path",
     "cast",
     "contracted",
@@ -35,7 +36,6 @@ __all__ = [
     "shape_of",
     "structure_faults",
     "to_numpy",
-    "unwritten",
     "with_keys",
     "without_keys",
 ]
@@ -181,7 +181,7 @@ def cast(leaf: Any, dtype: Any) -> Any:
     own, dtype = np.asarray(leaf), _dtype_of_cast(leaf, dtype)
     if own.dtype == dtype:
         return own
-    found = unwritten(own.shape, dtype)
+    found = aligned_empty(own.shape, dtype)
     with np.errstate(over="ignore"):  # What is too large becomes infinite, which is looked at.
         np.copyto(found, own, casting="unsafe")
     return found
@@ -203,7 +203,7 @@ def _dtype_of_cast(leaf: Any, dtype: Any) -> Any:
     return np.result_type(np.complex64, jnp.promote_types(dtype, np.float32))
 
 
-def unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Returns an array to be written to, which jax on a CPU then reads where it is.
 
     It copies what does not begin at a multiple of 64 bytes, as NumPy's large arrays do not.
@@ -225,6 +225,13 @@ def in_double(leaf: np.ndarray) -> Any:
 
 def largest(x: Any) -> float:
     """Returns the largest size of any entry; 0 where there is none, NaN where one is no number."""
+    if not (isinstance(x, np.ndarray) and x.size > _SMALL and x.flags.c_contiguous):
+        return _largest(x)
+    flat = x.reshape(-1)
+    return float(np.max(of_blocks(lambda own: _largest(flat[own]), flat.size)))
+
+
+def _largest(x: Any) -> float:
     if np.iscomplexobj(x):
         return float(np.max(np.abs(x), initial=0))
     # Two reads, and nothing is written.

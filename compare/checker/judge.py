@@ -50,7 +50,7 @@ from compare.checker.sides.repetition import (
 from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side
 from compare.diagnosis.case import Diagnosis
-from compare.trees import Layout, cast, is_float, shape_of, unwritten
+from compare.trees import Layout, aligned_empty, cast, is_float, shape_of
 
 __all__ = ["judge"]
 
@@ -397,7 +397,7 @@ def _own(x: Any, dtype: Any) -> Any:
     found = cast(x, dtype)
     if not (isinstance(x, np.ndarray) and np.may_share_memory(found, x)):
         return found
-    own = unwritten(found.shape, found.dtype)
+    own = aligned_empty(found.shape, found.dtype)
     own[...] = found
     return own
 

@@ -14,7 +14,7 @@ from jax.extend import core
 from compare.checker.noise.rounding import unit_in_last_place
 from compare.jaxprs import bind, called_jaxpr, evaluate
 from compare.sites import inner_site, site_of
-from compare.trees import unwritten
+from compare.trees import aligned_empty
 
 __all__ = ["MANY", "Ties", "perturbed", "random_numbers", "ties"]
 
@@ -95,7 +95,7 @@ def random_numbers(
     """
     if math.prod(shape) <= MANY:
         return np.asarray(rng.standard_normal(shape)) * size + around
-    drawn = unwritten(shape, np.float64) if into is None else into
+    drawn = aligned_empty(shape, np.float64) if into is None else into
     means = np.broadcast_to(around, shape).reshape(-1) if np.ndim(around) else None
     for at in range(0, drawn.size, MANY):  # What a block needs on the way stays in the cache.
         block = drawn.reshape(-1)[at : at + MANY]

@@ -193,8 +193,7 @@ _SQUARED = 1e-100
 
 def _cosine(a: Any, b: Any) -> float:
     """The cosine; 1 where both are zero, 0 where one is, NaN where one is not finite."""
-    scale_a, scale_b = (float(np.max(of_blocks(lambda i, x=x: largest(x[i]), x.size), initial=0))
-                        for x in (a, b))  # fmt: skip
+    scale_a, scale_b = largest(a), largest(b)
     if not (np.isfinite(scale_a) and np.isfinite(scale_b)):
         return math.nan
     if scale_a == 0 or scale_b == 0:

@@ -21,7 +21,7 @@ from compare.checker.kinks import MANY, random_numbers
 from compare.checker.noise.rounding import unit_in_last_place
 from compare.checker.sides.side import compiled
 from compare.jaxprs import bind, called_jaxpr, evaluate
-from compare.trees import of_blocks, unwritten
+from compare.trees import aligned_empty, of_blocks
 
 __all__ = [
     "RANDOM_DIRECTIONS", "REFUTED", "Derivative", "Opinion", "Ruling", "along",
@@ -251,7 +251,7 @@ def _worst_entry(manual: np.ndarray, autodiff: np.ndarray) -> tuple[float, int, 
 
 
 def _zeros(like: np.ndarray, dtype: Any) -> np.ndarray:
-    zeros = unwritten(like.shape, dtype)
+    zeros = aligned_empty(like.shape, dtype)
     zeros.fill(0)
     return zeros
 

@@ -2,13 +2,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.trees import cast, largest_difference, of_blocks, shape_of, unwritten
+from compare.trees import aligned_empty, cast, largest_difference, of_blocks, shape_of
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, bool, jnp.bfloat16, np.complex64])
 @pytest.mark.parametrize("shape", [(), (0, 3), (5,), (300, 70)])
 def test_an_array_to_be_written_to_begins_where_jax_can_read_it(shape, dtype):
-    made = unwritten(shape, dtype)
+    made = aligned_empty(shape, dtype)
     assert (made.shape, made.dtype) == (shape, np.dtype(dtype))
     assert not made.size or made.ctypes.data % 64 == 0
     made[...] = 1

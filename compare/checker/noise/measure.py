@@ -134,10 +134,14 @@ class TwoPrecisions:
         """Begins a draw; what is returned waits for it, and keeps what it gives."""
         of_dtype = is_float32_on_cpu(self._asked)
         narrow = point if of_dtype else [cast(x, np.float32) for x in point]
-        in_float32 = self._deviations(number, narrow, on_cpu=not of_dtype)
+        wide = functools.partial(self._in_double, narrow)
+        if self._side.loss is not None:
+            # Written once for both: the first may be running as the second begins.
+            wide = functools.cache(wide)
+        in_float32 = self._deviations(number, narrow, wide, on_cpu=not of_dtype)
         in_dtype = in_float32
         if not of_dtype and not is_float64_on_cpu(self._asked):
-            in_dtype = self._deviations(number, point, on_cpu=False)
+            in_dtype = self._deviations(number, point, wide, on_cpu=False)
 
         def finish() -> None:
             self._in_float32.append(in_float32())
@@ -147,9 +151,15 @@ class TwoPrecisions:
         return finish
 
     def _deviations(
-        self, number: int, narrow: Arrays, *, on_cpu: bool
+        self, number: int, narrow: Arrays, wide: Callable[[], Arrays], *, on_cpu: bool
     ) -> Callable[[], "_Deviations"]:
         """Begins to compute how far the narrow computation is from that in float64, at this draw.
+
+        Args:
+            number: of the draw.
+            narrow: its point.
+            wide: `wide()` is the point in float64.
+            on_cpu: whether the narrow computation runs on the CPU, wherever the arrays are.
 
         Returns:
             What waits for it.
@@ -157,7 +167,7 @@ class TwoPrecisions:
 
         def measuring() -> Callable[[], _Deviations]:
             # Both at once: the second does not wait for the first.
-            runs = (narrow, on_cpu), (self._in_double(narrow), True)
+            runs = (narrow, on_cpu), (wide(), True)
             results = [
                 self._evaluation.run(self._side, x, on_cpu=cpu, wait=False) for x, cpu in runs
             ]
@@ -171,10 +181,10 @@ class TwoPrecisions:
         if self._side.loss is None:  # It may not be compiled, and so have no program.
             return measuring()
         if on_cpu not in self._programs:
-            wide = [shape_of(x, np.float64) for x in narrow]
+            shapes = [shape_of(x, np.float64) for x in narrow]
             self._programs[on_cpu] = [
                 self._evaluation.program(self._side, x, on_cpu=cpu).key
-                for x, cpu in ((narrow, on_cpu), (wide, True))
+                for x, cpu in ((narrow, on_cpu), (shapes, True))
             ]
         draw = self._around, self._evaluation.seed, number
         asked = (*draw, *self._programs[on_cpu], self._value_name)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from compare.checker.sides.side import Arrays
-from compare.trees import cast, is_inexact, unwritten
+from compare.trees import aligned_empty, cast, is_inexact
 
 __all__ = ["perturbed_points", "to_float32"]
 
@@ -55,7 +55,7 @@ def _moving(x: np.ndarray) -> Callable[[np.random.Generator, np.ndarray | None],
 
     def moved(rng: np.random.Generator, into: np.ndarray | None) -> np.ndarray:
         up = np.unpackbits(np.frombuffer(rng.bytes(-(-x.size // 8)), np.uint8), count=x.size)
-        found = unwritten(x.shape, x.dtype) if into is None else into
+        found = aligned_empty(x.shape, x.dtype) if into is None else into
         up *= steps
         np.add(down, up.reshape(x.shape), out=found.view(whole), dtype=whole, casting="unsafe")
         return found
