@@ -53,6 +53,10 @@ LONG_RUN = 2**21
 """A run at more numbers than this is long: here a draw takes as long as a twentieth of the
 compilation, measured on a network of 5.8 million parameters."""
 
+MUCH_WORK = 2.0**29
+"""So is one of more operations than this: here 16 draws take as long as the compilation, measured
+on transformers."""
+
 TO_FLOAT64 = float(np.finfo(np.float64).eps) / float(np.finfo(np.float32).eps)
 
 _JUMP = 1000.0
@@ -108,7 +112,16 @@ class TwoPrecisions:
     @property
     def first_draws(self) -> int:
         """How many draws to begin with: all, or a few where a run is long."""
-        return FEW_DRAWS if sum(np.size(x) for x in self._asked) > LONG_RUN else DRAWS
+        is_long = sum(np.size(x) for x in self._asked) > LONG_RUN or self._work() > MUCH_WORK
+        return FEW_DRAWS if is_long else DRAWS
+
+    def _work(self) -> float:
+        """The operations of a run, a loop's counted once; 0 where that is not known."""
+        if self._side.loss is None:  # It may not be compiled.
+            return 0.0
+        exact = [shape_of(x, np.float64) for x in self._asked]
+        program = self._evaluation.program(self._side, exact, on_cpu=True).compile()
+        return (program.cost_analysis() or {}).get("flops", 0.0)
 
     def in_float64(self, draws: int) -> Noise:
         """Returns the noise in float64 from so many draws; a jump over a kink is left out."""

@@ -86,7 +86,10 @@ class Match(NamedTuple):
 
 
 def informative(value: np.ndarray) -> bool:
-    """Tells whether numbers say where they come from: not if they are all equal, or 0, ±1, ½."""
+    """Tells whether numbers say where they come from: not if they are all equal, or 0, ±1, ½.
+
+    Nor do those say it of which one is not finite.
+    """
     if value.size == 0 or value.dtype.kind not in "fiu":
         return False
     if value.size == 1:
@@ -103,7 +106,7 @@ class References:
     def __init__(self, references: Iterable[Reference]):
         self._given = references
         self._telling: dict[int, list[int]] = {}
-        self._profiles: dict[int, np.ndarray] = {}
+        self._profiles: dict[int, tuple[np.ndarray, float]] = {}
         self._moments: dict[int, list[tuple[float, int]]] = {}
 
     @functools.cached_property
@@ -129,9 +132,7 @@ class References:
         """The informative ones, looked at when the first of their size is asked for."""
         if size not in self._telling:
             self._telling[size] = [
-                i
-                for i in self._of_size.get(size, ())
-                if informative(own := self.all[i].array) and math.isfinite(own.max() - own.min())
+                i for i in self._of_size.get(size, ()) if informative(self.all[i].array)
             ]
         return self._telling[size]
 
@@ -174,22 +175,23 @@ class References:
             return  # A random key is none of the numbers.
         value = np.asarray(value)
         value = value.astype(int) if value.dtype.kind == "b" else value
-        if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not informative(value):
+        if not informative(value):
             return
         value = value.astype(float, copy=False)
         profile, scale = _profile(value)
         for i in self._like(value.size, profile, scale):
-            found = _related(value, scale, self.all[i]) if self.all[i].kind in kinds else None
-            if found is not None:
-                yield found
+            if self.all[i].kind in kinds:
+                found = _related(value, scale, self.all[i], scale / self._profiles[i][1])
+                if found is not None:
+                    yield found
 
     def _like(self, size: int, profile: np.ndarray, scale: float) -> Iterator[int]:
         """The references whose entries have the same sizes, but for one factor."""
         if size not in self._moments:
             profiles = {i: _profile(self.all[i].array) for i in self._by_size(size)}
-            self._profiles.update({i: own for i, (own, _) in profiles.items()})
+            self._profiles.update(profiles)
             self._moments[size] = sorted(
-                (_moment(size, own, scale), i) for i, (own, scale) in profiles.items()
+                (_moment(size, *known), i) for i, known in profiles.items()
             )
         moments, wanted = self._moments[size], _moment(size, profile, scale)
         margin = CLOSE * (profile.size if size > 1 else wanted)
@@ -197,7 +199,8 @@ class References:
         for moment, i in moments[first:]:
             if moment > wanted + margin:
                 return
-            if np.max(np.abs(profile - self._profiles[i])) <= CLOSE:
+            # Of one number the moment has said it.
+            if profile.size == 1 or np.max(np.abs(profile - self._profiles[i][0])) <= CLOSE:
                 yield i
 
 
@@ -234,9 +237,9 @@ def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array([squares / flat.size]), scale
 
 
-def _related(value: np.ndarray, scale: float, reference: Reference) -> Match | None:
+def _related(value: np.ndarray, scale: float, reference: Reference, factor: float) -> Match | None:
+    """The match, if the value, as large as `scale`, is the reference times ± this factor."""
     other = reference.array.astype(float, copy=False)
-    factor = scale / float(np.max(np.abs(other)))
     if value.size == 1:
         # Any two numbers are multiples of each other.
         same = math.isclose(float(value.reshape(())), float(other.reshape(())), rel_tol=CLOSE)

@@ -88,10 +88,11 @@ def test_a_jump_over_a_kink_is_left_out_in_float64_and_kept_in_the_dtype():
     assert measured.in_dtype(4).by_leaf["grad", "params"] == pytest.approx(0.25, rel=0.01)
 
 
-def test_a_long_run_begins_with_few_draws(monkeypatch):
+@pytest.mark.parametrize("limit", ["LONG_RUN", "MUCH_WORK"])
+def test_a_long_run_begins_with_few_draws(limit, monkeypatch):
     w, x = np.ones((2, 1), np.float32), np.ones((3, 2), np.float32)
     assert measurement(squares, w, x).first_draws == DRAWS
-    monkeypatch.setattr(noises, "LONG_RUN", 7)
+    monkeypatch.setattr(noises, limit, 7)
     measured = measurement(squares, w, x)
     assert measured.first_draws == 4
     assert measured.in_float64(4).factor == student_factor(4) > student_factor(DRAWS)
