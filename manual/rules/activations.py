@@ -216,7 +216,7 @@ def _gelu_gate(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     # Beyond ±24, |v| > 1000 and σ(v) is exactly 0 or 1 in every floating type up to float64: v may
     # overflow, and a bound on v′ changes nothing; without it the backward pass has ∞ · 0.
     slope = scale * (1 + 3 * cubic * jnp.minimum(square, 24**2))
-    return scale * x * (1 + cubic * square), slope
+    return x * (scale + scale * cubic * square), slope
 
 
 def gelu_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
