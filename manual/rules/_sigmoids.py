@@ -1,5 +1,6 @@
 """The logistic function and its derivative, as the gates of the rules take them."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -34,6 +35,7 @@ def sigmoids(x: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array, j
 
 
 def _is_narrow(x: jax.Array) -> bool:
+    chex.assert_type(x, float)
     return jnp.finfo(jnp.result_type(x)).bits < 32
 
 

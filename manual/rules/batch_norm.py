@@ -32,6 +32,7 @@ Outputs = tuple[jax.Array, jax.Array, jax.Array]
 
 def _wide_rows(x: jax.Array) -> jax.Array:
     """x as a matrix (n, channels), in float32 at least."""
+    chex.assert_type(x, float)
     return x.reshape(-1, x.shape[-1]).astype(jnp.promote_types(x.dtype, jnp.float32))
 
 

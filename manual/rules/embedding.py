@@ -39,7 +39,9 @@ def embedding_bwd(residuals: tuple[jax.Array, jax.Array], dy: jax.Array) -> tupl
     empty, tokens = residuals
     wide = jnp.promote_types(dy.dtype, jnp.float32)
     zeros = jnp.zeros((empty.shape[0], dy.shape[-1]), wide)
-    dtable = zeros.at[tokens].add(dy.astype(wide), mode="drop")
+    # The number of rows may be more than the tokens' type holds.
+    rows = tokens.astype(jnp.promote_types(tokens.dtype, jnp.int32))
+    dtable = zeros.at[rows].add(dy.astype(wide), mode="drop")
     return dtable.astype(dy.dtype), None
 
 

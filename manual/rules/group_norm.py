@@ -22,6 +22,7 @@ Kept = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 def _wide_pixels(x: jax.Array) -> jax.Array:
     """x as (b, s, c), in float32 at least."""
+    chex.assert_type(x, float)
     wide = jnp.promote_types(x.dtype, jnp.float32)
     return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]).astype(wide)
 

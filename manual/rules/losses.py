@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from manual.rules._means import share_of_mean
 from manual.rules.rule import Rule, chosen
 
 __all__ = [
@@ -57,7 +58,7 @@ def mean_squared_error_bwd(
 ) -> tuple[jax.Array, jax.Array]:
     """dp = 2/n (p − y) dL,  dy = −dp."""
     (error,) = residuals
-    dpredictions = error * (2 * d_loss / error.size)
+    dpredictions = (error * (2 * share_of_mean(d_loss, error.size))).astype(error.dtype)
     return dpredictions, -dpredictions
 
 
@@ -92,9 +93,9 @@ def sigmoid_binary_cross_entropy_bwd(
     sure and right, a rounds to y and the difference would be 0.
     """
     logits, targets = residuals
-    scale = d_loss / logits.size
+    scale = share_of_mean(d_loss, logits.size)
     dlogits = (1 - targets) * lax.logistic(logits) - targets * lax.logistic(-logits)
-    return dlogits * scale, -logits * scale
+    return (dlogits * scale).astype(logits.dtype), (-logits * scale).astype(logits.dtype)
 
 
 sigmoid_binary_cross_entropy = Rule(
@@ -141,10 +142,11 @@ def softmax_cross_entropy_bwd(residuals: Kept, d_loss: jax.Array) -> tuple[jax.A
     which is p − y where the targets sum to 1 (Goodfellow et al. 2016, §6.2.2.3).
     """
     logits, (largest, total), targets = residuals
-    scale = d_loss / logits.shape[0]
+    scale = share_of_mean(d_loss, logits.shape[0])
     shifted = logits - largest
     dlogits = jnp.exp(shifted) * (targets.sum(axis=1, keepdims=True) / total) - targets
-    return dlogits * scale, (jnp.log(total) - shifted) * scale
+    dtargets = jnp.log(total) - shifted
+    return (dlogits * scale).astype(logits.dtype), (dtargets * scale).astype(logits.dtype)
 
 
 softmax_cross_entropy = Rule(softmax_cross_entropy_fwd, softmax_cross_entropy_bwd)
@@ -179,8 +181,9 @@ def softmax_cross_entropy_with_integer_labels_bwd(
     `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The labels have no cotangent.
     """
     logits, (largest, total), labels = residuals
-    scale = d_loss / len(labels)
+    scale = share_of_mean(d_loss, len(labels))
     p_scaled = jnp.exp(logits - largest) * (scale / total)  # One division a row.
+    p_scaled, scale = p_scaled.astype(logits.dtype), scale.astype(logits.dtype)
     # int32, because a sum with a uint8 label might wrap around.
     labels = labels.astype(jnp.int32)
     return lax.platform_dependent(

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from manual.rules._blocks import in_halves
+from manual.rules._means import share_of_mean
 from manual.rules._windows import Padding, Size, Windows, fold, unfold, windows
 from manual.rules.rule import Rule
 
@@ -230,7 +231,7 @@ def global_average_pool_bwd(residuals: tuple[jax.Array], dy: jax.Array) -> tuple
     (empty,) = residuals
     _, height, width, _ = empty.shape
     b, c = dy.shape
-    share = dy / (height * width)
+    share = share_of_mean(dy, height * width).astype(dy.dtype)
     return (jnp.broadcast_to(share[:, None, None, :], (b, height, width, c)),)
 
 

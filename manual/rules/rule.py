@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
@@ -36,7 +38,7 @@ class Rule(Generic[_P, _Out]):
     mesh with explicit axes a cotangent lies where its input lies. A second `jax.grad`
     differentiates the code of both halves, and so does `jax.hessian`, which is forward mode over
     reverse mode. Forward mode alone, such as `jax.jvp` or `jax.jacfwd`, is refused by JAX: "can't
-    apply forward-mode differentiation (jvp) to a custom_vjp function".
+    apply forward-mode autodiff (jvp) to a custom_vjp function".
 
     Attributes:
         fwd: the forward pass, `fwd(*inputs, **settings) -> (out, residuals)`.
@@ -75,13 +77,25 @@ class Rule(Generic[_P, _Out]):
 
         Raises:
             TypeError: if the arguments do not fit the signature of `fwd`, or a setting is traced.
+            AssertionError: if shapes or dtypes are not what `fwd` takes.
         """
-        bound = self.__signature__.bind(*inputs, **settings)
+        try:
+            bound = self.__signature__.bind(*inputs, **settings)
+        except TypeError as error:
+            raise TypeError(f"{error}; it is {self.__name__}{_names(self.__signature__)}") from None
         bound.apply_defaults()
         _refuse_traced(self.__name__, bound.kwargs)
         _refuse_what_is_no_array(self.__name__, bound.arguments, bound.args)
-        alike, placed = _on_one_mesh(_vary_alike(bound.args))
-        return self._tied(_Static(bound.kwargs, placed), *alike)
+        arrays = tuple(jnp.asarray(x) if _is_number(x) else x for x in bound.args)
+        alike, placed = _on_one_mesh(_vary_alike(arrays))
+        static = {name: _in_python(value) for name, value in bound.kwargs.items()}
+        try:
+            return self._tied(_Static(static, placed), *alike)
+        except AssertionError as error:
+            given = ", ".join(
+                f"{name} {_told(x)}" for name, x in zip(bound.arguments, arrays, strict=False)
+            )
+            raise AssertionError(f"{self.__name__}: {error} It was given {given}.") from None
 
     def bind(self, **settings: Any) -> "Rule[..., _Out]":
         """Returns this rule with these values as the defaults of its settings.
@@ -128,6 +142,26 @@ def _signature_of_out(fwd: Callable[..., Any]) -> inspect.Signature:
     return signature.replace(return_annotation=returned[0] if returned else signature.empty)
 
 
+def _names(signature: inspect.Signature) -> inspect.Signature:
+    """The signature without types: what follows the star is a setting, given by name."""
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=bare, return_annotation=signature.empty)
+
+
+def _told(x: Any) -> str:
+    """The dtype and shape of an input in words."""
+    return "None" if x is None else jax.typeof(x).str_short()
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, bool | int | float | complex)
+
+
+def _in_python(setting: Any) -> Any:
+    """A setting; a number of NumPy's, which would have a dtype of its own, as one of Python's."""
+    return setting.item() if isinstance(setting, np.generic) else setting
+
+
 def _settings(half: Callable[..., Any]) -> set[str]:
     """The names of the keyword-only parameters."""
     parameters = inspect.signature(half).parameters.values()
@@ -147,7 +181,7 @@ def _refuse_traced(rule: str, settings: Mapping[str, Any]) -> None:
 def _refuse_what_is_no_array(rule: str, named: Mapping[str, Any], inputs: tuple[Any, ...]) -> None:
     """Raises a TypeError that names the first input that is neither array, number nor None."""
     for name, x in zip(named, inputs, strict=False):
-        if not (x is None or hasattr(x, "dtype") or isinstance(x, bool | int | float | complex)):
+        if not (x is None or hasattr(x, "dtype") or _is_number(x)):
             raise TypeError(
                 f"{name} of {rule} must be an array, got {type(x).__name__}; "
                 "make one with jax.numpy.asarray"

@@ -26,6 +26,7 @@ def rotary_fwd(
         ValueError: if K is odd.
     """
     chex.assert_rank(x, 4)
+    chex.assert_type(x, float)
     if x.shape[3] % 2:
         raise ValueError(f"rotary pairs the features, whose number must be even; got {x.shape[3]}")
     chex.assert_shape(positions, x.shape[:2] if positions.ndim == 2 else x.shape[1:2])

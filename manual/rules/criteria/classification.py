@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from manual.rules._means import share_of_mean
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -41,8 +42,9 @@ def hinge_bwd(residuals: Pair, d_loss: jax.Array) -> Pair:
     has half of both sides.
     """
     outputs, targets = residuals
-    inside, scale = outputs * targets < 1, -d_loss / outputs.size
-    return jnp.where(inside, targets * scale, 0), jnp.where(inside, outputs * scale, 0)
+    inside, scale = outputs * targets < 1, -share_of_mean(d_loss, outputs.size)
+    doutputs, dtargets = (jnp.where(inside, a * scale, 0) for a in (targets, outputs))
+    return doutputs.astype(outputs.dtype), dtargets.astype(outputs.dtype)
 
 
 hinge = Rule(hinge_fwd, hinge_bwd)
@@ -70,9 +72,10 @@ def kl_divergence_bwd(residuals: Pair, d_loss: jax.Array) -> Pair:
     dy = −log q/m, where autodiff of `optax.losses.kl_divergence` has NaN.
     """
     log_predictions, targets = residuals
-    scale = d_loss / targets.shape[0]
+    scale = share_of_mean(d_loss, targets.shape[0])
     slope = _log_ratio(log_predictions, targets) + 1
-    return -targets * scale, jnp.where(targets == 0, -log_predictions, slope) * scale
+    dtargets = jnp.where(targets == 0, -log_predictions, slope) * scale
+    return (-targets * scale).astype(targets.dtype), dtargets.astype(targets.dtype)
 
 
 def _log_ratio(log_predictions: jax.Array, targets: jax.Array) -> jax.Array:
@@ -115,7 +118,7 @@ def sigmoid_focal_bwd(
         dy = (a_y qᵞ c + a (qᵞ c_y + γ q^(γ−1) q_y c))/n dL.
     """
     logits, targets = residuals
-    scale = d_loss / logits.size
+    scale = share_of_mean(d_loss, logits.size)
     (p, rest), q, c = _parts(logits, targets)
     a, power = _weight(targets, alpha), q**gamma
     slope = 0 if gamma == 0 else gamma * q ** (gamma - 1)
@@ -124,7 +127,7 @@ def sigmoid_focal_bwd(
     dtargets = a * (slope * (rest - p) * c - power * logits)
     if alpha is not None:
         dtargets = dtargets + (2 * alpha - 1) * power * c
-    return dlogits * scale, dtargets * scale
+    return (dlogits * scale).astype(logits.dtype), (dtargets * scale).astype(logits.dtype)
 
 
 sigmoid_focal = Rule(sigmoid_focal_fwd, sigmoid_focal_bwd)

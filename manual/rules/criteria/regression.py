@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from manual.rules._means import share_of_mean
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -46,7 +47,8 @@ def huber_bwd(residuals: tuple[jax.Array], d_loss: jax.Array, *, delta: float = 
     ½ e² has the slope e and δ |e| the slope ±δ; at |e| = δ they meet, so there is no kink.
     """
     (error,) = residuals
-    dpredictions = jnp.clip(error, -delta, delta) * (d_loss / error.size)
+    clipped = jnp.clip(error, -delta, delta)
+    dpredictions = (clipped * share_of_mean(d_loss, error.size)).astype(error.dtype)
     return dpredictions, -dpredictions
 
 
@@ -70,10 +72,11 @@ def mean_absolute_error_fwd(
 def mean_absolute_error_bwd(residuals: tuple[jax.Array], d_loss: jax.Array) -> Pair:
     """dp = sign(p − y)/n dL,  dy = −dp.
 
-    Kink: sign(0) = 0, as `jnp.abs` has it; every value in [−1, 1] is a subgradient.
+    Kink: sign(0) = 0, where autodiff of `jnp.abs` has 1; every value in [−1, 1] is a subgradient.
     """
     (error,) = residuals
-    dpredictions = jnp.sign(error) * (d_loss / error.size)
+    scale = share_of_mean(d_loss, error.size)
+    dpredictions = (jnp.sign(error) * scale).astype(error.dtype)
     return dpredictions, -dpredictions
 
 

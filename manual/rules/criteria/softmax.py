@@ -1,9 +1,11 @@
 """Softmax, its logarithm, and the log-sum-exp, along one axis.
 
-Σ is along the axis. The largest number is subtracted first, so that nothing overflows; a row of −∞
-alone is not defined, and gives NaN. In float32 at least; results have x's dtype.
+Σ is along the axis. The largest number is subtracted first, so that nothing overflows. The softmax
+of a row of −∞ alone, or with +∞, is not defined, and gives NaN. In float32 at least; results have
+x's dtype.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -24,15 +26,23 @@ def _wide(x: jax.Array) -> jax.Array:
 
 def _exponentials(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     """x − c, e^(x − c) and its sum, c the largest number."""
-    shifted = _wide(x) - _wide(x).max(axis=axis, keepdims=True)
+    shifted = _wide(x) - _largest(x, axis)
     powers = jnp.exp(shifted)
     return shifted, powers, powers.sum(axis=axis, keepdims=True)
+
+
+def _largest(x: jax.Array, axis: int) -> jax.Array:
+    chex.assert_type(x, float)
+    return _wide(x).max(axis=axis, keepdims=True)
 
 
 def softmax_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Powers]:
     """y = eˣ/Σ eˣ.
 
     Shapes: x any shape with that axis, floating -> y like x.
+
+    Raises:
+        AssertionError: if x is not floating.
     """
     _, powers, total = _exponentials(x, axis)
     return (powers / total).astype(x.dtype), (powers.astype(x.dtype), total)
@@ -57,6 +67,9 @@ def log_softmax_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Powers]
     """y = x − log Σ eˣ.
 
     Shapes: x any shape with that axis, floating -> y like x.
+
+    Raises:
+        AssertionError: if x is not floating.
     """
     shifted, powers, total = _exponentials(x, axis)
     y = (shifted - jnp.log(total)).astype(x.dtype)
@@ -79,13 +92,19 @@ log_softmax = Rule(log_softmax_fwd, log_softmax_bwd)
 
 
 def logsumexp_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Powers]:
-    """y = log Σ eˣ.
+    """y = log Σ eˣ, which is −∞ of a row of −∞ alone, and +∞ of one with +∞.
 
     Shapes: x any shape with that axis, floating -> y without it.
+
+    Raises:
+        AssertionError: if x is not floating.
     """
-    largest = _wide(x).max(axis=axis)
-    _, powers, total = _exponentials(x, axis)
-    y = largest + jnp.log(total.squeeze(axis))
+    largest = _largest(x, axis)
+    # Of two infinities the difference is no number.
+    largest = jnp.where(jnp.isfinite(largest), largest, 0)
+    powers = jnp.exp(_wide(x) - largest)
+    total = powers.sum(axis=axis, keepdims=True)
+    y = (largest + jnp.log(total)).squeeze(axis)
     return y.astype(x.dtype), (powers.astype(x.dtype), total)
 
 

@@ -44,8 +44,9 @@ selu = Rule(selu_fwd, selu_bwd)
 def _tanh_of_softplus(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """t = tanh(log(1 + eˣ)) and t′, from one exponential of −|x|, which cannot overflow.
 
-    With s = 1 + eˣ, t = (s² − 1)/(s² + 1). softplus′ = σ = eˣ/s and tanh′ = 1 − t² = 4 s²/(s² + 1)²,
-    so t′ = 4 s eˣ/(s² + 1)². For positive x both are times e^−2x, t′ times e^−4x, above and below.
+    With s = 1 + eˣ, t = (s² − 1)/(s² + 1). softplus′ = σ = eˣ/s and tanh′ = 1 − t², which is
+    4 s²/(s² + 1)², so t′ = 4 s eˣ/(s² + 1)². For positive x, t is times e^−2x above and below, and
+    t′ times e^−4x.
     """
     positive = x >= 0
     # |x| would have the derivative 0 at 0.
@@ -77,7 +78,7 @@ mish = Rule(mish_fwd, mish_bwd)
 
 def hard_swish_fwd(x: jax.Array) -> tuple[jax.Array, Kept]:
     """y = x clip(x + 3, 0, 6)/6   (Howard et al. 2019, §5.2)."""
-    return x * jnp.clip(x + 3, 0, 6) * (1 / 6), (x,)
+    return x * (jnp.clip(x + 3, 0, 6) * (1 / 6)), (x,)
 
 
 def hard_swish_bwd(residuals: Kept, dy: jax.Array) -> tuple[jax.Array]:

@@ -60,5 +60,10 @@ conv1d = Rule(conv1d_fwd, conv1d_bwd)
 
 def _flat(stride: int, padding: str | tuple[int, int], dilation: int) -> dict[str, Any]:
     """The settings of the convolution of an image of height 1."""
+    for name, value in (("stride", stride), ("dilation", dilation)):
+        if not (isinstance(value, int) and value > 0):
+            raise ValueError(f"{name} of conv1d must be a positive integer, got {value!r}")
+    if not isinstance(padding, str | tuple | list):
+        raise ValueError(f"padding must be 'SAME', 'VALID' or (before, after), got {padding!r}")
     of_image: Padding = padding if isinstance(padding, str) else ((0, 0), padding)
     return {"stride": (1, stride), "padding": of_image, "dilation": (1, dilation)}

@@ -19,10 +19,10 @@ def cosine_similarity_fwd(
     Shapes: a and b (..., c) alike, one dtype -> y (...).
 
     Raises:
-        AssertionError: if shapes or dtypes differ.
+        AssertionError: if shapes or dtypes differ, or are not floating.
     """
     chex.assert_equal_shape([a, b])
-    chex.assert_type(b, a.dtype)
+    chex.assert_type([a, b], [float, a.dtype])
     (r, _), (s, _) = _length(a, epsilon), _length(b, epsilon)
     return (_along(a, b) / (r * s)).squeeze(-1).astype(a.dtype), (a, b)
 

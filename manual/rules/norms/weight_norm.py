@@ -22,7 +22,7 @@ def weight_norm_fwd(
         AssertionError: if the shapes are not these, or the dtypes differ.
     """
     chex.assert_shape(g, v.shape[-1:])
-    chex.assert_type(g, v.dtype)
+    chex.assert_type([v, g], [float, v.dtype])
     wide = v.astype(jnp.promote_types(v.dtype, jnp.float32))
     r = lax.rsqrt(jnp.sum(wide * wide, axis=tuple(range(v.ndim - 1))))
     return (wide * r * g).astype(v.dtype), (v, g, r)

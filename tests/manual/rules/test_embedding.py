@@ -85,3 +85,11 @@ def test_other_inputs_are_refused():
         embedding(table[0], tokens)
     with pytest.raises(AssertionError):
         embedding(table, tokens.astype("float32"))
+
+
+def test_a_table_may_have_more_rows_than_the_tokens_type_holds():
+    table, tokens = jnp.ones((200, 3)), jnp.array([5, -1, 5], jnp.int8)
+    dtable = jax.grad(lambda table: embedding(table, tokens).sum())(table)
+    expected = np.zeros((200, 3))
+    expected[5], expected[-1] = 2, 1
+    np.testing.assert_array_equal(dtable, expected)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from manual import mlp
+from manual import mlp, rules
 from manual.rules.activations import Kept, leaky_relu, leaky_relu_bwd, leaky_relu_fwd, softplus
 from manual.rules.dense import dense
 from manual.rules.pooling import max_pool
@@ -82,6 +82,45 @@ def test_inputs_that_do_not_fit_raise_as_fwd_would():
         dense(jnp.ones((1, 2)))  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="unexpected keyword argument 'slope'"):
         leaky_relu(jnp.ones(2), slope=1.0)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError, match=r"; it is leaky_relu\(x, \*, negative_slope=0.01\)$"):
+        leaky_relu(jnp.ones(2), 0.2)  # pyright: ignore[reportCallIssue]
+
+
+def test_inputs_that_fwd_refuses_are_told_by_name():
+    w, b = jnp.ones((2, 3)), jnp.ones(2)
+    with pytest.raises(
+        AssertionError, match=r"^dense: .* given x float32\[2\], w float32\[2,3\], b"
+    ):
+        dense(jnp.ones(2), w, b)
+    with pytest.raises(
+        AssertionError, match=r"given predictions float32\[2\], targets float32\[\]"
+    ):
+        rules.mean_squared_error(jnp.ones(2), 0.0)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        rules.softmax,
+        rules.logsumexp,
+        rules.sigmoid,
+        lambda x: rules.rms_norm(x, jnp.ones(2)),
+        lambda x: rules.batch_norm(x, jnp.ones(2), jnp.ones(2)),
+        lambda x: rules.instance_norm(x, jnp.ones(2), jnp.ones(2)),
+        lambda x: rules.weight_norm(x, jnp.ones(2, int)),
+        lambda x: rules.cosine_similarity(x, x),
+        lambda x: rules.rotary(x[:, :, None, None], jnp.arange(2)),
+    ],
+)
+def test_integers_are_refused_where_the_result_would_be_cut(call):
+    with pytest.raises((AssertionError, TypeError, ValueError)):
+        call(jnp.arange(4).reshape(2, 2))
+
+
+def test_a_number_of_numpy_is_a_setting_like_one_of_python():
+    x = jnp.ones(3, jnp.bfloat16)
+    dx = jax.grad(lambda x: rules.huber(x, 0 * x, delta=np.float32(0.5)))(x)  # pyright: ignore[reportArgumentType]
+    assert dx.dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize(

@@ -44,3 +44,11 @@ def test_equal_numbers_share_equally():
     np.testing.assert_array_equal(rules.softmax(x), jnp.full((1, 4), 0.25))
     dx = jax.grad(lambda x: rules.logsumexp(x).sum())(x)
     np.testing.assert_allclose(dx, jnp.full((1, 4), 0.25), rtol=1e-6)
+
+
+@pytest.mark.parametrize("row", [[-np.inf, -np.inf], [np.inf, 1.0], [-np.inf, 2.0], [np.nan, 1.0]])
+def test_the_logsumexp_of_infinities_is_that_of_jax(row):
+    x = jnp.array(row)
+    np.testing.assert_array_equal(rules.logsumexp(x), jax.nn.logsumexp(x))
+    found, expected = jax.grad(rules.logsumexp)(x), jax.grad(jax.nn.logsumexp)(x)
+    np.testing.assert_array_equal(found, expected)
