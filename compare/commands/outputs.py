@@ -33,10 +33,12 @@ def require(
         option: the command's option that names the file of the report.
 
     Raises:
-        UsageError: a file is a folder, its folder does not exist, or a library that the report
-            needs is not installed.
+        UsageError: a file is a folder, its folder does not exist, both are one file, or a library
+            that the report needs is not installed.
         WriteError: it was tried to write a file, and it cannot be.
     """
+    if json is not None and report is not None and json.absolute() == report.absolute():
+        raise UsageError(f"--json and {option} are both {json}: give each a file of its own")
     require_writable("--json", json)
     require_writable(option, report)
     needed = ("jinja2", "matplotlib")

@@ -28,9 +28,11 @@ def load(file: Path) -> ModuleType:
     Nothing is written: no compiled file is left beside it.
 
     Raises:
-        OwnFileError: there is no such file, or it does not run to its end.
+        OwnFileError: there is no such file, it is none of Python's, or it does not run to its end.
     """
     path = file.absolute()
+    if path.is_file() and path.suffix != ".py":
+        raise OwnFileError(f"{file}: is no Python file; its name must end in .py")
     try:
         source = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

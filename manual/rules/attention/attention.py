@@ -49,7 +49,7 @@ def attention_fwd(
     Shapes: q (batch, T, H, K), k (batch, S, G, K), v (batch, S, G, V), G dividing H, one dtype;
     bias (batch or 1, H or 1, T or 1, S), added to the scores, or None; mask (batch, S) of booleans,
     False for a key that nobody looks at, or None -> O (batch, T, H, V). With `causal`, query t
-    looks at the keys 0 to t.
+    looks at the keys 0 to t. What else a query may not look at is −∞ in the bias.
 
     Raises:
         AssertionError: if shapes or dtypes are not these.

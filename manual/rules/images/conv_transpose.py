@@ -22,7 +22,8 @@ def conv_transpose_fwd(
     Each pixel of x lays the kernel, times itself, on y, s pixels further than its neighbour. The
     convolution with stride s, this padding and the kernel with its channels swapped reads the same
     places: y is that convolution's input gradient at x. So `jax.lax.conv_transpose` has it with
-    `transpose_kernel=True`; by its default it lays the kernel turned by half a turn.
+    `transpose_kernel=True` and the channels swapped; by its default it lays the kernel turned by
+    half a turn.
 
     Shapes: x (batch, height, width, n_in), w (h, w, n_in, n_out), b (n_out,), one dtype -> y
     (batch, p, q, n_out), with p = s height for "SAME" and s (height − 1) + h without padding, from

@@ -54,3 +54,12 @@ def test_gradients_and_articles_keep_each_result_before_the_next(monkeypatch, ca
         done = json.loads(file.read_text())["results"]
         assert {row.get("article", row.get("problem")) for row in done} == {"xor"}
         assert shown in capsys.readouterr().out
+
+
+def test_two_outputs_in_one_file_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["gradients", "xor", "--json", "a", "--report", str(tmp_path / "a")])
+    assert exit_.value.code == 2
+    assert "--json and --report are both a: give each a file of its own" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()

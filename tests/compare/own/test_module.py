@@ -64,6 +64,9 @@ def test_an_error_in_a_helper_is_told_with_the_line_there(write):
 def test_what_is_no_file_is_told(write, tmp_path):
     with pytest.raises(own.OwnFileError, match="No such file or directory"):
         own.load(tmp_path / "none.py")
+    (tmp_path / "notes.md").write_text("x = 1")
+    with pytest.raises(own.OwnFileError, match=r"its name must end in .py"):
+        own.load(tmp_path / "notes.md")
     with pytest.raises(own.OwnFileError, match="Is a directory"):
         own.load(tmp_path)
     (tmp_path / "latin.py").write_bytes(b"x = '\xe9\xff'\n")
