@@ -15,18 +15,23 @@ from manual.rules.rule import Rule
 
 __all__ = ["conv2d", "conv2d_bwd", "conv2d_fwd", "without_bias"]
 
+Kept = tuple[jax.Array, jax.Array, jax.Array | None]
+"""x, w and b."""
+
 
 def conv2d_fwd(
     x: jax.Array,
     w: jax.Array,
-    b: jax.Array,
+    b: jax.Array | None = None,
     *,
     stride: Size = (1, 1),
     padding: Padding = "SAME",
     dilation: Size = (1, 1),
     groups: int = 1,
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+) -> tuple[jax.Array, Kept]:
     """y_bpqo = Σ_ijc x_b,(ps+id−t),(qs′+jd′−l),c w_ijco + b_o,  x being 0 outside the image.
+
+    Without b nothing is added.
 
     With groups, the channels of x and of y are cut into that many groups in their order, and each
     group of y sees its own group of x; groups = n_in is the depthwise convolution.
@@ -39,13 +44,14 @@ def conv2d_fwd(
         ValueError: if a setting is none of those allowed, or no window fits.
     """
     settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return without_bias(x, w, b, **settings) + b[None, None, None, :], (x, w)
+    y = without_bias(x, w, b, **settings)
+    return y if b is None else y + b[None, None, None, :], (x, w, b)
 
 
 def without_bias(
     x: jax.Array,
     w: jax.Array,
-    b: jax.Array,
+    b: jax.Array | None,
     *,
     stride: Size,
     padding: Padding,
@@ -53,25 +59,28 @@ def without_bias(
     groups: int,
 ) -> jax.Array:
     """Computes y − b of `conv2d_fwd`, which says what it takes, gives and raises."""
-    chex.assert_rank([x, w, b], [4, 4, 1])
-    chex.assert_type([w, b], x.dtype)
+    chex.assert_rank([x, w], 4)
+    chex.assert_type(w, x.dtype)
     n_in, n_out = x.shape[3], w.shape[3]
     if groups < 1 or n_in % groups or n_out % groups:
         raise ValueError(f"groups must divide the channels {n_in} and {n_out}, got {groups}")
-    chex.assert_shape([w, b], [(*w.shape[:2], n_in // groups, n_out), (n_out,)])
+    chex.assert_shape(w, (*w.shape[:2], n_in // groups, n_out))
+    if b is not None:
+        chex.assert_shape(b, (n_out,))
+        chex.assert_type(b, x.dtype)
     places = windows(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     return correlate(x, w, w=places, groups=groups)
 
 
 def conv2d_bwd(
-    residuals: tuple[jax.Array, jax.Array],
+    residuals: Kept,
     dy: jax.Array,
     *,
     stride: Size = (1, 1),
     padding: Padding = "SAME",
     dilation: Size = (1, 1),
     groups: int = 1,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ_bpq dy.
 
     y is linear in each of x, w and b; the chain rule sums over the places where an entry is used.
@@ -102,11 +111,11 @@ def conv2d_bwd(
 
     A group of channels is a convolution of its own, so each sum over c or o stays within its group.
     """
-    x, w = residuals
+    x, w, b = residuals
     places = windows(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     dx = input_gradient(dy, w, w=places, groups=groups)
     dw = kernel_gradient(x, dy, w=places, groups=groups)
-    db = jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
+    db = None if b is None else jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
     return dx, dw, db
 
 

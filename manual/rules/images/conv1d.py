@@ -11,14 +11,14 @@ from manual.rules.rule import Rule
 
 __all__ = ["conv1d", "conv1d_bwd", "conv1d_fwd"]
 
-Kept = tuple[jax.Array, jax.Array]
-"""x and w, as those of an image of height 1."""
+Kept = tuple[jax.Array, jax.Array, jax.Array | None]
+"""x and w, as those of an image of height 1, and b."""
 
 
 def conv1d_fwd(
     x: jax.Array,
     w: jax.Array,
-    b: jax.Array,
+    b: jax.Array | None = None,
     *,
     stride: int = 1,
     padding: str | tuple[int, int] = "SAME",
@@ -27,6 +27,8 @@ def conv1d_fwd(
 ) -> tuple[jax.Array, Kept]:
     """y_bqo = Σ_jc x_b,(qs + jd − l),c w_jco + b_o,  x being 0 outside.
 
+    Without b nothing is added.
+
     Shapes: x (batch, time, n_in), w (n, n_in / groups, n_out), b (n_out,), one dtype -> y (batch,
     q, n_out). Padding is "SAME", "VALID", or (before, after): (n − 1, 0) is the causal convolution.
 
@@ -34,10 +36,10 @@ def conv1d_fwd(
         AssertionError: if shapes or dtypes are not these.
         ValueError: if a setting is none of those allowed, or no window fits.
     """
-    chex.assert_rank([x, w, b], [3, 3, 1])
-    kept = x[:, None], w[None]
-    y = without_bias(*kept, b, **_flat(stride, padding, dilation), groups=groups)
-    return y[:, 0] + b[None, None, :], kept
+    chex.assert_rank([x, w], 3)
+    kept = x[:, None], w[None], b
+    y = without_bias(*kept, **_flat(stride, padding, dilation), groups=groups)[:, 0]
+    return y if b is None else y + b[None, None, :], kept
 
 
 def conv1d_bwd(
@@ -48,7 +50,7 @@ def conv1d_bwd(
     padding: str | tuple[int, int] = "SAME",
     dilation: int = 1,
     groups: int = 1,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ dy: `conv2d_bwd` in one row."""
     settings = _flat(stride, padding, dilation)
     dx, dw, db = conv2d_bwd(residuals, dy[:, None], **settings, groups=groups)

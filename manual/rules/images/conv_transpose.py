@@ -13,11 +13,21 @@ from manual.rules.rule import Rule
 
 __all__ = ["conv_transpose", "conv_transpose_bwd", "conv_transpose_fwd"]
 
+Kept = tuple[jax.Array, jax.Array, jax.Array | None]
+"""x, w and b."""
+
 
 def conv_transpose_fwd(
-    x: jax.Array, w: jax.Array, b: jax.Array, *, stride: Size = (1, 1), padding: Padding = "SAME"
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    x: jax.Array,
+    w: jax.Array,
+    b: jax.Array | None = None,
+    *,
+    stride: Size = (1, 1),
+    padding: Padding = "SAME",
+) -> tuple[jax.Array, Kept]:
     """y_b,(ps + i − t),(qs′ + j − l),o = Σ x_bpqc w_ijco + b_o, over all p, i and q, j that meet.
+
+    Without b nothing is added.
 
     Each pixel of x lays the kernel, times itself, on y, s pixels further than its neighbour. The
     convolution with stride s, this padding and the kernel with its channels swapped reads the same
@@ -33,21 +43,25 @@ def conv_transpose_fwd(
         AssertionError: if shapes or dtypes are not these.
         ValueError: if a setting is none of those allowed.
     """
-    chex.assert_rank([x, w, b], [4, 4, 1])
-    chex.assert_type([w, b], x.dtype)
-    chex.assert_shape([w, b], [(*w.shape[:2], x.shape[3], w.shape[3]), w.shape[3:]])
+    chex.assert_rank([x, w], 4)
+    chex.assert_type(w, x.dtype)
+    chex.assert_axis_dimension(w, 2, x.shape[3])
     places = _windows(x, w, stride, padding)
     y = input_gradient(x, w.swapaxes(2, 3), w=places, groups=1)
-    return y + b[None, None, None, :], (x, w)
+    if b is None:
+        return y, (x, w, b)
+    chex.assert_shape(b, w.shape[3:])
+    chex.assert_type(b, x.dtype)
+    return y + b[None, None, None, :], (x, w, b)
 
 
 def conv_transpose_bwd(
-    residuals: tuple[jax.Array, jax.Array],
+    residuals: Kept,
     dy: jax.Array,
     *,
     stride: Size = (1, 1),
     padding: Padding = "SAME",
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """dx = dy ⋆ w with stride s,  dw = dy ⋆ x over the batch,  db = Σ_bpq dy.
 
     y is linear in x, and the transpose of a transpose is the convolution itself:
@@ -58,13 +72,13 @@ def conv_transpose_bwd(
     the kernel gradient of that convolution with dy for its input and x for its ∂/∂output, with the
     channels swapped.
     """
-    x, w = residuals
+    x, w, b = residuals
     places = _windows(x, w, stride, padding)
     swapped = w.swapaxes(2, 3)
     # The windows slide over dy, s s′ times as large as x: to unfold it takes much memory.
     dx = correlate(dy, swapped, w=places, groups=1, unfolds=False)
     dw = kernel_gradient(dy, x, w=places, groups=1, unfolds=False).swapaxes(2, 3)
-    return dx, dw, jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
+    return dx, dw, None if b is None else jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
 
 
 conv_transpose = Rule(conv_transpose_fwd, conv_transpose_bwd)

@@ -7,7 +7,7 @@ import pytest
 
 from autodiff import further
 from compare import check_rule
-from manual.rules import conv1d, conv_transpose, resize
+from manual.rules import conv1d, conv2d, conv_transpose, resize
 
 
 def draw(*shapes):
@@ -83,3 +83,18 @@ def test_settings_that_mean_nothing_are_refused():
         resize(x, size=0)
     with pytest.raises(ValueError, match="stride must be a positive integer"):
         conv_transpose(x, jnp.ones((2, 2, 1, 1)), jnp.ones(1), stride=0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "x", "w"),
+    [
+        (conv1d, (2, 5, 3), (3, 3, 4)),
+        (conv2d, (2, 5, 4, 3), (3, 2, 3, 4)),
+        (conv_transpose, (2, 3, 4, 3), (3, 2, 3, 4)),
+    ],
+)
+def test_a_convolution_may_have_no_bias(rule, x, w):
+    x, w = draw(x, w)
+    np.testing.assert_array_equal(rule(x, w), rule(x, w, jnp.zeros(4)))
+    assert check_rule(rule.fwd, rule.bwd, x, w, None).agree
+    assert jax.grad(lambda b: rule(x, w, b).sum())(None) is None
