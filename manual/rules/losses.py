@@ -1,10 +1,12 @@
-"""Losses: scalars, the mean over the batch (m examples) or over all n entries.
+"""Losses: scalars, the mean over m examples, all axes but the last, or over all n entries.
 
 The two that end a classifier take logits z, not probabilities a, because the nonlinearity and the
 logarithm belong together: differentiated as one, the derivative of softmax or sigmoid cancels
 against that of −log, and both leave dz = (a − y) / m, which no confident mistake can saturate
 (Nielsen 2015, ch. 3; Goodfellow et al. 2016, §6.2.2).
 """
+
+import math
 
 import chex
 import jax
@@ -110,28 +112,28 @@ Kept = tuple[jax.Array, Rows, jax.Array]
 
 
 def _exponentials(logits: jax.Array) -> Rows:
-    """Of each row the largest logit c and s = Σ_j e^(z_j − c), (batch, 1): nothing overflows.
+    """Of each row the largest logit c and s = Σ_j e^(z_j − c), (..., 1): nothing overflows.
 
     With the logits they are all of the softmax: p = e^(z − c) / s, log p = z − c − log s.
     """
-    largest = logits.max(axis=1, keepdims=True)
-    return largest, jnp.exp(logits - largest).sum(axis=1, keepdims=True)
+    largest = logits.max(axis=-1, keepdims=True)
+    return largest, jnp.exp(logits - largest).sum(axis=-1, keepdims=True)
 
 
 def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, Kept]:
     """L = −1/m Σ_i Σ_j y_ij log p_ij,  p = softmax(z) by rows,  0 log 0 = 0.
 
-    Shapes: logits (batch, classes), targets (batch, classes), one dtype -> L (). The targets are
+    Shapes: logits (..., classes), targets (..., classes), one dtype -> L (). The targets are
     one-hot rows or probabilities; they need not sum to 1.
 
     Raises:
-        AssertionError: if ranks, shapes or dtypes are not these.
+        AssertionError: if shapes or dtypes are not these.
     """
-    chex.assert_rank(logits, 2)
+    chex.assert_axis_dimension_gteq(logits, -1, 0)
     _assert_alike(logits, targets)
     largest, total = _exponentials(logits)
     terms = jnp.where(targets == 0, 0, targets * (logits - largest - jnp.log(total)))
-    return -terms.sum(axis=1).mean(), (logits, (largest, total), targets)
+    return -terms.sum(axis=-1).mean(), (logits, (largest, total), targets)
 
 
 def softmax_cross_entropy_bwd(residuals: Kept, d_loss: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -142,9 +144,9 @@ def softmax_cross_entropy_bwd(residuals: Kept, d_loss: jax.Array) -> tuple[jax.A
     which is p − y where the targets sum to 1 (Goodfellow et al. 2016, §6.2.2.3).
     """
     logits, (largest, total), targets = residuals
-    scale = share_of_mean(d_loss, logits.shape[0])
+    scale = share_of_mean(d_loss, math.prod(logits.shape[:-1]))
     shifted = logits - largest
-    dlogits = jnp.exp(shifted) * (targets.sum(axis=1, keepdims=True) / total) - targets
+    dlogits = jnp.exp(shifted) * (targets.sum(axis=-1, keepdims=True) / total) - targets
     dtargets = jnp.log(total) - shifted
     return (dlogits * scale).astype(logits.dtype), (dtargets * scale).astype(logits.dtype)
 
@@ -157,19 +159,18 @@ def softmax_cross_entropy_with_integer_labels_fwd(
 ) -> tuple[jax.Array, Kept]:
     """L = −1/m Σ_i log p_i,label(i),  p = softmax(z) by rows.
 
-    Shapes: logits (batch, classes), labels (batch,) of an integer dtype -> L ().
+    Shapes: logits (..., classes), labels (...) of an integer dtype -> L ().
 
     Labels are indices as JAX and optax read them: −1 is the last class, and one beyond the classes
     makes the loss NaN.
 
     Raises:
-        AssertionError: if ranks, shapes or dtypes are not these.
+        AssertionError: if shapes or dtypes are not these.
     """
-    chex.assert_rank([logits, labels], [2, 1])
     chex.assert_type(labels, int)
-    chex.assert_equal_shape_prefix([logits, labels], 1)
+    chex.assert_shape(logits, (*labels.shape, None))
     largest, total = _exponentials(logits)
-    picked = jnp.take_along_axis(logits, labels[:, None], axis=1, mode="fill")
+    picked = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="fill")
     return (jnp.log(total) - (picked - largest)).mean(), (logits, (largest, total), labels)
 
 
@@ -181,7 +182,7 @@ def softmax_cross_entropy_with_integer_labels_bwd(
     `softmax_cross_entropy_bwd` with one-hot targets, which sum to 1. The labels have no cotangent.
     """
     logits, (largest, total), labels = residuals
-    scale = share_of_mean(d_loss, len(labels))
+    scale = share_of_mean(d_loss, labels.size)
     p_scaled = jnp.exp(logits - largest) * (scale / total)  # One division a row.
     p_scaled, scale = p_scaled.astype(logits.dtype), scale.astype(logits.dtype)
     # int32, because a sum with a uint8 label might wrap around.
@@ -193,14 +194,15 @@ def softmax_cross_entropy_with_integer_labels_bwd(
 
 def _less_at_labels(p: jax.Array, labels: jax.Array, scale: jax.Array) -> jax.Array:
     """p less scale at each row's label: m numbers are written."""
-    return jax.vmap(lambda row, label: row.at[label].add(-scale))(p, labels)
+    of_row = lambda row, label: row.at[label].add(-scale)  # noqa: E731
+    return jax.vmap(of_row)(p.reshape(-1, p.shape[-1]), labels.reshape(-1)).reshape(p.shape)
 
 
 def _less_one_hot(p: jax.Array, labels: jax.Array, scale: jax.Array) -> jax.Array:
     """The same without a scatter, which is slow on an accelerator: an iota makes y."""
-    classes = p.shape[1]
+    classes = p.shape[-1]
     labels = jnp.where(labels < 0, labels + classes, labels)
-    return p - jnp.where(labels[:, None] == jnp.arange(classes), scale, 0)
+    return p - jnp.where(labels[..., None] == jnp.arange(classes), scale, 0)
 
 
 softmax_cross_entropy_with_integer_labels = Rule(

@@ -1,4 +1,9 @@
-"""Further losses of classes: the mean over the batch, or over all n entries."""
+"""Further losses of classes: the mean over m examples or over all n entries.
+
+The examples are all axes but the last.
+"""
+
+import math
 
 import chex
 import jax
@@ -53,16 +58,16 @@ hinge = Rule(hinge_fwd, hinge_bwd)
 def kl_divergence_fwd(log_predictions: jax.Array, targets: jax.Array) -> tuple[jax.Array, Pair]:
     """L = 1/m Σ_i Σ_j y_ij (log y_ij − log q_ij),  0 log 0 = 0   (Kullback & Leibler 1951).
 
-    Shapes: log_predictions (batch, classes), log q, and targets, probabilities, alike, one dtype
+    Shapes: log_predictions (..., classes), log q, and targets, probabilities, alike, one dtype
     -> L ().
 
     Raises:
-        AssertionError: if shapes or dtypes differ, or the rank is another.
+        AssertionError: if shapes or dtypes differ, or there is no axis.
     """
-    chex.assert_rank(log_predictions, 2)
+    chex.assert_axis_dimension_gteq(log_predictions, -1, 0)
     _assert_alike(log_predictions, targets)
     terms = targets * _log_ratio(log_predictions, targets)
-    return terms.sum(axis=1).mean(), (log_predictions, targets)
+    return terms.sum(axis=-1).mean(), (log_predictions, targets)
 
 
 def kl_divergence_bwd(residuals: Pair, d_loss: jax.Array) -> Pair:
@@ -72,7 +77,7 @@ def kl_divergence_bwd(residuals: Pair, d_loss: jax.Array) -> Pair:
     dy = −log q/m, where autodiff of `optax.losses.kl_divergence` has NaN.
     """
     log_predictions, targets = residuals
-    scale = share_of_mean(d_loss, targets.shape[0])
+    scale = share_of_mean(d_loss, math.prod(targets.shape[:-1]))
     slope = _log_ratio(log_predictions, targets) + 1
     dtargets = jnp.where(targets == 0, -log_predictions, slope) * scale
     return (-targets * scale).astype(targets.dtype), dtargets.astype(targets.dtype)

@@ -254,9 +254,25 @@ def test_labels_that_are_no_integers_are_refused():
         losses.softmax_cross_entropy_with_integer_labels(jnp.ones((3, 2)), jnp.ones(3))
 
 
-def test_softmax_cross_entropy_refuses_other_ranks():
-    with pytest.raises(AssertionError, match="rank"):
-        losses.softmax_cross_entropy(jnp.ones(3), jnp.ones(3))
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", INTEGER_LABELS])
+def test_every_axis_but_the_last_is_of_examples(name):
+    loss = getattr(losses, name)
+    rng = np.random.default_rng(0)
+    logits = jnp.asarray(rng.standard_normal((2, 3, 5)), jnp.float32)
+    targets = jnp.asarray(rng.integers(0, 5, (2, 3)))
+    if name != INTEGER_LABELS:
+        targets = jax.nn.one_hot(targets, 5)
+    rows = targets.reshape(-1, *targets.shape[2:])
+    value, d = jax.value_and_grad(loss)(logits, targets)
+    want, want_d = jax.value_and_grad(loss)(logits.reshape(6, 5), rows)
+    assert value == want
+    np.testing.assert_array_equal(d.reshape(6, 5), want_d)
+    # One example alone is its own mean.
+    np.testing.assert_allclose(
+        loss(logits[0, 0], targets[0, 0]), loss(logits[:1, 0], targets[:1, 0])
+    )
+    with pytest.raises(AssertionError):
+        loss(jnp.ones(()), targets[0, 0])
 
 
 def test_unknown_name_lists_the_names():
