@@ -19,6 +19,7 @@ from compare.checker.rules import Inputs, cotangents, inner_product, require_rul
 from compare.checker.sides.opened import custom_rules, opened
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, traceable, with_stand_ins
+from compare.escapes import first_line
 from compare.trees import Layout
 
 __all__ = ["assert_function_agrees", "check_function"]
@@ -99,7 +100,7 @@ def check_function(
         try:
             found[mode] = _MODES[mode](problem, settings)
         except NotImplementedError as error:
-            impossible[mode] = f"jax has no rule for it: {str(error).splitlines()[0][:60]}"
+            impossible[mode] = f"jax has no rule for it: {first_line(error)[:60]}"
         except TypeError as error:
             if "forward-mode" not in str(error):
                 raise

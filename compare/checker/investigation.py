@@ -30,6 +30,7 @@ from compare.checker.sides.side import Side
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
+from compare.escapes import first_line
 from compare.trees import cast, largest, largest_difference, path_of
 
 __all__ = [
@@ -329,7 +330,7 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
     try:
         return diagnose(wrong)
     except Exception as error:  # Whatever a user's loss holds, the verdict must not be lost.
-        reason = f"the search for a name failed: {type(error).__name__}: {error}".splitlines()[0]
+        reason = f"the search for a name failed: {first_line(error, kind=True)}"
         return Diagnosis("unknown", case.wrong[0], "", reason, confirmed=False)
 
 

@@ -10,7 +10,8 @@ from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu, is_float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, is_representable, narrowing
 from compare.checker.sides.side import Arrays
-from compare.trees import cast, is_float
+from compare.escapes import first_line
+from compare.trees import cast, is_inexact
 
 __all__ = ["alone_in_float64", "manual_in_float64"]
 
@@ -67,7 +68,7 @@ def alone_in_float64(
 
 
 def _cannot_run(error: Exception) -> str:
-    return f"cannot run in float64 ({str(error).splitlines()[0][:80]})"
+    return f"cannot run in float64 ({first_line(error)[:80]})"
 
 
 def _traced(sides: Sides, arrays: Arrays) -> Narrowing | None:
@@ -95,5 +96,5 @@ def _seen(exact: Point) -> Narrowing | None:
 
 
 def _coarsest(arrays: Arrays) -> Any:
-    types = {x.dtype for x in arrays if is_float(x)}
+    types = {x.real.dtype for x in arrays if is_inexact(x)}
     return max(types, key=lambda dtype: float(jnp.finfo(dtype).eps), default=np.dtype(np.float32))

@@ -22,6 +22,7 @@ from compare.checker.sides.opened import opened
 from compare.checker.sides.remembered import Remembered
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import widened
+from compare.escapes import first_line
 from compare.jaxprs import compiler_options
 from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
@@ -331,10 +332,11 @@ def traceable(fn: Any, hint: str) -> Iterator[None]:
         if type(error) is TypeError and "Tracer" not in str(error):
             raise  # Another library that was given what stands for an array says so like this.
         name = getattr(fn, "__name__", "the function")
-        reason = str(error).splitlines()[0]
         site = raised_at(error)
         where = f" ({shown(site)})" if site else ""
-        raise ValueError(f"{hint}{name} cannot be traced by jax{where}: {reason}") from None
+        raise ValueError(
+            f"{hint}{name} cannot be traced by jax{where}: {first_line(error)}"
+        ) from None
 
 
 def _is_number(leaf: Any) -> bool:

@@ -65,6 +65,17 @@ def test_a_carry_of_float32_is_judged_in_float32():
     assert "cannot run in float64" in str(doubled)
 
 
+def test_a_candidate_that_refuses_float64_without_a_word_is_judged_in_float32():
+    def candidate(x):
+        if x.dtype != np.float32:
+            raise AssertionError
+        return jnp.sum(jnp.sin(x)), jnp.cos(x)
+
+    report = check_gradients(candidate, lambda x: jnp.sum(jnp.sin(x)), X.astype(np.float32))
+    assert report.agree, report
+    assert "manual cannot run in float64 (AssertionError)" in report.details[0]
+
+
 def test_numpy_in_float32_is_known_by_its_numbers():
     def loss(w):
         return jnp.sum(jnp.tanh(w))
