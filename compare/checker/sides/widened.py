@@ -2,7 +2,8 @@
 
 The reference is the mathematics of a loss. Where the loss itself computes in float32 or bfloat16
 inside, its own float64 run is no better than that; so every floating number that depends on an
-input is kept in float64 here, and its custom rules are opened (`opened`).
+input is kept in float64 here (a complex one in complex128), and its custom rules are opened
+(`opened`).
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
         return evaluate(inner.jaxpr, inner.consts, values, _equation)
     if not any(_is_wide(x) for x in values):
         return bind(eqn, *values)
-    wide = [jnp.asarray(x, jnp.float64) if _is_real(x) else x for x in values]
+    wide = [jnp.asarray(x, _wide(jnp.result_type(x))) if _is_floating(x) else x for x in values]
     if name in LOOPS:
         return LOOPS[name](eqn, wide, _equation)
     if name in _FORBIDDEN:
@@ -43,8 +44,8 @@ def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
         return wide
     params = dict(eqn.params)
     for setting in ("new_dtype", "preferred_element_type", "dtype"):
-        if params.get(setting) is not None and jnp.issubdtype(params[setting], jnp.floating):
-            params[setting] = jnp.dtype(jnp.float64)
+        if params.get(setting) is not None:
+            params[setting] = _wide(params[setting])
     if params.get("update_jaxpr") is not None:  # What a scatter does with two numbers.
         params["update_jaxpr"], params["update_consts"] = _of_two_wide(params)
     out = eqn.primitive.bind(*wide, **params)
@@ -54,13 +55,20 @@ def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
 def _of_two_wide(params: dict[str, Any]) -> tuple[core.Jaxpr, Any]:
     jaxpr, consts = params["update_jaxpr"], params["update_consts"]
     closed = jax.make_jaxpr(lambda *two: evaluate(jaxpr, consts, two, _equation))(
-        *(jnp.zeros((), jnp.float64) if _is_real(v.aval) else v.aval for v in jaxpr.invars)
+        *(jnp.zeros((), _wide(v.aval.dtype)) for v in jaxpr.invars)
     )
     return closed.jaxpr, tuple(closed.consts)
 
 
-def _is_real(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.floating)
+def _is_floating(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+
+
+def _wide(dtype: Any) -> Any:
+    """The widest type of the same kind of number: real, complex, or neither."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.dtype(jnp.complex128)
+    return jnp.dtype(jnp.float64) if jnp.issubdtype(dtype, jnp.floating) else dtype
 
 
 def _is_wide(x: Any) -> bool:

@@ -104,6 +104,24 @@ def test_a_loss_that_narrows_is_widened():
     assert report.detectable < 1e-12
 
 
+def test_a_forward_pass_in_complex64_is_widened():
+    def fwd(w, x):
+        z = jnp.fft.fft(x).astype(jnp.complex64)
+        return jnp.real(jnp.fft.ifft(z * w)).astype(x.dtype), (w, x)
+
+    def bwd(res, d, factor=1.0):
+        w, x = res
+        dz, z = jnp.fft.fft(d), jnp.fft.fft(x)
+        dw = jnp.real(jnp.conj(z) * dz).sum(0) / x.shape[-1]
+        return dw, factor * jnp.real(jnp.fft.ifft(dz * w))
+
+    w = (X[0] + X[0][-np.arange(7)]).astype(np.float32)  # Symmetric, as for real numbers.
+    report = check_rule(fwd, bwd, w, X.astype(np.float32))
+    assert report.agree, report
+    wrong = check_rule(fwd, lambda r, d: bwd(r, d, 1.0001), w, X.astype(np.float32))
+    assert [leaf.path for leaf in wrong.leaves if not leaf.agrees] == ["x"]
+
+
 def test_an_unstable_formula_in_float32_inside_is_inaccurate_not_wrong():
     x = 1e2 + X.ravel()
 

@@ -56,7 +56,21 @@ def by_scatter(x):
     return jnp.zeros(4, jnp.float32).at[jnp.array([0, 2, 2])].add(y[0])
 
 
+def by_complex_casts(x):
+    weights = np.asarray([1, 2j, 3 - 1j], np.complex64)
+    return jnp.real(jnp.fft.ifft(jnp.fft.fft(x).astype(jnp.complex64) * weights)).astype(x.dtype)
+
+
+def by_complex_scatter(x):
+    z = lax.complex(x[0], x[1]).astype(jnp.complex64)
+    return jnp.real(jnp.zeros(4, jnp.complex64).at[jnp.array([0, 2, 2])].add(z))
+
+
 WIDE = {
+    by_complex_casts: lambda x: jnp.real(
+        jnp.fft.ifft(jnp.fft.fft(x) * np.asarray([1, 2j, 3 - 1j]))
+    ),
+    by_complex_scatter: lambda x: jnp.stack([x[0, 0], 0 * x[0, 0], x[0, 1] + x[0, 2], 0 * x[0, 0]]),
     by_branch_on_a_constant: jnp.exp,
     by_scatter: lambda x: jnp.stack([x[0, 0], 0 * x[0, 0], x[0, 1] + x[0, 2], 0 * x[0, 0]]),
     by_casts: lambda x: jax.nn.softmax(x).sum(axis=0),
