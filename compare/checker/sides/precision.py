@@ -32,7 +32,12 @@ def manual_in_float64(sides: Sides, own: Point) -> tuple[Sides, Point, Narrowing
     if is_float64_on_cpu(own.arrays):
         exact = own
     else:
-        autodiff = evaluation.run(sides.autodiff, arrays, on_cpu=True, wait=False)
+        refusal = evaluation.refusal(sides.autodiff, arrays)
+        autodiff = _reference(sides, arrays, refusal)
+        if refusal:
+            dtype = _coarsest(own.arrays)
+            exact = Point(arrays, own.manual, autodiff, own.value_name, own.left_out)
+            return sides._replace(manual_dtype=dtype), exact, _with_the_loss(dtype, refusal)
         try:
             manual = evaluation.run(sides.manual, arrays, on_cpu=True)
         except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.
@@ -59,12 +64,42 @@ def alone_in_float64(
         What it returns in float64, as far as it can; the narrower type that it computes in, or
         None; and the sides, which run manual in the one type it can run in.
     """
+    refusal = sides.evaluation.refusal(sides.autodiff, wide)
+    if refusal:
+        dtype = _coarsest(arrays)
+        return manual, _with_the_loss(dtype, refusal), sides._replace(manual_dtype=dtype)
     try:
         found = sides.evaluation.run(sides.manual, wide, on_cpu=True)
     except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.
         dtype = _coarsest(arrays)
         return manual, Narrowing(dtype, "", _cannot_run(error)), sides._replace(manual_dtype=dtype)
     return found, _traced(sides, wide), sides
+
+
+def _reference(sides: Sides, arrays: Arrays, refusal: str) -> Result:
+    """What the side that differentiates returns in float64.
+
+    Raises:
+        ValueError: its loss refuses float64, and nothing can stand for it.
+    """
+    try:
+        return sides.evaluation.run(sides.autodiff, arrays, on_cpu=True, wait=False)
+    except Exception as error:
+        if not refusal:
+            raise
+        raise ValueError(
+            f"the loss is run in float64, as the reference, and cannot be ({refusal}; {_TO_DO}); "
+            "or give another reference"
+        ) from error
+
+
+def _with_the_loss(dtype: Any, refusal: str) -> Narrowing:
+    """That manual is asked in the type whose constants the loss has."""
+    why = f"is run in {dtype}: the loss cannot be traced in float64"
+    return Narrowing(dtype, "", f"{why} ({refusal}; {_TO_DO})")
+
+
+_TO_DO = "name an input's own type there, as in x.dtype"
 
 
 def _cannot_run(error: Exception) -> str:

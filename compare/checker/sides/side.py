@@ -131,6 +131,26 @@ class Side:
             narrows = True
         return self.wide if narrows else self
 
+    def refusal(self, arrays: Arrays, layout: Layout) -> str:
+        """Tells where and why the loss cannot be traced in float64; "" where it can.
+
+        What stands for it then has the constants of a narrower type.
+        """
+        if self.loss is None or self.in_float64(arrays, layout) is self:
+            return ""
+        loss = self.loss
+
+        def of(arrays: Arrays) -> Any:
+            params, args = layout.rebuild(arrays)
+            return loss(params, *args)
+
+        try:
+            jax.eval_shape(of, arrays)
+        except Exception as error:
+            site = raised_at(error)
+            return (f"{shown(site)}: " if site else "") + first_line(error).rstrip(":")
+        return ""
+
     def remember(self, point: bytes, further: Any, make: Callable[[], Any]) -> Any:
         """Returns what was made at this point before, or makes it.
 

@@ -6,6 +6,7 @@ input is kept in float64 here (a complex one in complex128), and its custom rule
 (`opened`).
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from compare.checker.sides.opened import LOOPS, rewritten
+from compare.checker.sides.opened import LOOPS, rewritten, traced
 from compare.jaxprs import bind, called_jaxpr, evaluate
+from compare.trees import shape_of
 
 __all__ = ["widened"]
 
@@ -25,7 +27,29 @@ def widened(fn: Callable[..., Any]) -> Callable[..., Any]:
     Raises (when it runs):
         ValueError: an equation takes apart the bits of a number, or calls a kernel.
     """
-    return rewritten(fn, _equation)
+    return rewritten(fn, _equation, _traced)
+
+
+def _traced(fn: Callable[[list[Any]], Any], arrays: list[Any]) -> tuple[core.ClosedJaxpr, Any]:
+    """Traces a function in float64; in a narrower type where it can be traced in that alone.
+
+    A loop that carries a number of float32 cannot be traced in float64, and what it computes is
+    known all the same: its equations, with the constants that it has in float32.
+    """
+    try:
+        return traced(fn, arrays)
+    except Exception:
+        for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
+            # As a person's own run has it: no other type is made by default.
+            with contextlib.suppress(Exception), jax.enable_x64(False):
+                closed, shape = traced(fn, [shape_of(x, dtype) for x in arrays])
+                if all(map(_is_the_same_but_wide, arrays, closed.in_avals)):
+                    return closed, shape
+        raise
+
+
+def _is_the_same_but_wide(x: Any, aval: Any) -> bool:
+    return x.dtype in (aval.dtype, _wide(aval.dtype))
 
 
 def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:

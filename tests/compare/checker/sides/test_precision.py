@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare import check_gradients, check_rule
+from compare import check_function, check_gradients, check_rule
 
 X = np.random.default_rng(0).standard_normal((5, 7))
 
@@ -63,6 +63,43 @@ def test_a_carry_of_float32_is_judged_in_float32():
     doubled = check_rule(fwd, lambda r, d: (2 * bwd(r, d)[0],), X[0].astype(np.float32))
     assert doubled.verdict == "manual_wrong"
     assert "cannot run in float64" in str(doubled)
+
+
+def decayed(a, u):
+    def step(h, x):
+        h = 0.1 * a * h + x
+        return h, h
+
+    return lax.scan(step, jnp.zeros(a.shape, jnp.float32), u)[1]
+
+
+def decayed_bwd(res, d, forgotten=0.0):
+    a, h = res
+    step = lambda c, t: (0.1 * a * c + t,) * 2  # noqa: E731
+    du = lax.scan(step, jnp.zeros_like(a), d, reverse=True)[1]
+    return (0.1 * du[1:] * h[:-1]).sum(0) * (1 - forgotten), du
+
+
+@pytest.mark.parametrize(("forgotten", "wrong"), [(0.0, []), (1e-4, ["a"])])
+def test_a_loss_that_float64_cannot_run_is_judged_in_the_type_it_names(forgotten, wrong):
+    def fwd(a, u):
+        h = decayed(a, u)
+        return h, (a, h)
+
+    a, u = abs(X[0, :3]).astype(np.float32), X[:, :3].astype(np.float32)
+    report = check_rule(fwd, lambda res, d: decayed_bwd(res, d, forgotten), a, u)
+    assert [leaf.path for leaf in report.leaves if not leaf.agrees] == wrong, report
+    told = "\n".join(report.details)
+    assert "is run in float32: the loss cannot be traced in float64 (" in told
+    assert "test_precision.py:" in told
+    assert "name an input's own type there, as in x.dtype" in told
+
+
+def test_a_function_that_float64_cannot_run_is_held_against_numbers():
+    a, u = abs(X[0, :3]).astype(np.float32), X[:, :3].astype(np.float32)
+    report = check_function(decayed, a, u)
+    assert report.agree, report
+    assert 1e-9 < report.detectable < 1e-4
 
 
 def test_a_candidate_that_refuses_float64_without_a_word_is_judged_in_float32():

@@ -36,6 +36,17 @@ def by_scan(x):
     return lax.scan(step, jnp.zeros(3, jnp.float32), x)
 
 
+def by_a_carry_that_float64_cannot_have(x):
+    step = lambda c, t: (c * t + t, c)  # noqa: E731
+    return lax.scan(step, jnp.zeros(3, jnp.float32), x.astype(x.dtype))
+
+
+def by_refusal(x):
+    if x.dtype != jnp.float32:
+        raise TypeError("in float32 alone")
+    return jnp.sin(x)
+
+
 def by_loop(x):
     return lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * 2, x.astype(jnp.float16))
 
@@ -73,6 +84,11 @@ WIDE = {
     by_complex_scatter: lambda x: jnp.stack([x[0, 0], 0 * x[0, 0], x[0, 1] + x[0, 2], 0 * x[0, 0]]),
     by_branch_on_a_constant: jnp.exp,
     by_scatter: lambda x: jnp.stack([x[0, 0], 0 * x[0, 0], x[0, 1] + x[0, 2], 0 * x[0, 0]]),
+    by_a_carry_that_float64_cannot_have: lambda x: (
+        x[0] * x[1] + x[1],
+        jnp.stack([jnp.zeros(3), x[0]]),
+    ),
+    by_refusal: jnp.sin,
     by_casts: lambda x: jax.nn.softmax(x).sum(axis=0),
     by_product: lambda x: x @ x.T,
     by_precision: jnp.sin,
@@ -82,6 +98,9 @@ WIDE = {
 }
 
 
+REFUSE_FLOAT64 = {by_a_carry_that_float64_cannot_have, by_refusal}
+
+
 @pytest.mark.parametrize("fn", WIDE)
 def test_every_narrow_type_is_widened(fn):
     found = jax.tree.leaves(widened(fn)(X))
@@ -89,7 +108,8 @@ def test_every_narrow_type_is_widened(fn):
     for one, other in zip(found, right, strict=True):
         assert one.dtype == np.float64
         assert np.allclose(one, other, rtol=1e-14, atol=0)
-    narrow = jax.tree.leaves(fn(X))
+    with jax.enable_x64(fn not in REFUSE_FLOAT64):
+        narrow = jax.tree.leaves(fn(jnp.asarray(X)))
     assert not all(np.allclose(n, r, rtol=1e-12) for n, r in zip(narrow, right, strict=True))
 
 
