@@ -12,13 +12,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
+import numpy as np
+from jax.extend import core, source_info_util
 
 from compare.checker.sides.opened import LOOPS, rewritten, traced
-from compare.jaxprs import bind, called_jaxpr, evaluate
+from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
+from compare.sites import inner_site
 from compare.trees import shape_of
 
-__all__ = ["widened"]
+__all__ = ["types_of_constants", "widened"]
 
 
 def widened(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,10 +55,19 @@ def _is_the_same_but_wide(x: Any, aval: Any) -> bool:
 
 
 def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+    # What is computed in its stead is of the same line.
+    info = eqn.source_info
+    with source_info_util.user_context(info.traceback, name_stack=info.name_stack):
+        return _computed(eqn, values)
+
+
+def _computed(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
     name = eqn.primitive.name
     inner = called_jaxpr(eqn)
-    if inner is not None:
+    if inner is not None and not inner_site(inner, "of a library"):
         return evaluate(inner.jaxpr, inner.consts, values, _equation)
+    if inner is not None:
+        return _called(eqn, inner)(*values)
     if not any(_is_wide(x) for x in values):
         return bind(eqn, *values)
     wide = [jnp.asarray(x, _wide(jnp.result_type(x))) if _is_floating(x) else x for x in values]
@@ -76,12 +87,44 @@ def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
     return list(out) if eqn.primitive.multiple_results else [out]
 
 
+def _called(eqn: core.JaxprEqn, inner: core.ClosedJaxpr) -> Callable[..., list[Any]]:
+    """A call of a library's function, still a call: its equations have no lines of their own."""
+
+    def call(*values: Any) -> list[Any]:
+        return evaluate(inner.jaxpr, inner.consts, values, _equation)
+
+    call.__name__ = str(eqn.params.get("name", eqn.primitive.name))
+    return jax.jit(call)
+
+
 def _of_two_wide(params: dict[str, Any]) -> tuple[core.Jaxpr, Any]:
     jaxpr, consts = params["update_jaxpr"], params["update_consts"]
     closed = jax.make_jaxpr(lambda *two: evaluate(jaxpr, consts, two, _equation))(
         *(jnp.zeros((), _wide(v.aval.dtype)) for v in jaxpr.invars)
     )
     return closed.jaxpr, tuple(closed.consts)
+
+
+def types_of_constants(jaxpr: core.Jaxpr) -> set[Any]:
+    """Collects the floating types of the constants that rounding has changed, as it has 0.1.
+
+    Widened, such a constant is what it was rounded to: 0.1 of float32 is not that of float64.
+    """
+    found = set()
+    for eqn in jaxpr.eqns:
+        found |= {a.val.dtype for a in eqn.invars if isinstance(a, core.Literal) and _is_rounded(a)}
+        found = found.union(*map(types_of_constants, inner_jaxprs(eqn)))
+    return found
+
+
+def _is_rounded(constant: core.Literal) -> bool:
+    """Whether a constant fills its type's digits, as no whole number and no 0.5 does."""
+    value, dtype = np.asarray(constant.val), constant.val.dtype
+    if value.ndim or not jnp.issubdtype(dtype, jnp.floating) or not np.isfinite(value):
+        return False
+    number = float(value)
+    digits = np.frexp(number)[0] * 2.0 ** (jnp.finfo(dtype).nmant // 2)
+    return number != round(number) and digits != round(digits)
 
 
 def _is_floating(x: Any) -> bool:

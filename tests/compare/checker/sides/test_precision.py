@@ -174,3 +174,25 @@ def test_an_unstable_formula_in_float32_inside_is_inaccurate_not_wrong():
     assert report.verdict == "manual_inaccurate", report
     assert report.details[-1].endswith("an unstable formula, not a wrong one")
     assert check_gradients(lambda x: candidate(x, -4.0), loss, x).verdict == "manual_wrong"
+
+
+def forgotten_two(w, x):
+    """The gradient of a mean of squares, in float16 but for a line, and without its 2."""
+    z = (0.1 * (x.astype("float16") @ w.astype("float16"))).astype(x.dtype)
+    dz = z / z.size
+    dw = (0.1 * (x.T.astype("float16") @ dz.astype("float16"))).astype(x.dtype)
+    return jnp.mean(z**2), dw
+
+
+@pytest.mark.parametrize(("dtype", "marked"), [("float16", ["dz = z / z.size"]), ("float32", [])])
+def test_a_line_is_recognised_in_a_narrow_type_or_none_is_marked(dtype, marked):
+    """Where the loss has its constant in another type, no value is one of it to all digits."""
+
+    def loss(w, x):
+        return jnp.mean((0.1 * (x.astype(dtype) @ w.astype(dtype))).astype(x.dtype) ** 2)
+
+    w, x = X[:, :3].T.astype(np.float32), X[:4, :3].astype(np.float32)
+    report = check_gradients(forgotten_two, loss, w, x)
+    assert (report.verdict, report.diagnosis.bug) == ("manual_wrong", "constant_factor"), report
+    assert [line.source for line in report.listing if line.status == "wrong"] == marked
+    assert len(report.diagnosis.suspects) == len(marked)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.sides.widened import widened
+from compare.checker.sides.widened import types_of_constants, widened
+from compare.sites import site_of
 
 X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
 
@@ -133,3 +134,20 @@ def test_bits_taken_apart_are_refused():
 
     with pytest.raises(ValueError, match="bitcast_convert_type cannot be computed in float64"):
         widened(bits)(X)
+
+
+def test_the_types_that_round_a_constant_are_known():
+    def fn(x):
+        y = 0.1 * x.astype(jnp.float32) + 0.5
+        return jax.jit(lambda y: 0.3 * y)(y.astype(jnp.float16)), 2 * x
+
+    found = types_of_constants(jax.make_jaxpr(fn)(X).jaxpr)
+    assert found == {np.dtype(np.float32), np.dtype(np.float16)}
+    assert types_of_constants(jax.make_jaxpr(lambda x: 3 * x + 0.25)(X).jaxpr) == set()
+
+
+def test_what_is_widened_stays_on_its_line():
+    closed = jax.make_jaxpr(widened(by_casts))(X)
+    sites = {site_of(eqn) for eqn in closed.jaxpr.eqns}
+    line = by_casts.__code__.co_firstlineno + 1
+    assert sites == {f"{__file__}:{line}"}
