@@ -1,6 +1,6 @@
 """Text from outside, made safe to show."""
 
-__all__ = ["escaped"]
+__all__ = ["escaped", "first_line"]
 
 
 def escaped(text: str) -> str:
@@ -14,3 +14,17 @@ def escaped(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+def first_line(error: BaseException, *, kind: bool = False) -> str:
+    """Tells an error in a line: the first of its text, or its type's name where it has none.
+
+    Args:
+        error: a bare `assert` raises one without a text.
+        kind: whether its type's name stands before the text.
+    """
+    name = type(error).__name__
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return name
+    return f"{name}: {lines[0]}" if kind else lines[0]

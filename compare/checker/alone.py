@@ -152,8 +152,13 @@ class _Asked(NamedTuple):
 
             return flat
 
-        traced = jax.make_jaxpr(by(side.loss))(arrays)
-        narrow = narrowing(traced)
+        try:
+            traced = jax.make_jaxpr(by(side.loss))(arrays)
+            narrow = narrowing(traced)
+        except Exception:  # A carry of float32.
+            if side.wide is None:
+                raise
+            return by(side.wide.loss)(arrays)
         if narrow is None or side.wide is None:
             return core.jaxpr_as_fun(traced)(*jax.tree.leaves(arrays))[0]
         try:

@@ -15,10 +15,17 @@ from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
-from compare.checker.rules import Inputs, cotangents, inner_product, require_rule
+from compare.checker.rules import (
+    Inputs,
+    cotangents,
+    inner_product,
+    nondifferentiable,
+    require_rule,
+)
 from compare.checker.sides.opened import custom_rules, opened
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, traceable, with_stand_ins
+from compare.escapes import first_line
 from compare.trees import Layout
 
 __all__ = ["assert_function_agrees", "check_function"]
@@ -57,7 +64,8 @@ def check_function(
     Args:
         f: any function of pytrees, with any outputs.
         *inputs: the point: floating arrays, real or complex, and Python's floats are
-            differentiated; integers, strings and the like are passed on.
+            differentiated; integers, strings and the like are passed on, and so is what a rule
+            has in its nondiff_argnums.
         reference: `reference(*inputs)`, another way to compute the same; its custom rules are
             opened.
         modes: of "rev", "fwd" and "vmap"; what jax cannot do (forward mode through
@@ -86,7 +94,7 @@ def check_function(
         require_call("reference", reference, *inputs, **accepted(reference, static))
     fn = _named(f, static)
     against = None if reference is None else _named(reference, accepted(reference, static))
-    point = Inputs(fn, inputs, constant, constant)
+    point = Inputs(fn, inputs, {*constant, *nondifferentiable(f, inputs)}, constant)
     accuracy = require_accuracy(accuracy, point.parameters.floating)
     point.parameters.require_finite()
     if against is None and custom_rules(_traced(fn, point).jaxpr):
@@ -99,7 +107,7 @@ def check_function(
         try:
             found[mode] = _MODES[mode](problem, settings)
         except NotImplementedError as error:
-            impossible[mode] = f"jax has no rule for it: {str(error).splitlines()[0][:60]}"
+            impossible[mode] = f"jax has no rule for it: {first_line(error)[:60]}"
         except TypeError as error:
             if "forward-mode" not in str(error):
                 raise

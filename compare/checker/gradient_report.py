@@ -1,5 +1,6 @@
 """What a comparison of two gradients found, as data and as text."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,15 @@ class GradientReport:
 
     @property
     def worst(self) -> Leaf | None:
-        """The leaf with the largest error for its tolerance; None where there is no leaf."""
-        return max(self.leaves, key=lambda leaf: leaf.excess, default=None)
+        """The leaf that is furthest off for its tolerance; None where there is no leaf.
+
+        One that is right is the worst only where none is wrong.
+        """
+
+        def rank(leaf: Leaf) -> tuple[bool, float]:
+            return not leaf.agrees, 0.0 if math.isnan(leaf.excess) else leaf.excess
+
+        return max(self.leaves, key=rank, default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON types; see `json_ready` for numbers that JSON does not have.

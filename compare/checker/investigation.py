@@ -27,9 +27,11 @@ from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.side import Side
+from compare.checker.sides.widened import types_of_constants, widened
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
+from compare.escapes import first_line
 from compare.trees import cast, largest, largest_difference, path_of
 
 __all__ = [
@@ -324,12 +326,12 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
         case.manual_gradient,
         case.autodiff_gradient,
         {path: case.rows[("grad", path)].tolerance for path in case.leaves},
-        functools.partial(_run_again, case),
+        functools.partial(_run_again, case) if case.narrow is None else _wide_candidate(case),
     )
     try:
         return diagnose(wrong)
     except Exception as error:  # Whatever a user's loss holds, the verdict must not be lost.
-        reason = f"the search for a name failed: {type(error).__name__}: {error}".splitlines()[0]
+        reason = f"the search for a name failed: {first_line(error, kind=True)}"
         return Diagnosis("unknown", case.wrong[0], "", reason, confirmed=False)
 
 
@@ -337,6 +339,55 @@ def _run_again(case: Disagreement) -> dict[str, Any]:
     """Manual's gradient by path, computed once more, without being compiled."""
     found = _by_path(_manual_again(case)[1], "")
     return {path: found[path] for path in case.manual_gradient}
+
+
+def _wide_candidate(case: Disagreement) -> Callable[[], dict[str, Any]] | None:
+    """What computes manual's gradient in float64 throughout, whatever narrower types it names.
+
+    In a narrow type none of its values is one of the loss to the digits of float64, and the first
+    line of all would be taken for the wrong one.
+
+    Returns:
+        The candidate; None where its values would not be those of the loss either: it cannot be
+        traced, is another in float64, or a constant of the one is rounded and that of the other
+        not.
+    """
+    layout = case.sides.evaluation.layout
+    wide = Side(widened(case.sides.manual.fn))
+    arrays = jax.device_put(case.point.arrays)
+
+    def gradient() -> dict[str, Any]:
+        found = _by_path(wide.eager(arrays, layout=layout)[1], "")
+        return {path: found[path] for path in case.manual_gradient}
+
+    try:
+        if len(_types_of_constants(case)) > 1:
+            return None
+        found = gradient()
+        same = all(
+            largest_difference(np.asarray(found[path]), leaf) <= _limit(case, path, leaf)
+            for path, leaf in case.manual_gradient.items()
+        )
+    except Exception:  # NumPy, a kernel.
+        return None
+    return gradient if same else None
+
+
+def _types_of_constants(case: Disagreement) -> set[Any]:
+    """The types to which both sides, as they are written, round their constants."""
+    layout, loss, narrow = case.sides.evaluation.layout, case.sides.autodiff.loss, case.narrow
+    assert loss is not None
+    assert narrow is not None
+
+    def both(arrays: list[Any]) -> Any:
+        params, args = layout.rebuild(arrays)
+        return loss(params, *args), case.sides.manual.eager(arrays, layout=layout)
+
+    try:
+        traced = jax.make_jaxpr(both)(case.point.arrays)
+    except Exception:  # It may be run in the narrower type alone.
+        traced = jax.make_jaxpr(both)([cast(x, narrow.dtype) for x in case.point.arrays])
+    return types_of_constants(traced.jaxpr)
 
 
 def _manual_again(case: Disagreement, arrays: list[Any] | None = None) -> tuple[Any, Any]:

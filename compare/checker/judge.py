@@ -48,9 +48,10 @@ from compare.checker.sides.repetition import (
     unrepeated,
 )
 from compare.checker.sides.settings import told
-from compare.checker.sides.side import Arrays, Side
+from compare.checker.sides.side import Arrays, Side, has_float64
 from compare.diagnosis.case import Diagnosis
-from compare.trees import Layout, aligned_empty, cast, is_float, shape_of
+from compare.escapes import first_line
+from compare.trees import Layout, aligned_empty, cast, is_float, is_inexact, shape_of
 
 __all__ = ["judge"]
 
@@ -95,8 +96,8 @@ def judge(
     layout = Layout(point)
     given = layout.arrays(point)
     in_numpy = () if jit else tuple(isinstance(x, np.ndarray | np.generic) for x in given)
-    if dtype is None and any(
-        numpy and x.dtype == np.float64 for numpy, x in zip(in_numpy, given, strict=False)
+    if dtype is None and has_float64(
+        [x for x, numpy in zip(given, in_numpy, strict=False) if numpy]
     ):
         dtype = np.dtype(np.float64)
     ignored = frozenset[Key](("grad", path) for path in not_compared)
@@ -156,7 +157,7 @@ class _Judge(NamedTuple):
         try:
             autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
-            reason = f"jax.grad cannot differentiate this loss ({str(error).splitlines()[0][:120]})"
+            reason = f"jax.grad cannot differentiate this loss ({first_line(error)[:120]})"
             require_repeated_loss(by_rules, arrays, evaluation)
             return _Finding(*alone.finding(judge.sides, manual, arrays, reason))
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
@@ -403,7 +404,7 @@ def _own(x: Any, dtype: Any) -> Any:
 
 
 def _unit(arrays: Arrays) -> float:
-    return max((float(jnp.finfo(x.dtype).eps) for x in arrays if is_float(x)), default=0.0)
+    return max((float(jnp.finfo(x.dtype).eps) for x in arrays if is_inexact(x)), default=0.0)
 
 
 def _floating_dtype(dtype: Any) -> Any:
@@ -416,5 +417,6 @@ def _floating_dtype(dtype: Any) -> Any:
 
 
 def _common_dtype(arrays: Arrays) -> str:
-    names = {str(x.dtype) for x in arrays if is_float(x)}
+    real = {str(x.dtype) for x in arrays if is_float(x)}
+    names = real or {str(x.dtype) for x in arrays if is_inexact(x)}
     return names.pop() if len(names) == 1 else "mixed"

@@ -33,7 +33,8 @@ class Leaf:
         max_rel: the largest |manual − reference| / |reference|, over entries with reference ≠ 0.
         max_ulp: the largest |manual − reference| in units in the last place of the reference, over
             the same entries.
-        ratio: `max_abs / noise`; a right gradient is at about 1 or below.
+        ratio: `max_abs / noise`; a right gradient is at about 1 or below. Infinite where there is
+            an error and no noise.
         cosine: the cosine between the two leaves as vectors; 1 where both are zero.
         noise: the measured rounding noise of this leaf.
         tolerance: the largest `max_abs` that rounding explains.
@@ -95,7 +96,8 @@ class Leaf:
             max_abs=found.max_abs,
             max_rel=found.max_rel,
             max_ulp=found.max_ulp,
-            ratio=_ratio(found.max_abs, noise),
+            # The least that a noise is said to be is a noise of 0.
+            ratio=_ratio(found.max_abs, noise if noise != float(jnp.finfo(dtype).tiny) else 0.0),
             cosine=_cosine(manual.ravel(), reference.ravel()),
             noise=noise,
             tolerance=tolerance,

@@ -23,8 +23,8 @@ from compare.checker.sides.side import Side, told, traceable, with_stand_ins
 from compare.trees import Layout, expanded, is_inexact, path_of
 
 __all__ = [
-    "Inputs", "assert_rule_agrees", "check_rule", "cotangents", "inner_product", "require_rule",
-    "rule_asked",
+    "Inputs", "assert_rule_agrees", "check_rule", "cotangents", "inner_product",
+    "nondifferentiable", "require_rule", "rule_asked",
 ]  # fmt: skip
 
 Function = Callable[..., Any]
@@ -294,8 +294,7 @@ class _Decorated(NamedTuple):
         return self.fn.fun
 
     def constant(self, inputs: Sequence[Any]) -> set[str]:
-        names = _input_names(self.fn.fun, len(inputs))
-        return {names[i] for i in self.fn.nondiff_argnums if i < len(names)}
+        return nondifferentiable(self.fn, inputs)
 
     def forward(self, *inputs: Any) -> Any:
         return self.fn.fun(*inputs, **self.static)
@@ -337,6 +336,14 @@ def _rule(
     require_call("fwd", first, *rest[1:], **accepted(first, static))
     require_call("bwd", rest[0], "residuals", "d_out", **accepted(rest[0], static))
     return _Pair(_with(first, static), _with(rest[0], static)), rest[1:]
+
+
+def nondifferentiable(fn: Any, inputs: Sequence[Any]) -> set[str]:
+    """Returns the names of those inputs that the rule of a function has in its nondiff_argnums."""
+    if not _is_decorated(fn):
+        return set()
+    names = _input_names(fn.fun, len(inputs))
+    return {names[i] for i in fn.nondiff_argnums if i < len(names)}
 
 
 def require_rule(decorated: Any) -> None:

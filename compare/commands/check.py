@@ -21,6 +21,7 @@ from compare.commands.options import (
     not_given,
 )
 from compare.datasets import DataError
+from compare.escapes import first_line
 from compare.problems import Derivation
 from compare.report import json_file
 
@@ -209,10 +210,9 @@ def _theirs(file: Path, call: Callable[[], _T]) -> _T:
     except (own.OwnFileError, UsageError):
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()[0] if str(error).strip() else ""
         where = own.place(error, file)
         if where:
-            raise DataError(f"{where}: {type(error).__name__}: {text}") from error
+            raise DataError(f"{where}: {first_line(error, kind=True)}") from error
         if isinstance(error, TypeError | ValueError):
-            raise UsageError(f"{file}: {text}") from error
+            raise UsageError(f"{file}: {first_line(error)}") from error
         raise

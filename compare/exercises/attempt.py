@@ -19,6 +19,7 @@ import numpy as np
 
 from compare import own
 from compare.checker import GradientReport, check_gradients
+from compare.escapes import first_line
 from compare.exercises.exercise import Exercise
 from compare.exercises.recurrent import LOSSES
 
@@ -162,5 +163,4 @@ def _theirs(path: Path, call: Callable[[], Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:
         where = own.place(error, path) or path
-        text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise own.OwnFileError(f"{where}: {type(error).__name__}: {text}") from error
+        raise own.OwnFileError(f"{where}: {first_line(error, kind=True)}") from error

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 
+from compare.escapes import first_line
 from compare.experiments.lock import LOCK
 from compare.files import open_regular, replacing
 from compare.trees import with_keys, without_keys
@@ -178,7 +179,7 @@ class Checkpoints:
         try:
             return self._manager.restore(step, args=self._ocp.args.Composite(**items))
         except Exception as error:
-            raise _damaged(self._folder / str(step), _first_line(error)) from error
+            raise _damaged(self._folder / str(step), first_line(error)[:200]) from error
 
 
 def _orbax() -> Any:
@@ -236,10 +237,6 @@ def _damaged(where: Path, how: str) -> CheckpointError:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hides what is logged of each of several writes: one failure is told once, as an error.
@@ -273,7 +270,7 @@ def _reason(error: Exception) -> str:
     """Returns the system's own words: tensorstore wraps them in several lines of paths."""
     numbers = re.findall(r"os_error_code='(\d+)'", str(error))
     number = error.errno if isinstance(error, OSError) else int(numbers[0]) if numbers else None
-    return _first_line(error) if number is None else os.strerror(number)
+    return first_line(error)[:200] if number is None else os.strerror(number)
 
 
 def _seal(folder: Path) -> None:

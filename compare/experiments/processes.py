@@ -18,6 +18,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from compare.escapes import first_line
+
 __all__ = [
     "HEARTBEAT_SECONDS", "NoClusterError", "PeerLostError", "Processes", "exit_with", "is_first",
     "join", "leave", "several", "share", "supervise", "watching_peers",
@@ -120,12 +122,13 @@ def join(processes: Processes) -> None:
                 ) from error
             raise PeerLostError(
                 f"the processes of this cluster did not meet within {JOIN_SECONDS} s: does it "
-                f"start --distributed in each of them? ({_brief(error)})"
+                f"start --distributed in each of them? ({first_line(error)[:120]})"
             ) from error
         raise PeerLostError(
             f"process {processes.rank} of {processes.size} did not meet the others at "
             f"{processes.coordinator} within {JOIN_SECONDS} s: start all of them with the same "
-            f"--coordinator and --processes, each with its own --process ({_brief(error)})"
+            "--coordinator and --processes, each with its own --process "
+            f"({first_line(error)[:120]})"
         ) from error
 
 
@@ -173,7 +176,7 @@ def watching_peers(work: Callable[[], int]) -> int:
         return work()
     except (ValueError, jax.errors.JaxRuntimeError) as error:
         if several() and _is_about_peers(error):
-            raise PeerLostError(_lost(f"ended the run ({_brief(error)})")) from error
+            raise PeerLostError(_lost(f"ended the run ({first_line(error)[:120]})")) from error
         raise
 
 
@@ -187,10 +190,6 @@ def _lost(what: str) -> str:
 def _is_about_peers(error: Exception) -> bool:
     words = ("gloo", "nccl", "collective", "coordination", "peer", "heartbeat")
     return any(word in str(error).lower() for word in words)
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 def _end_with_supervisor() -> None:

@@ -306,7 +306,9 @@ def in_narrower(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAW
         return {key: largest_difference(narrow[key], leaf) for key, leaf in exact.items()}
 
     throughout = _over_points(error, sides, arrays, dtype, draws)
-    own = of_manual(sides, arrays, dtype, draws)
+    # What is run in one type alone rounds its inputs and constants to it, as `throughout` does.
+    alone = sides.manual_dtype is not None
+    own = None if alone else of_manual(sides, arrays, dtype, draws)
     if own is None:
         return throughout
     # The other side rounds too, in float64: where manual is exact that is all there is.
@@ -330,14 +332,17 @@ def of_manual(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAWS)
         draws: at how many points.
 
     Returns:
-        The noise; None where manual cannot be traced, or not be computed in float64.
+        The noise; None where manual cannot be traced, or not be run in float64.
     """
     wide = Side(widened(sides.manual.fn))
+    own = np.float64 if sides.manual_dtype is None else sides.manual_dtype
 
     def error(point: Arrays) -> dict[Key, float]:
         one, other = (
-            sides.evaluation.run(side, point, on_cpu=True, compiled=True).leaves(sides.value_name)
-            for side in (sides.manual, wide)
+            sides.evaluation.run(
+                side, [cast(x, t) for x in point], on_cpu=True, compiled=True
+            ).leaves(sides.value_name)
+            for side, t in ((sides.manual, own), (wide, np.float64))
         )
         return {key: largest_difference(one[key], leaf) for key, leaf in other.items()}
 

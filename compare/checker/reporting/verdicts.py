@@ -25,5 +25,5 @@ MEANINGS: dict[Verdict, str] = {
     "kink": "Both are right: the point sits on a kink, where each has its own convention.",
     "nonfinite": "There are NaN or infinite entries.",
     "structure_mismatch": "What was returned is not made like the loss and its parameters.",
-    "inconclusive": "They differ by more than rounding, and it cannot be told who is wrong.",
+    "inconclusive": "It cannot be told whether the hand-derived gradient is right.",
 }

@@ -109,6 +109,11 @@ class Evaluation(NamedTuple):
         with tracing(side, compiled=True), _place(arrays, on_cpu):
             return self._program(side, [shape_of(x, x.dtype) for x in arrays], on_cpu)
 
+    def refusal(self, side: Side, arrays: Arrays) -> str:
+        """Tells where and why the reference cannot run in float64 as it is; "" where it can."""
+        with _place(arrays, True):
+            return side.refusal([shape_of(x, x.dtype) for x in arrays], self.layout)
+
     def again(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Result:
         """Runs a side as `run` does, but traced anew."""
         if not self._compiles(side):

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from compare.trees import is_float
+from compare.trees import is_inexact
 
 __all__ = [
     "cpu_with", "float64_on_cpu", "is_float32_on_cpu", "is_float64_on_cpu", "matmul_precision",
@@ -60,5 +60,6 @@ def is_float32_on_cpu(arrays: list[Any]) -> bool:
 
 
 def _all_on_cpu(arrays: list[Any], dtype: Any) -> bool:
-    floating = [x for x in arrays if is_float(x)]
-    return jax.default_backend() == "cpu" and all(x.dtype == dtype for x in floating)
+    floating = [x for x in arrays if is_inexact(x)]
+    # A complex number is as wide as each of its two parts.
+    return jax.default_backend() == "cpu" and all(x.real.dtype == dtype for x in floating)

@@ -19,11 +19,12 @@ from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
 from compare.sites import is_jaxs
 from compare.trees import Layout
 
-__all__ = ["LOOPS", "custom_rules", "opened", "rewritten"]
+__all__ = ["LOOPS", "custom_rules", "opened", "rewritten", "traced"]
 
 _RULES = frozenset({"custom_jvp_call", "custom_vjp_call"})
 
 Equation = Callable[[core.JaxprEqn, list[Any]], Sequence[Any]]
+Tracing = Callable[[Callable[[list[Any]], Any], list[Any]], tuple[core.ClosedJaxpr, Any]]
 
 
 def opened(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,12 +32,20 @@ def opened(fn: Callable[..., Any]) -> Callable[..., Any]:
     return rewritten(fn, _equation)
 
 
-def rewritten(fn: Callable[..., Any], equation: Equation) -> Callable[..., Any]:
+def traced(fn: Callable[[list[Any]], Any], arrays: list[Any]) -> tuple[core.ClosedJaxpr, Any]:
+    """Traces a function of arrays; with it comes the shape of what it returns."""
+    return jax.make_jaxpr(fn, return_shape=True)(arrays)
+
+
+def rewritten(
+    fn: Callable[..., Any], equation: Equation, trace: Tracing = traced
+) -> Callable[..., Any]:
     """Returns `fn(params, *args)`, traced and evaluated with `equation` for each of its equations.
 
     Args:
         fn: a function of pytrees; what is no array is passed on as it is.
         equation: as `jaxprs.evaluate` takes it.
+        trace: how it is traced.
     """
 
     def run(params: Any, *args: Any) -> Any:
@@ -47,7 +56,7 @@ def rewritten(fn: Callable[..., Any], equation: Equation) -> Callable[..., Any]:
             params, args = layout.rebuild(arrays)
             return fn(params, *args)
 
-        closed, shape = jax.make_jaxpr(flat, return_shape=True)(arrays)
+        closed, shape = trace(flat, arrays)
         outs = evaluate(closed.jaxpr, closed.consts, arrays, equation)
         return jax.tree.unflatten(jax.tree.structure(shape), outs)
 

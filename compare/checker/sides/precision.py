@@ -10,7 +10,8 @@ from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu, is_float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, is_representable, narrowing
 from compare.checker.sides.side import Arrays
-from compare.trees import cast, is_float
+from compare.escapes import first_line
+from compare.trees import cast, is_inexact
 
 __all__ = ["alone_in_float64", "manual_in_float64"]
 
@@ -31,7 +32,12 @@ def manual_in_float64(sides: Sides, own: Point) -> tuple[Sides, Point, Narrowing
     if is_float64_on_cpu(own.arrays):
         exact = own
     else:
-        autodiff = evaluation.run(sides.autodiff, arrays, on_cpu=True, wait=False)
+        refusal = evaluation.refusal(sides.autodiff, arrays)
+        autodiff = _reference(sides, arrays, refusal)
+        if refusal:
+            dtype = _coarsest(own.arrays)
+            exact = Point(arrays, own.manual, autodiff, own.value_name, own.left_out)
+            return sides._replace(manual_dtype=dtype), exact, _with_the_loss(dtype, refusal)
         try:
             manual = evaluation.run(sides.manual, arrays, on_cpu=True)
         except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.
@@ -58,6 +64,10 @@ def alone_in_float64(
         What it returns in float64, as far as it can; the narrower type that it computes in, or
         None; and the sides, which run manual in the one type it can run in.
     """
+    refusal = sides.evaluation.refusal(sides.autodiff, wide)
+    if refusal:
+        dtype = _coarsest(arrays)
+        return manual, _with_the_loss(dtype, refusal), sides._replace(manual_dtype=dtype)
     try:
         found = sides.evaluation.run(sides.manual, wide, on_cpu=True)
     except Exception as error:  # It ran in the dtype asked for, so it is float64 that fails.
@@ -66,8 +76,34 @@ def alone_in_float64(
     return found, _traced(sides, wide), sides
 
 
+def _reference(sides: Sides, arrays: Arrays, refusal: str) -> Result:
+    """What the side that differentiates returns in float64.
+
+    Raises:
+        ValueError: its loss refuses float64, and nothing can stand for it.
+    """
+    try:
+        return sides.evaluation.run(sides.autodiff, arrays, on_cpu=True, wait=False)
+    except Exception as error:
+        if not refusal:
+            raise
+        raise ValueError(
+            f"the loss is run in float64, as the reference, and cannot be ({refusal}; {_TO_DO}); "
+            "or give another reference"
+        ) from error
+
+
+def _with_the_loss(dtype: Any, refusal: str) -> Narrowing:
+    """That manual is asked in the type whose constants the loss has."""
+    why = f"is run in {dtype}: the loss cannot be traced in float64"
+    return Narrowing(dtype, "", f"{why} ({refusal}; {_TO_DO})")
+
+
+_TO_DO = "name an input's own type there, as in x.dtype"
+
+
 def _cannot_run(error: Exception) -> str:
-    return f"cannot run in float64 ({str(error).splitlines()[0][:80]})"
+    return f"cannot run in float64 ({first_line(error)[:80]})"
 
 
 def _traced(sides: Sides, arrays: Arrays) -> Narrowing | None:
@@ -95,5 +131,5 @@ def _seen(exact: Point) -> Narrowing | None:
 
 
 def _coarsest(arrays: Arrays) -> Any:
-    types = {x.dtype for x in arrays if is_float(x)}
+    types = {x.real.dtype for x in arrays if is_inexact(x)}
     return max(types, key=lambda dtype: float(jnp.finfo(dtype).eps), default=np.dtype(np.float32))

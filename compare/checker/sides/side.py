@@ -22,6 +22,7 @@ from compare.checker.sides.opened import opened
 from compare.checker.sides.remembered import Remembered
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import widened
+from compare.escapes import first_line
 from compare.jaxprs import compiler_options
 from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
@@ -129,6 +130,26 @@ class Side:
         except Exception:  # A number of a narrower type in its source, a carry of float32.
             narrows = True
         return self.wide if narrows else self
+
+    def refusal(self, arrays: Arrays, layout: Layout) -> str:
+        """Tells where and why the loss cannot be traced in float64; "" where it can.
+
+        What stands for it then has the constants of a narrower type.
+        """
+        if self.loss is None or self.in_float64(arrays, layout) is self:
+            return ""
+        loss = self.loss
+
+        def of(arrays: Arrays) -> Any:
+            params, args = layout.rebuild(arrays)
+            return loss(params, *args)
+
+        try:
+            jax.eval_shape(of, arrays)
+        except Exception as error:
+            site = raised_at(error)
+            return (f"{shown(site)}: " if site else "") + first_line(error).rstrip(":")
+        return ""
 
     def remember(self, point: bytes, further: Any, make: Callable[[], Any]) -> Any:
         """Returns what was made at this point before, or makes it.
@@ -331,10 +352,11 @@ def traceable(fn: Any, hint: str) -> Iterator[None]:
         if type(error) is TypeError and "Tracer" not in str(error):
             raise  # Another library that was given what stands for an array says so like this.
         name = getattr(fn, "__name__", "the function")
-        reason = str(error).splitlines()[0]
         site = raised_at(error)
         where = f" ({shown(site)})" if site else ""
-        raise ValueError(f"{hint}{name} cannot be traced by jax{where}: {reason}") from None
+        raise ValueError(
+            f"{hint}{name} cannot be traced by jax{where}: {first_line(error)}"
+        ) from None
 
 
 def _is_number(leaf: Any) -> bool:

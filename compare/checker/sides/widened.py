@@ -2,20 +2,25 @@
 
 The reference is the mathematics of a loss. Where the loss itself computes in float32 or bfloat16
 inside, its own float64 run is no better than that; so every floating number that depends on an
-input is kept in float64 here, and its custom rules are opened (`opened`).
+input is kept in float64 here (a complex one in complex128), and its custom rules are opened
+(`opened`).
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
+import numpy as np
+from jax.extend import core, source_info_util
 
-from compare.checker.sides.opened import LOOPS, rewritten
-from compare.jaxprs import bind, called_jaxpr, evaluate
+from compare.checker.sides.opened import LOOPS, rewritten, traced
+from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
+from compare.sites import inner_site
+from compare.trees import shape_of
 
-__all__ = ["widened"]
+__all__ = ["types_of_constants", "widened"]
 
 
 def widened(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,17 +29,48 @@ def widened(fn: Callable[..., Any]) -> Callable[..., Any]:
     Raises (when it runs):
         ValueError: an equation takes apart the bits of a number, or calls a kernel.
     """
-    return rewritten(fn, _equation)
+    return rewritten(fn, _equation, _traced)
+
+
+def _traced(fn: Callable[[list[Any]], Any], arrays: list[Any]) -> tuple[core.ClosedJaxpr, Any]:
+    """Traces a function in float64; in a narrower type where it can be traced in that alone.
+
+    A loop that carries a number of float32 cannot be traced in float64, and what it computes is
+    known all the same: its equations, with the constants that it has in float32.
+    """
+    try:
+        return traced(fn, arrays)
+    except Exception:
+        for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
+            # As a person's own run has it: no other type is made by default.
+            with contextlib.suppress(Exception), jax.enable_x64(False):
+                closed, shape = traced(fn, [shape_of(x, dtype) for x in arrays])
+                if all(map(_is_the_same_but_wide, arrays, closed.in_avals)):
+                    return closed, shape
+        raise
+
+
+def _is_the_same_but_wide(x: Any, aval: Any) -> bool:
+    return x.dtype in (aval.dtype, _wide(aval.dtype))
 
 
 def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+    # What is computed in its stead is of the same line.
+    info = eqn.source_info
+    with source_info_util.user_context(info.traceback, name_stack=info.name_stack):
+        return _computed(eqn, values)
+
+
+def _computed(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
     name = eqn.primitive.name
     inner = called_jaxpr(eqn)
-    if inner is not None:
+    if inner is not None and not inner_site(inner, "of a library"):
         return evaluate(inner.jaxpr, inner.consts, values, _equation)
+    if inner is not None:
+        return _called(eqn, inner)(*values)
     if not any(_is_wide(x) for x in values):
         return bind(eqn, *values)
-    wide = [jnp.asarray(x, jnp.float64) if _is_real(x) else x for x in values]
+    wide = [jnp.asarray(x, _wide(jnp.result_type(x))) if _is_floating(x) else x for x in values]
     if name in LOOPS:
         return LOOPS[name](eqn, wide, _equation)
     if name in _FORBIDDEN:
@@ -43,24 +79,63 @@ def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
         return wide
     params = dict(eqn.params)
     for setting in ("new_dtype", "preferred_element_type", "dtype"):
-        if params.get(setting) is not None and jnp.issubdtype(params[setting], jnp.floating):
-            params[setting] = jnp.dtype(jnp.float64)
+        if params.get(setting) is not None:
+            params[setting] = _wide(params[setting])
     if params.get("update_jaxpr") is not None:  # What a scatter does with two numbers.
         params["update_jaxpr"], params["update_consts"] = _of_two_wide(params)
     out = eqn.primitive.bind(*wide, **params)
     return list(out) if eqn.primitive.multiple_results else [out]
 
 
+def _called(eqn: core.JaxprEqn, inner: core.ClosedJaxpr) -> Callable[..., list[Any]]:
+    """A call of a library's function, still a call: its equations have no lines of their own."""
+
+    def call(*values: Any) -> list[Any]:
+        return evaluate(inner.jaxpr, inner.consts, values, _equation)
+
+    call.__name__ = str(eqn.params.get("name", eqn.primitive.name))
+    return jax.jit(call)
+
+
 def _of_two_wide(params: dict[str, Any]) -> tuple[core.Jaxpr, Any]:
     jaxpr, consts = params["update_jaxpr"], params["update_consts"]
     closed = jax.make_jaxpr(lambda *two: evaluate(jaxpr, consts, two, _equation))(
-        *(jnp.zeros((), jnp.float64) if _is_real(v.aval) else v.aval for v in jaxpr.invars)
+        *(jnp.zeros((), _wide(v.aval.dtype)) for v in jaxpr.invars)
     )
     return closed.jaxpr, tuple(closed.consts)
 
 
-def _is_real(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.floating)
+def types_of_constants(jaxpr: core.Jaxpr) -> set[Any]:
+    """Collects the floating types of the constants that rounding has changed, as it has 0.1.
+
+    Widened, such a constant is what it was rounded to: 0.1 of float32 is not that of float64.
+    """
+    found = set()
+    for eqn in jaxpr.eqns:
+        found |= {a.val.dtype for a in eqn.invars if isinstance(a, core.Literal) and _is_rounded(a)}
+        found = found.union(*map(types_of_constants, inner_jaxprs(eqn)))
+    return found
+
+
+def _is_rounded(constant: core.Literal) -> bool:
+    """Whether a constant fills its type's digits, as no whole number and no 0.5 does."""
+    value, dtype = np.asarray(constant.val), constant.val.dtype
+    if value.ndim or not jnp.issubdtype(dtype, jnp.floating) or not np.isfinite(value):
+        return False
+    number = float(value)
+    digits = np.frexp(number)[0] * 2.0 ** (jnp.finfo(dtype).nmant // 2)
+    return number != round(number) and digits != round(digits)
+
+
+def _is_floating(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+
+
+def _wide(dtype: Any) -> Any:
+    """The widest type of the same kind of number: real, complex, or neither."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.dtype(jnp.complex128)
+    return jnp.dtype(jnp.float64) if jnp.issubdtype(dtype, jnp.floating) else dtype
 
 
 def _is_wide(x: Any) -> bool:

@@ -1,5 +1,6 @@
 """Any function: both modes, under vmap, once and twice, against an independent source."""
 
+import functools
 from typing import Any
 
 import jax
@@ -156,3 +157,17 @@ def test_assertion_carries_the_report():
     assert_function_agrees(jnp.tanh, X)
     with pytest.raises(AssertionError, match=r"MANUAL WRONG(.|\n)*rev/x"):
         assert_function_agrees(ruled(WRONG["another slope"]), X)
+
+
+def test_what_a_rule_does_not_differentiate_is_passed_on():
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+    def leaky(x, slope):
+        return jnp.where(x > 0, x, slope * x)
+
+    leaky.defvjp(
+        lambda x, slope: (leaky(x, slope), x),
+        lambda slope, x, d: (jnp.where(x > 0, d, slope * d),),
+    )
+    report = check_function(leaky, X, 0.2)
+    assert report.agree, report
+    assert [leaf.path for leaf in report.leaves] == ["rev/x", "vmap/x"]

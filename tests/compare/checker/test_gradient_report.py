@@ -77,3 +77,16 @@ def test_a_name_neither_ends_a_line_nor_moves_the_cursor():
     assert r"w\nAGREE\x1b[2J" in text
     assert "\x1b" not in text
     assert sum(line.startswith("AGREE") for line in text.splitlines()) == 1
+
+
+def test_the_worst_leaf_is_one_that_is_wrong():
+    right = Leaf.compare("x", np.ones(2), np.ones(2), dtype="float64", noise=1.0, tolerance=1.0)
+    near = Leaf.compare("b", np.ones(2) + 0.5, np.ones(2), dtype="float64", noise=1, tolerance=1)
+    narrow = Leaf.compare("w", np.ones(2, np.float16), np.ones(2), dtype="float16", agrees=False)
+    lost = Leaf.compare("v", np.array([1, math.nan]), np.ones(2), dtype="float64", agrees=False)
+    for leaves, worst in {(right, near): "b", (near, narrow): "w", (narrow, lost): "v"}.items():
+        report = GradientReport(
+            "structure_mismatch", Loss(1.0, 1.0, 1.0), leaves, (), None, "float64", True, "cpu",
+            "cpu", "highest", math.nan,
+        )  # fmt: skip
+        assert report.headline == f"STRUCTURE MISMATCH in {worst}"

@@ -167,3 +167,10 @@ def test_units_in_the_last_place_count_where_the_reference_is_not_zero():
         "w", np.array([1e-3, 1 + 2**-51]), np.array([0.0, 1.0]), dtype="float64", tolerance=1.0
     )
     assert leaf.max_ulp == 2
+
+
+def test_an_error_where_there_is_no_noise_is_no_multiple_of_it():
+    tiny = float(np.finfo(np.float64).tiny)
+    leaf = Leaf.compare("w", np.ones(2), np.zeros(2), dtype="float64", noise=tiny, tolerance=tiny)
+    assert leaf.ratio == math.inf
+    assert Leaf.compare("w", *[np.ones(2)] * 2, dtype="float64", noise=tiny, tolerance=tiny).agrees

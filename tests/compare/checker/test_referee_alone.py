@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import Primitive
+from jax.interpreters import ad, mlir
 
 from compare.checker import check_function, check_gradients
 
@@ -80,6 +82,19 @@ def test_a_loss_that_jax_cannot_differentiate(dtype):
         lambda w: (right(w)[0], right(w)[1].at[3].multiply(1 + 1e-4)), fifth_power, W, dtype=dtype
     )
     assert report.verdict == "manual_wrong"
+
+
+def test_a_refusal_without_a_text_is_told_by_its_kind():
+    def refuse(primals, tangents):
+        raise AssertionError
+
+    square = Primitive("square_without_derivative")
+    square.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(square, mlir.lower_fun(lambda x: x * x, multiple_results=False))
+    ad.primitive_jvps[square] = refuse
+    report = check_gradients(lambda w: (w @ w, 2 * w), lambda w: square.bind(w).sum(), W)
+    assert report.agree, report
+    assert "jax.grad cannot differentiate this loss (AssertionError)" in report.details[0]
 
 
 def test_the_forward_passes_differ():

@@ -34,6 +34,28 @@ def test_wrong_rules_are_detected(name):
     assert [leaf.path for leaf in report.leaves if not leaf.agrees] == paths
 
 
+def product_fwd(z, w):
+    return z * w, (z, w)
+
+
+def test_complex_numbers_alone_are_judged_in_float64():
+    z, w = (np.exp(1j * np.arange(1.0, 6) * k).astype(np.complex64) for k in (1, 3))
+    right = check_rule(product_fwd, lambda res, d: (d * res[1], d * res[0]), z, w)
+    assert right.agree, right
+    assert (right.dtype, right.leaves[0].dtype) == ("complex64", "complex64")
+    assert right.detectable < 1e-12
+    wrong = check_rule(product_fwd, lambda res, d: (d * jnp.conj(res[1]), d * res[0]), z, w)
+    assert [leaf.path for leaf in wrong.leaves if not leaf.agrees] == ["z"]
+    assert not any("jax.grad is wrong" in line for line in wrong.details)
+
+
+def test_complex_numbers_of_numpy_keep_their_precision_where_nothing_is_compiled():
+    z, w = (np.exp(1j * np.arange(1.0, 6) * k) for k in (1, 3))
+    report = check_rule(product_fwd, lambda res, d: (d * res[1], d * res[0]), z, w, jit=False)
+    assert report.agree, report
+    assert report.dtype == "complex128"
+
+
 def test_a_wrong_forward_pass_is_detected():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
     report = check_rule(activations.tanh_fwd, activations.tanh_bwd, x, reference=jnp.sin)

@@ -42,6 +42,9 @@ def test_the_callers_precision_is_kept(chosen):
         (["float64", "float32"], False),
         (["float32"], False),
         (["bfloat16", "int32"], False),
+        (["complex128", "float64"], True),
+        (["complex64", "int32"], False),
+        (["complex64", "float64"], False),
     ],
 )
 def test_the_reference_is_float64_on_the_cpu(dtypes, expected, monkeypatch):

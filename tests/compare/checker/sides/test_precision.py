@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare import check_gradients, check_rule
+from compare import check_function, check_gradients, check_rule
 
 X = np.random.default_rng(0).standard_normal((5, 7))
 
@@ -65,6 +65,54 @@ def test_a_carry_of_float32_is_judged_in_float32():
     assert "cannot run in float64" in str(doubled)
 
 
+def decayed(a, u):
+    def step(h, x):
+        h = 0.1 * a * h + x
+        return h, h
+
+    return lax.scan(step, jnp.zeros(a.shape, jnp.float32), u)[1]
+
+
+def decayed_bwd(res, d, forgotten=0.0):
+    a, h = res
+    step = lambda c, t: (0.1 * a * c + t,) * 2  # noqa: E731
+    du = lax.scan(step, jnp.zeros_like(a), d, reverse=True)[1]
+    return (0.1 * du[1:] * h[:-1]).sum(0) * (1 - forgotten), du
+
+
+@pytest.mark.parametrize(("forgotten", "wrong"), [(0.0, []), (1e-4, ["a"])])
+def test_a_loss_that_float64_cannot_run_is_judged_in_the_type_it_names(forgotten, wrong):
+    def fwd(a, u):
+        h = decayed(a, u)
+        return h, (a, h)
+
+    a, u = abs(X[0, :3]).astype(np.float32), X[:, :3].astype(np.float32)
+    report = check_rule(fwd, lambda res, d: decayed_bwd(res, d, forgotten), a, u)
+    assert [leaf.path for leaf in report.leaves if not leaf.agrees] == wrong, report
+    told = "\n".join(report.details)
+    assert "is run in float32: the loss cannot be traced in float64 (" in told
+    assert "test_precision.py:" in told
+    assert "name an input's own type there, as in x.dtype" in told
+
+
+def test_a_function_that_float64_cannot_run_is_held_against_numbers():
+    a, u = abs(X[0, :3]).astype(np.float32), X[:, :3].astype(np.float32)
+    report = check_function(decayed, a, u)
+    assert report.agree, report
+    assert 1e-9 < report.detectable < 1e-4
+
+
+def test_a_candidate_that_refuses_float64_without_a_word_is_judged_in_float32():
+    def candidate(x):
+        if x.dtype != np.float32:
+            raise AssertionError
+        return jnp.sum(jnp.sin(x)), jnp.cos(x)
+
+    report = check_gradients(candidate, lambda x: jnp.sum(jnp.sin(x)), X.astype(np.float32))
+    assert report.agree, report
+    assert "manual cannot run in float64 (AssertionError)" in report.details[0]
+
+
 def test_numpy_in_float32_is_known_by_its_numbers():
     def loss(w):
         return jnp.sum(jnp.tanh(w))
@@ -93,6 +141,24 @@ def test_a_loss_that_narrows_is_widened():
     assert report.detectable < 1e-12
 
 
+def test_a_forward_pass_in_complex64_is_widened():
+    def fwd(w, x):
+        z = jnp.fft.fft(x).astype(jnp.complex64)
+        return jnp.real(jnp.fft.ifft(z * w)).astype(x.dtype), (w, x)
+
+    def bwd(res, d, factor=1.0):
+        w, x = res
+        dz, z = jnp.fft.fft(d), jnp.fft.fft(x)
+        dw = jnp.real(jnp.conj(z) * dz).sum(0) / x.shape[-1]
+        return dw, factor * jnp.real(jnp.fft.ifft(dz * w))
+
+    w = (X[0] + X[0][-np.arange(7)]).astype(np.float32)  # Symmetric, as for real numbers.
+    report = check_rule(fwd, bwd, w, X.astype(np.float32))
+    assert report.agree, report
+    wrong = check_rule(fwd, lambda r, d: bwd(r, d, 1.0001), w, X.astype(np.float32))
+    assert [leaf.path for leaf in wrong.leaves if not leaf.agrees] == ["x"]
+
+
 def test_an_unstable_formula_in_float32_inside_is_inaccurate_not_wrong():
     x = 1e2 + X.ravel()
 
@@ -108,3 +174,27 @@ def test_an_unstable_formula_in_float32_inside_is_inaccurate_not_wrong():
     assert report.verdict == "manual_inaccurate", report
     assert report.details[-1].endswith("an unstable formula, not a wrong one")
     assert check_gradients(lambda x: candidate(x, -4.0), loss, x).verdict == "manual_wrong"
+
+
+def forgotten_two(w, x):
+    """The gradient of a mean of squares, in float16 but for a line, and without its 2."""
+    z = (0.1 * (x.astype("float16") @ w.astype("float16"))).astype(x.dtype)
+    dz = z / z.size
+    dw = (0.1 * (x.T.astype("float16") @ dz.astype("float16"))).astype(x.dtype)
+    return jnp.mean(z**2), dw
+
+
+@pytest.mark.parametrize(("dtype", "marked"), [("float16", ["dz = z / z.size"]), ("float32", [])])
+def test_a_line_is_recognised_in_a_narrow_type_or_none_is_marked(dtype, marked):
+    """Where the loss has its constant in another type, no value is one of it to all digits."""
+
+    def loss(w, x):
+        return jnp.mean((0.1 * (x.astype(dtype) @ w.astype(dtype))).astype(x.dtype) ** 2)
+
+    w, x = X[:, :3].T.astype(np.float32), X[:4, :3].astype(np.float32)
+    report = check_gradients(forgotten_two, loss, w, x)
+    assert report.verdict == "manual_wrong", report
+    assert report.diagnosis is not None
+    assert report.diagnosis.bug == "constant_factor"
+    assert [line.source for line in report.listing if line.status == "wrong"] == marked
+    assert len(report.diagnosis.suspects) == len(marked)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.sides.widened import widened
+from compare.checker.sides.widened import types_of_constants, widened
+from compare.sites import site_of
 
 X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
 
@@ -36,6 +37,17 @@ def by_scan(x):
     return lax.scan(step, jnp.zeros(3, jnp.float32), x)
 
 
+def by_a_carry_that_float64_cannot_have(x):
+    step = lambda c, t: (c * t + t, c)  # noqa: E731
+    return lax.scan(step, jnp.zeros(3, jnp.float32), x.astype(x.dtype))
+
+
+def by_refusal(x):
+    if x.dtype != jnp.float32:
+        raise TypeError("in float32 alone")
+    return jnp.sin(x)
+
+
 def by_loop(x):
     return lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * 2, x.astype(jnp.float16))
 
@@ -56,9 +68,28 @@ def by_scatter(x):
     return jnp.zeros(4, jnp.float32).at[jnp.array([0, 2, 2])].add(y[0])
 
 
+def by_complex_casts(x):
+    weights = np.asarray([1, 2j, 3 - 1j], np.complex64)
+    return jnp.real(jnp.fft.ifft(jnp.fft.fft(x).astype(jnp.complex64) * weights)).astype(x.dtype)
+
+
+def by_complex_scatter(x):
+    z = lax.complex(x[0], x[1]).astype(jnp.complex64)
+    return jnp.real(jnp.zeros(4, jnp.complex64).at[jnp.array([0, 2, 2])].add(z))
+
+
 WIDE = {
+    by_complex_casts: lambda x: jnp.real(
+        jnp.fft.ifft(jnp.fft.fft(x) * np.asarray([1, 2j, 3 - 1j]))
+    ),
+    by_complex_scatter: lambda x: jnp.stack([x[0, 0], 0 * x[0, 0], x[0, 1] + x[0, 2], 0 * x[0, 0]]),
     by_branch_on_a_constant: jnp.exp,
     by_scatter: lambda x: jnp.stack([x[0, 0], 0 * x[0, 0], x[0, 1] + x[0, 2], 0 * x[0, 0]]),
+    by_a_carry_that_float64_cannot_have: lambda x: (
+        x[0] * x[1] + x[1],
+        jnp.stack([jnp.zeros(3), x[0]]),
+    ),
+    by_refusal: jnp.sin,
     by_casts: lambda x: jax.nn.softmax(x).sum(axis=0),
     by_product: lambda x: x @ x.T,
     by_precision: jnp.sin,
@@ -68,6 +99,9 @@ WIDE = {
 }
 
 
+REFUSE_FLOAT64 = {by_a_carry_that_float64_cannot_have, by_refusal}
+
+
 @pytest.mark.parametrize("fn", WIDE)
 def test_every_narrow_type_is_widened(fn):
     found = jax.tree.leaves(widened(fn)(X))
@@ -75,7 +109,8 @@ def test_every_narrow_type_is_widened(fn):
     for one, other in zip(found, right, strict=True):
         assert one.dtype == np.float64
         assert np.allclose(one, other, rtol=1e-14, atol=0)
-    narrow = jax.tree.leaves(fn(X))
+    with jax.enable_x64(fn not in REFUSE_FLOAT64):
+        narrow = jax.tree.leaves(fn(jnp.asarray(X)))
     assert not all(np.allclose(n, r, rtol=1e-12) for n, r in zip(narrow, right, strict=True))
 
 
@@ -99,3 +134,20 @@ def test_bits_taken_apart_are_refused():
 
     with pytest.raises(ValueError, match="bitcast_convert_type cannot be computed in float64"):
         widened(bits)(X)
+
+
+def test_the_types_that_round_a_constant_are_known():
+    def fn(x):
+        y = 0.1 * x.astype(jnp.float32) + 0.5
+        return jax.jit(lambda y: 0.3 * y)(y.astype(jnp.float16)), 2 * x
+
+    found = types_of_constants(jax.make_jaxpr(fn)(X).jaxpr)
+    assert found == {np.dtype(np.float32), np.dtype(np.float16)}
+    assert types_of_constants(jax.make_jaxpr(lambda x: 3 * x + 0.25)(X).jaxpr) == set()
+
+
+def test_what_is_widened_stays_on_its_line():
+    closed = jax.make_jaxpr(widened(by_casts))(X)
+    sites = {site_of(eqn) for eqn in closed.jaxpr.eqns}
+    line = by_casts.__code__.co_firstlineno + 1
+    assert sites == {f"{__file__}:{line}"}
