@@ -196,7 +196,9 @@ class _Rewriter(ast.NodeTransformer):
             old = ast.Name(node.target.id, ast.Load())
             call = self.told(node, "in_place", name, old, node.value)
             return ast.copy_location(ast.Assign([node.target], call), node)
-        return node
+        own = node.target.value, ast.Constant(node.target.attr)
+        call = ast.Call(self.told(node, "attribute_in_place", name, *own), [node.value], [])
+        return ast.copy_location(ast.Expr(ast.copy_location(call, node)), node)
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
         self.generic_visit(node)
