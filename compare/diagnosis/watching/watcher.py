@@ -37,7 +37,7 @@ from compare.diagnosis.watching.instrumented import (
     is_instrumentable,
 )
 from compare.sites import is_users
-from compare.trees import is_tensor, to_numpy
+from compare.trees import is_key
 
 __all__ = ["graph_of", "passed_through", "record_python"]
 
@@ -144,7 +144,7 @@ class _Watcher:
             code, given = function.__code__, [*leaves_of((args, kwargs))]
             line = code.co_firstlineno if code.co_name == "<lambda>" else self._line
             for own in leaves_of(result):
-                if is_array(own) and any(own is x for x in given):
+                if is_array(own) and not is_key(own) and any(own is x for x in given):
                     value = own if isinstance(own, Tracer) else on_host(own)
                     self.passed.append((f"{code.co_filename}:{line}", value))
             return result
@@ -226,7 +226,9 @@ class _Watcher:
         slots = [self.slot(x) for x in leaves]
         before = [on_host(x) for x in leaves]
         result = fn(*map(_given, args), **{key: _given(own) for key, own in kwargs.items()})
-        made = [x for x in leaves_of(result) if is_number(x)]
+        made = numbers_of(result)
+        if any(isinstance(x, Tracer) for x in (*leaves, *made)):
+            return result  # jax transforms a function that was defined here: its call is the line.
         changed = [
             i for i, x in enumerate(leaves) if is_array(x) and not _equal(on_host(x), before[i])
         ]

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -194,6 +195,32 @@ def test_functions_that_leave_one_of_several_as_it_is():
     (found,) = passed_through(lambda: {"a": both(scaled(A), A)[0]})
     assert found[0] == f"{__file__}:{both.__code__.co_firstlineno + 2}"
     assert np.array_equal(found[1], 2 * A)
+
+
+def test_a_random_key_that_is_passed_through_is_no_value():
+    key = jax.random.key(0)
+    assert passed_through(lambda: {"a": same(key), "b": scaled(A)}) == []
+    assert passed_through(lambda: {"a": same(key), "b": scaled(np.asarray(A))}) == []
+
+
+def test_what_jax_transforms_is_one_operation():
+    """A function that is defined here is instrumented, and jax calls it with its tracers."""
+
+    def gradients():
+        def loss(x):
+            return (x * jnp.sin(x)).sum()
+
+        @jax.custom_vjp
+        def rule(x):
+            return jnp.round(x)
+
+        rule.defvjp(lambda x: (jnp.round(x), None), lambda _, g: (g * 2,))
+        back = jax.vjp(rule, jnp.asarray(A))[1]
+        return {"grad": jax.grad(loss)(A), "rows": jax.vmap(loss)(A), "rule": back(A)[0]}
+
+    graph = Graph(record_python(gradients))
+    for name, expected in gradients().items():
+        assert np.allclose(graph.values[graph.outputs[name]], expected), name
 
 
 def test_an_error_of_the_function_is_its_own():
