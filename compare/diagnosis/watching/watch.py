@@ -16,7 +16,7 @@ from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.watching.expectations import doubled, same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
@@ -192,7 +192,7 @@ def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location
     groups = (location.innermost.group, location.target.group, location.region)
     targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
     slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
-    found = [np.asarray(x, float) for s in slots if not is_key(x := graph.values[s])]
+    found = [doubled(x) for s in slots if not is_key(x := graph.values[s])]
     return [site for site, value in passed if any(same(value, own) for own in found)]
 
 
