@@ -33,6 +33,18 @@ def test_the_line_of_a_leaf_that_is_left_at_zero(case_of):
     assert [name and name.bug for name in found.named] == ["path_cut"]
 
 
+def test_complex_numbers_on_the_way_are_recognised(case_of):
+    args = candidates.X, candidates.X[::-1] ** 2
+    found = watch(
+        *case_of(candidates.in_fourier, candidates.filtered, {"k": candidates.X[0]}, args)
+    )
+    assert found.reason == ""
+    said = {line.variable: (line.status, line.what) for line in found.listing}
+    assert said["spectrum"][0] == said["factor"][0] == "right"
+    assert said["spectrum"][1].startswith("fft of the loss")
+    assert line_of("# wrong in Fourier") in found.suspects
+
+
 def test_there_are_never_more_than_a_few(case_of):
     assert len(watch(*case_of(candidates.in_numpy)).suspects) <= MOST_SUSPECTS
 
