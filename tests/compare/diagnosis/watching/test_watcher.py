@@ -159,6 +159,28 @@ def test_an_attribute_is_looked_up_as_python_does():
     assert {name: graph.values[slot] for name, slot in graph.outputs.items()} == counted()
 
 
+class Private:
+    def __init__(self):
+        self.__dw = 0 * A
+
+    def __scaled(self, by):
+        return self.__dw * by
+
+    def added(self):
+        self.__dw += A
+        self.__dw = (lambda: self.__dw + B)()
+        return self.__scaled(2.0)
+
+
+def test_private_attributes_are_those_of_their_class():
+    def fn():
+        return {"a": Private().added()}
+
+    graph = Graph(record_python(fn))
+    assert np.array_equal(graph.values[graph.outputs["a"]], fn()["a"])
+    assert {"add", "mul"} <= {e.name for e in graph.equations}
+
+
 def test_a_line_is_that_of_the_helper():
     graph = Graph(record_python(straight))
     lines = {e.name: e.site for e in graph.equations}
