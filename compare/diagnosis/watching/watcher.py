@@ -150,7 +150,8 @@ class _Watcher:
             return result
         if function in (map, filter) and args and callable(args[0]):
             return function(functools.partial(self.call, line, args[0]), *args[1:], **kwargs)
-        if function in _OF_PYTHON or isinstance(function, type):
+        casts = _is_cast(function) and any(map(is_number, args))
+        if function in _OF_PYTHON or (isinstance(function, type) and not casts):
             return function(*args, **kwargs)
         args = tuple(drawn(own, self.slot) for own in args)
         kwargs = {key: drawn(own, self.slot) for key, own in kwargs.items()}
@@ -282,6 +283,11 @@ def _is_instrumented(function: Any) -> TypeGuard[types.FunctionType]:
     return isinstance(function, types.FunctionType) and WATCHER in function.__code__.co_freevars
 
 
+def _is_cast(function: Any) -> bool:
+    """Whether it makes a number of another type of a number."""
+    return isinstance(function, type) and issubclass(function, float | np.generic)
+
+
 def _given(value: Any) -> Any:
     return value.given if isinstance(value, Drawn) else value
 
@@ -320,6 +326,7 @@ _UNARY: dict[str, Callable[..., Any]] = {
 _PRIMITIVES = {
     "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "USub": "neg", "T": "transpose",
     "reshape": "reshape", "astype": "convert_element_type", "stack": "stack",
+    "float": "convert_element_type", "float64": "convert_element_type",
 }  # fmt: skip
 # They take arrays and give none, or give back what they got.
 _OF_PYTHON = (

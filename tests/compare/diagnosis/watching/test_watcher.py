@@ -132,6 +132,18 @@ def test_every_entry_of_an_iterator_is_followed():
     assert names == {"sum", "tanh", "item"}
 
 
+def test_a_number_of_another_type_is_followed():
+    def fn():
+        rows = [float((row * B[0]).sum()) for row in A]
+        return {"a": np.array([np.float64(2 * x) for x in rows])}
+
+    graph = Graph(record_python(fn))
+    assert np.array_equal(graph.values[graph.outputs["a"]], fn()["a"])
+    before = {graph.equations[i].name for i in graph.ancestors([graph.outputs["a"]])}
+    assert before >= {"mul", "sum", "convert_element_type"}
+    assert record_python(lambda: {"a": A * float("2")}).equations[0].name == "mul"
+
+
 def test_an_attribute_is_looked_up_as_python_does():
     """The object once, its attribute before the value, which may change it."""
 
