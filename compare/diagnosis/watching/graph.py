@@ -9,8 +9,8 @@ import numpy as np
 
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
-from compare.diagnosis.watching.expectations import doubled
 from compare.diagnosis.watching.numpy_ops import computed, quick
+from compare.trees import in_double
 
 __all__ = ["Graph", "Group", "Turn"]
 
@@ -165,7 +165,7 @@ class Graph:
         others = {
             own: np.asarray(value).reshape(np.shape(self.values[own]))
             for own, value in right.items()
-            if own != slot and not np.isnan(doubled(value)).any()
+            if own != slot and not np.isnan(in_double(np.asarray(value))).any()
         }
 
         def values(slots: Iterable[int]) -> dict[int, Any]:

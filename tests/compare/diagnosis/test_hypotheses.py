@@ -68,7 +68,9 @@ def test_a_factor_of_complex_leaves_is_fitted_with_both_parts():
     (found,) = by_ratio_of_all(case(times(3), power, {"z": leaf}, (leaf[::-1],)), set())
     assert found.suspect.story == "a factor of 3"
     turned = case(times(1j), power, {"z": leaf}, (leaf[::-1],))
-    assert not any(h.gradient and turned.explains(h.gradient) for h in by_ratio_of_all(turned, set()))
+    assert not any(
+        h.gradient and turned.explains(h.gradient) for h in by_ratio_of_all(turned, set())
+    )
 
 
 FACTORS = [
