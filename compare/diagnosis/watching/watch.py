@@ -4,7 +4,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -166,12 +166,17 @@ def _of(graph: Graph, location: Location) -> list[str]:
 
 
 def _entries(graph: Graph, region: list[int]) -> list[int]:
-    """The equations of a region that read nothing that the region computed, the last ones first."""
-    own = set(region)
-    entering = [
-        i for i in region if not own & {graph.maker.get(s) for s in graph.equations[i].inputs}
-    ]
+    """The equations of a region that read nothing that the region computed, the last ones first.
+
+    The number 1 is what every backward pass begins with: it is as right as what is given.
+    """
+    own = {i for i in region if not _is_one(graph.values[graph.equations[i].outputs[0]])}
+    entering = [i for i in own if not own & {graph.maker.get(s) for s in graph.equations[i].inputs}]
     return sorted(entering, reverse=True)
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and bool(value == 1)
 
 
 _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_missing")
