@@ -17,8 +17,7 @@ import numpy as np
 from jax.core import Tracer
 
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.tape import Equation, Recording, record_results
-from compare.diagnosis.watching.given import (
+from compare.diagnosis.recording.given import (
     Drawn,
     drawn,
     is_array,
@@ -30,12 +29,13 @@ from compare.diagnosis.watching.given import (
     on_host,
     with_numbers,
 )
-from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.instrumented import (
+from compare.diagnosis.recording.instrumented import (
     WATCHER,
     instrumented,
     is_instrumentable,
 )
+from compare.diagnosis.tape import Equation, Recording, record_results
+from compare.diagnosis.watching.graph import Graph
 from compare.sites import is_users
 from compare.trees import is_key
 

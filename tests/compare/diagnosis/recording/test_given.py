@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 
-from compare.diagnosis.watching.given import Drawn, drawn, with_numbers
+from compare.diagnosis.recording.given import Drawn, drawn, with_numbers
 
 A, B = np.arange(3.0), np.ones(3)
 
