@@ -74,7 +74,7 @@ def test_gradients_that_are_never_set_to_zero_are_state():
 
 
 def test_a_random_loss_has_no_gradients_that_are_left_over():
-    with pytest.raises(ValueError, match="state left over from the last call$"):
+    with pytest.raises(ValueError, match=r"state left over from the last call$"):
         check_gradients(by_hand, weighted, W)
 
 
