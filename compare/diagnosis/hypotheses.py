@@ -67,10 +67,10 @@ def _zero_elsewhere(case: Case) -> bool:
 
 def _ratio(case: Case, means: set[int], paths: list[str]) -> Iterator[Hypothesis]:
     right, wrong = ([side[p].ravel() for p in paths] for side in (case.right, case.wrong))
-    square = sum(float(r @ r) for r in right)
+    square = sum(float(np.vdot(r, r).real) for r in right)
     if not square:
         return
-    factor = sum(float(r @ w) for r, w in zip(right, wrong, strict=True)) / square
+    factor = sum(float(np.vdot(r, w).real) for r, w in zip(right, wrong, strict=True)) / square
     if factor == 0 or abs(factor - 1) < _NEAREST_FACTOR:
         return
     gradient = {p: case.right[p] * (factor if p in paths else 1) for p in case.leaves}

@@ -110,10 +110,21 @@ def _require_the_same(name: str, first: Result, second: Result) -> float:
             at = np.unravel_index(np.argmax(difference), difference.shape)
             raise ValueError(
                 f"{name} is not a function of its arguments: two calls gave {one[key][at]:.3g} and "
-                f"{two[key][at]:.3g}; pass a random key as an argument"
+                f"{two[key][at]:.3g}{_why(key)}"
             )
         apart = max(apart, units)
     return apart
+
+
+def _why(key: tuple[str, str]) -> str:
+    """What two calls can differ by, at the same arguments; of the value, or of a gradient."""
+    kind, path = key
+    where = f" as the gradient by {path}" if kind == "grad" else ""
+    such = " (such as gradients that are added to and never set to zero)" if where else ""
+    return (
+        f"{where}; that comes from random numbers (pass a random key as an argument), from the "
+        f"order of a set, or from state left over from the last call{such}"
+    )
 
 
 def _type(leaf: np.ndarray) -> Any:

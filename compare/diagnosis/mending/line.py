@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.watching.graph import Graph, Group
-from compare.diagnosis.watching.references import Reference, References
+from compare.diagnosis.watching.references import Reference, References, can_be
 from compare.diagnosis.watching.relations import Known
 
 __all__ = ["Column", "Line", "Read", "alternatives", "columns", "in_stead", "slots"]
@@ -63,5 +63,6 @@ def alternatives(value: np.ndarray, line: Line) -> Iterator[Reference]:
     """Lists what is known, of the loss or of the candidate, and could stand for a value."""
     for references in (line.known.references, line.own):
         for reference in references.of_size(value.size):
-            if np.squeeze(reference.array).shape == np.squeeze(value).shape:
+            alike = np.squeeze(reference.array).shape == np.squeeze(value).shape
+            if alike and can_be(reference.array, value):
                 yield reference

@@ -17,9 +17,9 @@ from compare.diagnosis.mending.line import (
     in_stead,
     slots,
 )
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.watching.expectations import doubled, same
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.references import Reference
+from compare.diagnosis.watching.references import Reference, can_be
 from compare.diagnosis.watching.relations import Known, Named, told
 
 __all__ = [
@@ -165,6 +165,7 @@ def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
             for reference in known.references.of_size(first.size):
                 family = known.references.family(reference)
                 alike = reference.array.shape == first.shape and len(family) == len(group)
+                alike = alike and can_be(reference.array, first)
                 if not alike or reference.family in seen:
                     continue
                 seen.add(reference.family)
@@ -176,7 +177,7 @@ def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
 
 def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
     """What it is called to use a value where the reference belongs."""
-    right = np.asarray(reference.array, float).reshape(value.shape)
+    right = doubled(reference.array).reshape(value.shape)
     old = known.references.match(value)
     if old is not None and old.reference.kind == reference.kind == "gradient":
         activation = known.activation(reference.array, old.reference.slot)

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +13,7 @@ from compare.diagnosis.mending.line import Line, Read, columns, in_stead
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.relations import Named
+from compare.trees import in_double
 
 __all__ = ["other_axes", "scaled"]
 
@@ -20,17 +21,17 @@ __all__ = ["other_axes", "scaled"]
 def scaled(line: Line) -> Iterator[tuple[Read, Named]]:
     """Multiplies what a line reads by a simple number."""
     graph, expected = line.graph, line.expected
-    right = np.concatenate([np.ravel(e) for e in expected.values()]).astype(float)
+    right = _row(expected.values())
     known = ~np.isnan(right)
     if distinct_numbers(right[known]) < 3:
         return
-    now = np.concatenate([np.ravel(graph.values[slot]) for slot in expected])[known]
+    now = _row(graph.values[slot] for slot in expected)[known]
     for column, groups in columns(line).items():
         values = [graph.values[slot] for slot in column]
         read = in_stead(column, groups, [2 * value for value in values])
         with contextlib.suppress(Exception):  # Whatever that does to a person's function.
             found = graph.run({}, expected, read)
-            step = np.concatenate([np.ravel(found[slot]) for slot in expected])[known] - now
+            step = _row(found[slot] for slot in expected)[known] - now
             factor = 1 + float(step @ (right[known] - now)) / float(step @ step)
             simple = float(Fraction(factor).limit_denominator(_LARGEST))
             if abs(factor - simple) < 1e-9 and simple not in (0, 1, -1):
@@ -41,6 +42,11 @@ def scaled(line: Line) -> Iterator[tuple[Read, Named]]:
                         "constant_factor", f"a term is {1 / simple:.10g} times what it should be"
                     ),
                 )
+
+
+def _row(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """All numbers in a row; a complex one is two."""
+    return in_double(np.concatenate([np.ravel(array) for array in arrays])).view(np.float64)
 
 
 _LARGEST = 1000
@@ -104,6 +110,8 @@ _SPREADING = ("div", "mul", "reshape", "broadcast_in_dim", "expand_dims", "item"
 def _factor_of(value: np.ndarray, total: np.ndarray) -> float | None:
     """What a total is multiplied by, and maybe spread, to be a value."""
     shape = value.shape
+    if np.iscomplexobj(value) or np.iscomplexobj(total):
+        return None
     if any(m not in (1, n) for n, m in zip(shape, total.shape, strict=True)):
         return None
     total = np.broadcast_to(total, np.broadcast_shapes(shape, total.shape))

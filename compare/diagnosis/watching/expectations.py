@@ -7,14 +7,19 @@ import numpy as np
 
 from compare.diagnosis.case import near
 from compare.diagnosis.tape import Equation
-from compare.trees import is_key, largest
+from compare.trees import in_double, is_key, largest
 
-__all__ = ["expected_operand", "same"]
+__all__ = ["doubled", "expected_operand", "same"]
+
+
+def doubled(value: Any) -> np.ndarray:
+    """Returns an array as float64, or complex128 where it is complex."""
+    return in_double(np.asarray(value))
 
 
 def same(found: Any, expected: Any) -> bool:
     """Tells whether two arrays agree to rounding, where the second one is known (not NaN)."""
-    found, expected = np.asarray(found, float), np.asarray(expected, float)
+    found, expected = doubled(found), doubled(expected)
     if found.shape != expected.shape:
         return False
     size = largest(expected)
@@ -47,7 +52,7 @@ def expected_operand(
     solve = _SOLVED.get(equation.name)
     if (
         solve is None
-        or value.dtype.kind not in "fiu"
+        or value.dtype.kind not in "fiuc"
         or (equation.name in _OF_TWO and len(inputs) != 2)
     ):
         return None
@@ -55,12 +60,14 @@ def expected_operand(
         found = solve(equation, operand, [np.asarray(x) for x in inputs], expected)
     if found is None or found.size != value.size:
         return None
+    if np.iscomplexobj(found) and not np.iscomplexobj(value):
+        return None  # No real number would do.
     found = np.where(np.isfinite(found), found, np.nan).reshape(value.shape)
     return None if np.isnan(found).all() else found
 
 
 def _other(operand: int, inputs: list[np.ndarray]) -> np.ndarray:
-    return inputs[1 - operand].astype(float)
+    return in_double(inputs[1 - operand])
 
 
 def _of_sub(_: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.numpy_ops import computed, quick
+from compare.trees import in_double
 
 __all__ = ["Graph", "Group", "Turn"]
 
@@ -35,8 +36,7 @@ class Graph:
     """
 
     def __init__(self, recording: Recording, limit: Limit | None = None):
-        self.equations: list[Equation] = recording.equations
-        self.outputs = recording.outputs
+        self.equations, self.outputs = _with_own_equations(recording)
         self.values: dict[int, Any] = dict(recording.constants)
         for equation in self.equations:
             if limit is not None:
@@ -165,7 +165,7 @@ class Graph:
         others = {
             own: np.asarray(value).reshape(np.shape(self.values[own]))
             for own, value in right.items()
-            if own != slot and not np.isnan(np.asarray(value, float)).any()
+            if own != slot and not np.isnan(in_double(np.asarray(value))).any()
         }
 
         def values(slots: Iterable[int]) -> dict[int, Any]:
@@ -179,3 +179,23 @@ class Graph:
             return known
 
         return values
+
+
+def _with_own_equations(recording: Recording) -> tuple[list[Equation], dict[str, int]]:
+    """The equations and the results, each of which has one whose first output it is.
+
+    For a place, the first output stands for its equation. A call that is one equation, as a kernel
+    or a `shard_map` is, may give several results: all but its first are copied.
+    """
+    equations, outputs = [*recording.equations], dict(recording.outputs)
+    maker = {s: equation for equation in equations for s in equation.outputs}
+    count = 1 + max([*maker, *recording.constants], default=0)
+    for path, slot in outputs.items():
+        equation = maker.get(slot)
+        if equation is not None and slot != equation.outputs[0]:
+            of_one = {"inputs": (slot,), "outputs": (count,), "params": {}, "whole": False}
+            equations.append(
+                equation._replace(name="copy", fn=lambda x: [x], signature="copy", **of_one)
+            )
+            outputs[path], count = count, count + 1
+    return equations, outputs

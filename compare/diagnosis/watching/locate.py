@@ -13,7 +13,7 @@ import numpy as np
 
 from compare.diagnosis.case import Case, distance
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.watching.expectations import expected_operand, same
+from compare.diagnosis.watching.expectations import doubled, expected_operand, same
 from compare.diagnosis.watching.graph import Graph, Group, Turn
 from compare.diagnosis.watching.references import (
     Match,
@@ -332,7 +332,11 @@ class Locator:
 
     def _is_leaf(self, value: Any) -> bool:
         """Whether a value is the right gradient by a leaf: that is known without references."""
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not informative(value):
+        if (
+            not isinstance(value, np.ndarray)
+            or value.dtype.kind not in "fc"
+            or not informative(value)
+        ):
             return False
         right = (own for own in self.case.right.values() if own.shape == value.shape)
         return any(same(value, own) for own in right)
@@ -377,7 +381,7 @@ class Locator:
             return None
         found = []
         for operand, slot in open_:
-            wanted = expected_operand(equation, operand, inputs, np.asarray(expected, float))
+            wanted = expected_operand(equation, operand, inputs, doubled(expected))
             if wanted is None:
                 return None
             if not same(inputs[operand], wanted):

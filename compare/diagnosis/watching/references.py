@@ -19,7 +19,7 @@ from compare.diagnosis.case import near
 from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Equation, Tape
-from compare.trees import largest
+from compare.trees import in_double, largest
 
 __all__ = [
     "KINDS",
@@ -27,6 +27,7 @@ __all__ = [
     "Reference",
     "References",
     "blocks_of",
+    "can_be",
     "in_shape",
     "informative",
     "references_of",
@@ -90,14 +91,23 @@ def informative(value: np.ndarray) -> bool:
 
     Nor do those say it of which one is not finite.
     """
-    if value.size == 0 or value.dtype.kind not in "fiu":
+    if value.size == 0 or value.dtype.kind not in "fiuc":
         return False
+    if value.dtype.kind == "c":
+        return bool(np.isfinite(value).all()) and largest(value - value.flat[0]) > CLOSE * largest(
+            value
+        )
     if value.size == 1:
         number = abs(float(value.reshape(())))
         is_telling = value.dtype.kind == "f" and math.isfinite(number)
         return is_telling and number * 2520 != round(number * 2520)
     low, high = float(value.min()), float(value.max())
     return high - low > CLOSE * max(high, -low)
+
+
+def can_be(numbers: np.ndarray, value: np.ndarray) -> bool:
+    """Tells whether numbers can stand in for a value: complex ones only for such."""
+    return np.iscomplexobj(value) or not np.iscomplexobj(numbers)
 
 
 class References:
@@ -177,7 +187,7 @@ class References:
         value = value.astype(int) if value.dtype.kind == "b" else value
         if not informative(value):
             return
-        value = value.astype(float, copy=False)
+        value = in_double(value)
         profile, scale = _profile(value)
         for i in self._like(value.size, profile, scale):
             if self.all[i].kind in kinds:
@@ -226,20 +236,20 @@ def _profile(array: np.ndarray) -> tuple[np.ndarray, float]:
 
     The sorted sizes; of many, which take long to sort, the mean of their squares.
     """
-    flat = array.astype(float, copy=False).ravel()
+    flat = in_double(array).ravel()
     scale = largest(flat)
     if flat.size <= MOST_SORTED:
         return np.sort(np.abs(flat) / scale), scale
-    squares = flat @ flat / scale / scale
+    squares = np.vdot(flat, flat).real / scale / scale
     if not 0 < squares < math.inf:  # They are too small or too large.
         shares = flat / scale
-        squares = shares @ shares
+        squares = np.vdot(shares, shares).real
     return np.array([squares / flat.size]), scale
 
 
 def _related(value: np.ndarray, scale: float, reference: Reference, factor: float) -> Match | None:
     """The match, if the value, as large as `scale`, is the reference times ± this factor."""
-    other = reference.array.astype(float, copy=False)
+    other = in_double(reference.array)
     if value.size == 1:
         # Any two numbers are multiples of each other.
         same = math.isclose(float(value.reshape(())), float(other.reshape(())), rel_tol=CLOSE)
@@ -292,7 +302,7 @@ def references_of(
 
     places = _places(tape)
     for slot, value in enumerate(tape.values):
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiubc":
             continue
         maker = makers.get(slot)
         about = about_slot(slot, maker)

@@ -12,7 +12,7 @@ import numpy as np
 
 from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.watching.expectations import doubled, same
 from compare.diagnosis.watching.references import Match, Reference, References
 from compare.sites import shown
 from compare.trees import largest
@@ -75,8 +75,9 @@ def named(spot: Spot, known: Known) -> Named | None:
     found, expected = _all(spot)
     if found.size == 0 or distance(found, expected) < 1e-6 * largest(expected):
         return None  # Nearly right in every way.
+    relations = _OF_COMPLEX if np.iscomplexobj(expected) or np.iscomplexobj(found) else _RELATIONS
     with np.errstate(all="ignore"):
-        return next((name for relation in _RELATIONS for name in relation(spot, known)), None)
+        return next((name for relation in relations for name in relation(spot, known)), None)
 
 
 def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +91,7 @@ def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
 
 def _row(turns: list[np.ndarray]) -> np.ndarray:
     """All turns in one row; of one no copy is made."""
-    rows = [np.asarray(turn, float).ravel() for turn in turns]
+    rows = [doubled(turn).ravel() for turn in turns]
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
@@ -104,7 +105,8 @@ def _factor(spot: Spot, known: Known) -> Iterator[Named]:
     found, expected = _all(spot)
     if not expected.any() or not found.any():
         return
-    factor = float(found @ expected / (expected @ expected))
+    # Of complex numbers the real part: times another number they are not close.
+    factor = float(np.vdot(expected, found).real / np.vdot(expected, expected).real)
     if not _close(found, expected, factor) or abs(factor - 1) < 1e-5:
         return
     if np.isclose(factor, -1, rtol=1e-9):
@@ -163,7 +165,7 @@ def _places(spot: Spot, known: Known) -> Iterator[Named]:
     if distinct_numbers(expected) < 2:
         return
     if len(spot.found) > 1:
-        backwards = np.concatenate([np.asarray(e, float).ravel() for e in spot.expected[::-1]])
+        backwards = np.concatenate([doubled(e).ravel() for e in spot.expected[::-1]])
         if _close(found, backwards):
             yield Named("time_reversed", "the steps are taken in the opposite order")
             return
@@ -194,7 +196,7 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     """Times, or divided by, something known."""
-    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
     if np.isnan(expected).any() or not (found[expected != 0]).all() or found[expected == 0].any():
         return
     ratio = _core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
@@ -224,7 +226,7 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
     """One factor of a product is another known value than the one that belongs there."""
-    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
     if found.shape != expected.shape or np.isnan(expected).any() or distinct_numbers(expected) < 3:
         return
     factors = [r for r in known.references.of_size(found.size)
@@ -260,7 +262,7 @@ def _largest(array: np.ndarray, axis: int) -> np.ndarray:
 
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     """Something known too much, or too little."""
-    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
     if np.isnan(expected).any() or found.shape != expected.shape or not found.any():
         return
     difference = found - expected
@@ -285,7 +287,7 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:
     """Of the terms of a sum one is kept, or others are added up."""
-    found, expected = np.asarray(spot.found[-1], float), np.asarray(spot.expected[-1], float)
+    found, expected = doubled(spot.found[-1]), doubled(spot.expected[-1])
     for terms in spot.inputs[-1]:
         terms = np.asarray(terms)
         if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
@@ -303,7 +305,7 @@ def _sums(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
     """Of what the turns of a loop give, one is kept and the sum should be."""
-    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
     if np.isnan(expected).any() or distinct_numbers(expected) < 2:
         return
     for turns in known.turns():
@@ -329,7 +331,7 @@ def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np
 
 def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
     """A matrix product left out."""
-    found, expected = np.asarray(spot.found[-1], float), np.asarray(spot.expected[-1], float)
+    found, expected = doubled(spot.found[-1]), doubled(spot.expected[-1])
     if np.isnan(expected).any() or found.ndim not in (1, 2) or found.size < 2:
         return
     n, last = found.shape[0], found.shape[-1]
@@ -413,3 +415,6 @@ _RELATIONS = (
     *(_at_every_turn(relation) for relation in (_ratio, _exchanged, _difference, _sums, _matrix)),
     _slopes,
 )
+
+_OF_COMPLEX = (_factor, _transposed, _at_every_turn(_other_value), _places)
+"""The relations that mean the same for complex numbers."""

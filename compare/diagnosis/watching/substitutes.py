@@ -5,7 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from compare.diagnosis.watching.references import Reference, References, blocks_of, in_shape
+from compare.diagnosis.watching.references import (
+    Reference,
+    References,
+    blocks_of,
+    can_be,
+    in_shape,
+)
 
 __all__ = ["substitutes"]
 
@@ -42,7 +48,11 @@ def _even(
         family = references.family(reference) if count > 1 else [reference]
         own = reference.array
         key = reference.family if count > 1 else (own.shape, own.tobytes())
-        if key in seen or len(family) < count:
+        if (
+            key in seen
+            or len(family) < count
+            or not all(can_be(r.array, values[0]) for r in family)
+        ):
             continue
         seen.add(key)
         for turned in in_shape([r.array for r in family], shape):
@@ -53,7 +63,7 @@ def _even(
                 if count > 1:
                     yield reference, turns[::-1]
     for reference in references.of_size(values[0].size * count) if count > 1 else ():
-        if reference.kind in kinds:
+        if reference.kind in kinds and can_be(reference.array, values[0]):
             for blocks in blocks_of(reference.array, shape, count):
                 yield reference, blocks
                 yield reference, blocks[::-1]
@@ -79,7 +89,8 @@ def _ragged(
 
 def _fits(reference: Reference, value: np.ndarray, kinds: tuple[str, ...]) -> bool:
     whole = value.dtype.kind in "biu"
-    return reference.kind in kinds and not (whole and reference.array.dtype.kind == "f")
+    of_kind = reference.kind in kinds and can_be(reference.array, value)
+    return of_kind and not (whole and reference.array.dtype.kind == "f")
 
 
 def _shaped(arrays: list[np.ndarray], values: list[np.ndarray]) -> list[np.ndarray]:

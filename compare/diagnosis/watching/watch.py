@@ -4,7 +4,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.watching.expectations import doubled, same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
@@ -166,12 +166,17 @@ def _of(graph: Graph, location: Location) -> list[str]:
 
 
 def _entries(graph: Graph, region: list[int]) -> list[int]:
-    """The equations of a region that read nothing that the region computed, the last ones first."""
-    own = set(region)
-    entering = [
-        i for i in region if not own & {graph.maker.get(s) for s in graph.equations[i].inputs}
-    ]
+    """The equations of a region that read nothing that the region computed, the last ones first.
+
+    The number 1 is what every backward pass begins with: it is as right as what is given.
+    """
+    own = {i for i in region if not _is_one(graph.values[graph.equations[i].outputs[0]])}
+    entering = [i for i in own if not own & {graph.maker.get(s) for s in graph.equations[i].inputs}]
     return sorted(entering, reverse=True)
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and bool(value == 1)
 
 
 _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_missing")
@@ -192,7 +197,7 @@ def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location
     groups = (location.innermost.group, location.target.group, location.region)
     targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
     slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
-    found = [np.asarray(x, float) for s in slots if not is_key(x := graph.values[s])]
+    found = [doubled(x) for s in slots if not is_key(x := graph.values[s])]
     return [site for site, value in passed if any(same(value, own) for own in found)]
 
 

@@ -17,15 +17,27 @@ import numpy as np
 from jax.core import Tracer
 
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.tape import Equation, Recording, record_results
-from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.instrumented import (
+from compare.diagnosis.recording.given import (
+    Drawn,
+    drawn,
+    is_array,
+    is_number,
+    is_operand,
+    kind_of,
+    leaves_of,
+    numbers_of,
+    on_host,
+    with_numbers,
+)
+from compare.diagnosis.recording.instrumented import (
     WATCHER,
     instrumented,
     is_instrumentable,
 )
+from compare.diagnosis.tape import Equation, Recording, record_results
+from compare.diagnosis.watching.graph import Graph
 from compare.sites import is_users
-from compare.trees import is_tensor, to_numpy
+from compare.trees import is_key
 
 __all__ = ["graph_of", "passed_through", "record_python"]
 
@@ -104,7 +116,7 @@ class _Watcher:
     def slot(self, value: Any) -> int:
         """The slot of a value; a new one, of a constant, where nothing is known of it."""
         if id(value) not in self._slots:
-            self.constants[self._new(value)] = _on_host(value)
+            self.constants[self._new(value)] = on_host(value)
         return self._slots[id(value)]
 
     def _new(self, value: Any) -> int:
@@ -129,17 +141,22 @@ class _Watcher:
         if _is_instrumented(function) or is_instrumentable(function):
             own = function if _is_instrumented(function) else instrumented(function, self)
             result = own(*args, **kwargs)
-            code, given = function.__code__, [*_leaves((args, kwargs))]
+            code, given = function.__code__, [*leaves_of((args, kwargs))]
             line = code.co_firstlineno if code.co_name == "<lambda>" else self._line
-            for own in _leaves(result):
-                if _is_array(own) and any(own is x for x in given):
-                    value = own if isinstance(own, Tracer) else _on_host(own)
+            for own in leaves_of(result):
+                if is_array(own) and not is_key(own) and any(own is x for x in given):
+                    value = own if isinstance(own, Tracer) else on_host(own)
                     self.passed.append((f"{code.co_filename}:{line}", value))
             return result
-        if function in _OF_PYTHON or isinstance(function, type):
+        if function in (map, filter) and args and callable(args[0]):
+            return function(functools.partial(self.call, line, args[0]), *args[1:], **kwargs)
+        casts = _is_cast(function) and any(map(is_number, args))
+        if function in _OF_PYTHON or (isinstance(function, type) and not casts):
             return function(*args, **kwargs)
+        args = tuple(drawn(own, self.slot) for own in args)
+        kwargs = {key: drawn(own, self.slot) for key, own in kwargs.items()}
         owner = getattr(function, "__self__", None)
-        if _is_array(owner):
+        if is_array(owner):
             name = function.__name__
             unbound = getattr(function, "__func__", None) or _method(name)
             return self._done(line, name.strip("_"), unbound, (owner, *args), kwargs)
@@ -150,20 +167,20 @@ class _Watcher:
         return value
 
     def binary(self, line: int, name: str, left: Any, right: Any) -> Any:
-        if not (_is_number(left) or _is_number(right)):
+        if not (is_number(left) or is_number(right)):
             return _BINARY[name](left, right)
-        return self._done(line, name, _BINARY[name], (left, right), {}, _is_operand)
+        return self._done(line, name, _BINARY[name], (left, right), {}, is_operand)
 
     def unary(self, line: int, name: str, value: Any) -> Any:
         return self._done(line, name, _UNARY[name], (value,), {})
 
     def item(self, line: int, value: Any, index: Any) -> Any:
-        if not _is_array(value):
+        if not is_array(value):
             return value[index]
         return self._done(line, "item", operator.getitem, (value, index), {})
 
     def attribute(self, line: int, value: Any, name: str) -> Any:
-        if not _is_array(value):
+        if not is_array(value):
             return getattr(value, name)
         return self._done(line, name, lambda x: getattr(x, name), (value,), {})
 
@@ -173,10 +190,25 @@ class _Watcher:
     def in_place(self, line: int, name: str, target: Any, value: Any) -> Any:
         return self._done(line, name, _IN_PLACE[name], (target, value), {})
 
+    def attribute_in_place(
+        self, line: int, name: str, owner: Any, attribute: str
+    ) -> Callable[[Any], None]:
+        """Looks the attribute up; what is returned takes the value, which Python computes next."""
+        old = self.attribute(line, owner, attribute)
+
+        def changed_by(value: Any) -> None:
+            if not is_array(owner):
+                return setattr(owner, attribute, self.in_place(line, name, old, value))
+            # In place it would change what the owner sees before that is told.
+            new = self.binary(line, name, old, value)
+            return self._done(line, "set_attribute", setattr, (owner, attribute, new), {})
+
+        return changed_by
+
     def item_in_place(self, line: int, name: str, target: Any, index: Any, value: Any) -> None:
         old = self.item(line, target, index)
         # In place it would change what the target sees before that is told.
-        new = (self.binary if _is_array(target) else self.in_place)(line, name, old, value)
+        new = (self.binary if is_array(target) else self.in_place)(line, name, old, value)
         self.set_item(line, target, index, new)
 
     def _done(
@@ -186,38 +218,44 @@ class _Watcher:
         fn: Callable[..., Any],
         args: Any,
         kwargs: Any,
-        is_input: Callable[[Any], bool] = lambda x: _is_number(x),
+        is_input: Callable[[Any], bool] = lambda x: is_number(x),
     ) -> Any:
         """Does an operation, and records it if it made or changed arrays."""
         if self._limit is not None:
             self._limit.check()
-        leaves = [x for x in _leaves((args, kwargs)) if is_input(x)]
+        leaves = [x for x in leaves_of((args, kwargs)) if is_input(x)]
         slots = [self.slot(x) for x in leaves]
-        before = [_on_host(x) for x in leaves]
-        result = fn(*args, **kwargs)
-        made = [x for x in _leaves(result) if _is_number(x)]
+        before = [on_host(x) for x in leaves]
+        result = fn(*map(_given, args), **{key: _given(own) for key, own in kwargs.items()})
+        made = numbers_of(result)
+        if any(isinstance(x, Tracer) for x in (*leaves, *made)):
+            return result  # jax transforms a function that was defined here: its call is the line.
         changed = [
-            i for i, x in enumerate(leaves) if _is_array(x) and not _equal(_on_host(x), before[i])
+            i for i, x in enumerate(leaves) if is_array(x) and not _equal(on_host(x), before[i])
         ]
+        for own in (x for x in (*args, *kwargs.values()) if isinstance(x, Drawn)):
+            leaves += numbers_of(own.entries)
+            slots += own.slots
         new = [x for x in made if id(x) not in self._slots] if not changed else []
         if new or changed:
-            self._record(line, name, fn, (args, kwargs), leaves, slots, result, new, changed)
+            ids = [id(x) for x in leaves[: len(before)]]
+            self._record(line, name, fn, (args, kwargs), ids, leaves, slots, result, new, changed)
         return result
 
     def _record(
-        self, line: int, name: str, fn: Callable[..., Any], given: Any, leaves: list[Any],
-        slots: list[int], result: Any, new: list[Any], changed: list[int],
+        self, line: int, name: str, fn: Callable[..., Any], given: Any, ids: list[int],
+        leaves: list[Any], slots: list[int], result: Any, new: list[Any], changed: list[int],
     ) -> None:  # fmt: skip
-        order = {id(x): i for i, x in enumerate(leaves)}
-        kinds = [_kind(x) for x in leaves]
-        numbers = [i for i, x in enumerate(_numbers(result)) if any(x is n for n in new)]
+        kinds = [kind_of(x) for x in leaves]
+        numbers = [i for i, x in enumerate(numbers_of(result)) if any(x is n for n in new)]
 
         def again(*values: Any) -> list[Any]:
             own = [kind(value) for kind, value in zip(kinds, values, strict=True)]
-            args, kwargs = _replaced(given, order, own)
-            found = _numbers(fn(*args, **kwargs))
+            taken = iter(own[len(ids) :])
+            args, kwargs = with_numbers(given, dict(zip(ids, own, strict=False)), taken)
+            found = numbers_of(fn(*args, **kwargs))
             results = [own[i] for i in changed] or [found[i] for i in numbers]
-            return [_on_host(x) for x in results]
+            return [on_host(x) for x in results]
 
         outputs = tuple(self._new(x) for x in ([leaves[i] for i in changed] or new))
         stack = _stack()
@@ -243,6 +281,15 @@ class _Watcher:
 def _is_instrumented(function: Any) -> TypeGuard[types.FunctionType]:
     """Whether a copy defined it, which instruments what is defined inside."""
     return isinstance(function, types.FunctionType) and WATCHER in function.__code__.co_freevars
+
+
+def _is_cast(function: Any) -> bool:
+    """Whether it makes a number of another type of a number."""
+    return isinstance(function, type) and issubclass(function, float | np.generic)
+
+
+def _given(value: Any) -> Any:
+    return value.given if isinstance(value, Drawn) else value
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -279,6 +326,7 @@ _UNARY: dict[str, Callable[..., Any]] = {
 _PRIMITIVES = {
     "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "USub": "neg", "T": "transpose",
     "reshape": "reshape", "astype": "convert_element_type", "stack": "stack",
+    "float": "convert_element_type", "float64": "convert_element_type",
 }  # fmt: skip
 # They take arrays and give none, or give back what they got.
 _OF_PYTHON = (
@@ -303,64 +351,6 @@ def _params(name: str, leaves: list[Any]) -> dict[str, Any]:
     return {}
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic | jax.Array) or is_tensor(value)
-
-
-def _is_number(value: Any) -> bool:
-    """An array, or a Python float; whole numbers are sizes and places."""
-    return _is_array(value) or isinstance(value, float)
-
-
-def _is_operand(value: Any) -> bool:
-    return _is_number(value) or isinstance(value, int)
-
-
-def _on_host(value: Any) -> Any:
-    """A copy, which does not change when the value does."""
-    try:
-        return np.array(to_numpy(value))
-    except TypeError:  # A random key.
-        return value
-
-
-def _kind(value: Any) -> Callable[[Any], Any]:
-    """What turns a NumPy array into such a value."""
-    if is_tensor(value):
-        torch = sys.modules["torch"]
-        return lambda x: torch.from_numpy(np.array(x)).to(value.dtype)
-    if isinstance(value, jax.Array):
-        return lambda x: jax.numpy.asarray(x)
-    if isinstance(value, np.ndarray):
-        return lambda x: np.array(x)
-    return lambda x: np.asarray(x)[()]
-
-
 def _equal(one: Any, other: Any) -> bool:
     both = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
     return not both or np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-
-
-def _leaves(tree: Any) -> Iterable[Any]:
-    if isinstance(tree, tuple | list):
-        for own in tree:
-            yield from _leaves(own)
-    elif isinstance(tree, dict):
-        yield from _leaves(list(tree.values()))
-    else:
-        yield tree
-
-
-def _numbers(tree: Any) -> list[Any]:
-    return [x for x in _leaves(tree) if _is_number(x)]
-
-
-def _replaced(tree: Any, order: dict[int, int], values: list[Any]) -> Any:
-    """The arguments with other numbers in them."""
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(_replaced(own, order, values) for own in tree))
-    if isinstance(tree, tuple | list):
-        return type(tree)(_replaced(own, order, values) for own in tree)
-    if isinstance(tree, dict):
-        return {key: _replaced(own, order, values) for key, own in tree.items()}
-    return values[order[id(tree)]] if id(tree) in order else tree

@@ -60,6 +60,19 @@ def times(factor, *paths):
     return lambda right: {path: factor * right[path] for path in paths or right}
 
 
+def test_a_factor_of_complex_leaves_is_fitted_with_both_parts():
+    def power(leaves, constants):
+        return jnp.sum(jnp.abs(leaves[0] ** 2 * constants[0]) ** 2)
+
+    leaf = np.arange(1, 4) + 1j * RNG.standard_normal(3)
+    (found,) = by_ratio_of_all(case(times(3), power, {"z": leaf}, (leaf[::-1],)), set())
+    assert found.suspect.story == "a factor of 3"
+    turned = case(times(1j), power, {"z": leaf}, (leaf[::-1],))
+    assert not any(
+        h.gradient and turned.explains(h.gradient) for h in by_ratio_of_all(turned, set())
+    )
+
+
 FACTORS = [
     (ROWS, "missing_batch_mean", "the division by the batch size 7 left out"),
     (1 / ROWS, "extra_batch_mean", "one more division by the batch size 7"),

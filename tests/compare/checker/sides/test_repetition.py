@@ -11,7 +11,7 @@ from compare import check_gradients
 
 W = jnp.linspace(-1, 1, 6).reshape(3, 2)
 RANDOM = np.random.default_rng(0)
-AGAIN = r"is not a function of its arguments: two calls gave .* and .*; pass a random key"
+AGAIN = r"is not a function of its arguments: two calls gave .* and .*\(pass a random key"
 
 
 def loss(w):
@@ -57,6 +57,25 @@ def test_a_counter_is_state():
     counter = itertools.count(1)
     with pytest.raises(ValueError, match=AGAIN):
         check_gradients(lambda w: (loss(w), next(counter) * by_hand(w)[1]), loss, W)
+
+
+def test_gradients_that_are_never_set_to_zero_are_state():
+    kept = np.zeros(W.shape, np.float32)
+
+    def candidate(w):
+        value, grad = by_hand(w)
+        kept[:] += grad
+        return value, {"w": kept.copy()}
+
+    with pytest.raises(ValueError, match=r"as the gradient by w;.* never set to zero") as error:
+        check_gradients(lambda p: candidate(p["w"]), lambda p: loss(p["w"]), {"w": W}, jit=False)
+    assert "order of a set" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_random_loss_has_no_gradients_that_are_left_over():
+    with pytest.raises(ValueError, match=r"state left over from the last call$"):
+        check_gradients(by_hand, weighted, W)
 
 
 def test_a_key_is_an_argument():

@@ -65,6 +65,18 @@ def right(p, x, y):
     return (e**2).mean(), {"w1": x.T @ dz1, "b1": dz1.sum(0), "w2": a1.T @ dz2}
 
 
+def filtered(p, x, y):
+    return (jnp.fft.irfft(jnp.fft.rfft(x) * jnp.fft.rfft(p["k"]), n=4) * y).sum()
+
+
+def in_fourier(p, x, y):
+    spectrum = jnp.fft.rfft(x)
+    factor = jnp.fft.rfft(p["k"])
+    out = jnp.fft.irfft(spectrum * factor, n=4)
+    back = jnp.fft.rfft(y) * spectrum  # wrong in Fourier
+    return (out * y).sum(), {"k": jnp.fft.irfft(back, n=4).sum(0)}
+
+
 def line_of(text):
     """`file:line` of the line of this file that contains the text."""
     with open(__file__, encoding="utf-8") as file:

@@ -60,6 +60,19 @@ def test_copies_that_should_differ_tell_nothing():
     assert found is None
 
 
+def test_complex_numbers_are_solved_for_with_both_parts():
+    complex_a = A + 1j * B
+    graph = Graph(record_results(lambda: {"out": jnp.asarray(complex_a) * (2 + B * 1j)}))
+    (equation,) = (e for e in graph.equations if e.name == "mul")
+    inputs = [graph.values[s] for s in equation.inputs]
+    out = graph.values[equation.outputs[0]]
+    found = expected_operand(equation, 0, inputs, out)
+    assert found is not None
+    assert np.allclose(found, complex_a, rtol=1e-12)
+    # What is real cannot become complex.
+    assert expected_operand(equation, 0, [A, *inputs[1:]], out) is None
+
+
 def test_a_product_is_not_solved():
     assert solved(lambda: jnp.asarray(A) @ B.T, "dot_general", 0)[0] is None
 
@@ -69,4 +82,7 @@ def test_agreement_is_to_rounding_where_it_is_known():
     assert not same(A, A * (1 + 1e-6))
     assert not same(A, B)
     assert not same(A, A.T)
+    assert same(A + 1j * B, A + 1j * B * (1 + 1e-12))
+    assert not same(A + 1j * B, A - 1j * B)
+    assert not same(A, A + 1j * B)
     assert same(A, np.where(A > 0, A, np.nan))

@@ -37,6 +37,21 @@ def names(graph, indices):
     return {graph.equations[i].name for i in indices}
 
 
+def test_every_leaf_is_the_first_output_of_an_equation():
+    """Of a call that gives several, all but the first are given by an equation of their own."""
+
+    def sorted_together():
+        keys, others = jax.lax.sort((jnp.asarray(X), jnp.sin(X)), num_keys=1)
+        return {"keys": keys, "others": others}
+
+    graph = graph_of(sorted_together)
+    for path, value in sorted_together().items():
+        slot = graph.outputs[path]
+        assert graph.equations[graph.maker[slot]].outputs == (slot,) or path == "keys"
+        assert np.array_equal(graph.values[slot], value)
+    assert names(graph, graph.ancestors([graph.outputs["others"]])) == {"sin", "sort", "copy"}
+
+
 def test_what_a_leaf_comes_from():
     graph = graph_of(two_leaves)
     assert names(graph, graph.ancestors([graph.outputs["one"]])) == {"sin", "mul"}

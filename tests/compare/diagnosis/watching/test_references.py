@@ -68,6 +68,21 @@ def test_of_very_many_entries():
     assert large.match(rows[::-1]) is None
 
 
+@pytest.mark.parametrize("rows", [4, 40])
+def test_complex_numbers_are_recognised_by_both_parts(rows):
+    real, imaginary = RNG.standard_normal((2, rows, 3))
+    known = real + 1j * imaginary
+    references = References([Reference("value", 0, known, "", "", 0)])
+    for value, factor in ((known, 1), (-2 * known.T, -2)):
+        found = references.match(value)
+        assert found is not None
+        assert found.factor == factor
+    for other in (known.conj(), 1j * known, np.abs(known), known.real):
+        assert references.match(other) is None
+    assert not informative(np.full(3, 1 + 2j))
+    assert not informative(np.array([1 + 2j, np.nan]))
+
+
 def test_transposed_and_in_another_shape(references):
     found = references.match(DZ.T)
     assert found is not None

@@ -37,6 +37,7 @@ KNOWN = Known(
     lambda slot, other: (slot, other) == (9, 5),
     lambda gradient, slot: "tanh" if slot == 7 else "", {5}, {5},
 )  # fmt: skip
+COMPLEX = E + 1j * OTHER
 ROWS = np.where(np.arange(5)[:, None] > 2, 0, E)
 
 RELATIONS = {
@@ -74,6 +75,12 @@ RELATIONS = {
     "each block by something else": (spot([E[:3] * 3, E[3:] * 2], [E[:3], E[3:]]), None),
     "other terms": (
         spot(E[::2].sum(0), E[:2].sum(0), inputs=[[E[:, None]]]), None),
+    "a complex factor of 3": (spot(3 * COMPLEX, COMPLEX), "constant_factor"),
+    "complex and negative": (spot(-COMPLEX, COMPLEX), "sign_flipped"),
+    "complex and turned": (spot(1j * COMPLEX, COMPLEX), None),
+    "complex rows": (spot(COMPLEX[::-1], COMPLEX), "wrong_places"),
+    "a conjugate": (spot(COMPLEX.conj(), COMPLEX), None),
+    "an imaginary part left out": (spot(COMPLEX.real, COMPLEX), None),
     "another function's": (
         spot(E**3, reference=reference(E, "slope", about="abs")), "wrong_derivative"),
 }  # fmt: skip

@@ -31,6 +31,13 @@ def zeros(turns):
     return [np.zeros_like(turn) for turn in turns]
 
 
+def test_complex_numbers_stand_in_for_such_alone():
+    known = [reference(WHOLE * 1j, 0, "z")]
+    for values in ([WHOLE], EVEN[:1] * 2, RAGGED):
+        assert found(known, zeros(values)) == []
+    assert like(found(known, [np.zeros((5, 3), complex)])[0], [WHOLE * 1j])
+
+
 @pytest.mark.parametrize("turns", [EVEN, RAGGED], ids=["even", "ragged"])
 def test_the_turns_of_a_loop_of_the_loss(turns):
     own = [reference(turn, slot, "the loop") for slot, turn in enumerate(turns)]

@@ -5,10 +5,13 @@ import sys
 import threading
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from compare import check_gradients, check_rule
-from compare.diagnosis.watching.watch import MOST_SUSPECTS, lines_of_a_bug, watch
+from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.watch import MOST_SUSPECTS, _entries, lines_of_a_bug, watch
+from compare.diagnosis.watching.watcher import record_python
 from tests.compare.diagnosis.watching import candidates
 from tests.compare.diagnosis.watching.candidates import line_of
 
@@ -31,6 +34,31 @@ def test_the_line_of_a_leaf_that_is_left_at_zero(case_of):
     found = watch(*case_of(candidates.left_at_zero))
     assert found.suspects[0] == line_of("# a leaf at zero")
     assert [name and name.bug for name in found.named] == ["path_cut"]
+
+
+def test_complex_numbers_on_the_way_are_recognised(case_of):
+    args = candidates.X, candidates.X[::-1] ** 2
+    found = watch(
+        *case_of(candidates.in_fourier, candidates.filtered, {"k": candidates.X[0]}, args)
+    )
+    assert found.reason == ""
+    said = {line.variable: (line.status, line.what) for line in found.listing}
+    assert said["spectrum"][0] == said["factor"][0] == "right"
+    assert said["spectrum"][1].startswith("fft of the loss")
+    assert line_of("# wrong in Fourier") in found.suspects
+
+
+def test_the_derivative_of_the_loss_by_itself_is_not_where_a_region_begins():
+    row = candidates.X[0]
+
+    def fn():
+        grad = np.float64(0)
+        grad += 1.0  # as a tape begins
+        return {"w": grad * row + grad * 0.3}
+
+    graph = Graph(record_python(fn))
+    found = _entries(graph, [*range(len(graph.equations))])
+    assert [graph.equations[i].name for i in found] == ["mul", "mul"]
 
 
 def test_there_are_never_more_than_a_few(case_of):

@@ -1,5 +1,8 @@
 """Plain Python is watched: the same results, and every operation with its line."""
 
+import itertools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -55,14 +58,50 @@ def unpacked():
     return {**pairs, "both": np.concatenate([first, last])}
 
 
-@pytest.mark.parametrize("fn", [straight, loops, classes, unpacked])
+class Dense:
+    def __init__(self):
+        self.dw, self.count, self.parts = np.zeros((3, 4)), 0, [np.zeros(4)]
+        self.alias, self.scale = self.dw, 1.0
+
+
+def attributes():
+    layers = [Dense(), Dense()]
+    for i, layer in enumerate(layers):
+        layers[i].dw += A * B
+        layer.dw *= 2.0
+        layer.parts[0] += A[0]
+        layer.scale /= 4.0
+        layer.count += 1
+    last = layers[-1]
+    return {"dw": last.alias, "parts": last.parts[0], "scale": layers[0].scale * A}
+
+
+def iterators():
+    rows = {"first": A[0], "second": A[1]}
+    total = sum(row * b for row, b in zip(A, B, strict=True))
+    return {
+        "generator": total,
+        "map": sum(map(np.tanh, rows.values())),
+        "view": sum(rows.values()),
+        "start": sum(reversed([*A]), B[0]),
+        "largest": 2 * max(x.sum() for x in A),
+        "filter": sum(x.sum() for x in filter(lambda x: x.sum() > 0, A)),
+    }
+
+
+def endless():
+    first = next(i for i in itertools.count() if A.sum() < i)
+    return {"a": A * first, "b": A * any(i > 3 for i in itertools.count())}
+
+
+@pytest.mark.parametrize("fn", [straight, loops, classes, unpacked, attributes, iterators, endless])
 def test_what_was_recorded_gives_the_results_again(fn):
     graph = Graph(record_python(fn))
     for name, expected in fn().items():
         assert np.allclose(graph.values[graph.outputs[name]], expected, rtol=1e-15), name
 
 
-@pytest.mark.parametrize("fn", [straight, loops, classes])
+@pytest.mark.parametrize("fn", [straight, loops, classes, attributes, iterators])
 def test_another_value_goes_all_the_way(fn):
     """Every leaf is computed of A: with A doubled in its slot, the leaves change."""
     graph = Graph(record_python(fn))
@@ -72,6 +111,86 @@ def test_another_value_goes_all_the_way(fn):
         any(not np.allclose(found[s], graph.values[s]) for s in graph.outputs.values())
         or fn is loops
     )
+
+
+def test_what_was_added_to_an_attribute_is_followed():
+    graph = Graph(record_python(attributes))
+    assert graph.outputs["dw"] in graph.maker
+    before = graph.ancestors([graph.outputs["dw"]])
+    assert {"add", "mul"} <= {graph.equations[i].name for i in before}
+
+
+def test_every_entry_of_an_iterator_is_followed():
+    graph = Graph(record_python(iterators))
+    rows = [graph.equations[i].outputs[0] for i in graph.ancestors([graph.outputs["generator"]])
+            if graph.equations[i].name == "mul"]  # fmt: skip
+    assert len(rows) == 3
+    zero = np.zeros(4)
+    (found,) = graph.run(dict.fromkeys(rows, zero), [graph.outputs["generator"]]).values()
+    assert np.array_equal(found, zero)
+    names = {graph.equations[i].name for i in graph.ancestors([graph.outputs["map"]])}
+    assert names == {"sum", "tanh", "item"}
+
+
+def test_a_number_of_another_type_is_followed():
+    def fn():
+        rows = [float((row * B[0]).sum()) for row in A]
+        return {"a": np.array([np.float64(2 * x) for x in rows])}
+
+    graph = Graph(record_python(fn))
+    assert np.array_equal(graph.values[graph.outputs["a"]], fn()["a"])
+    before = {graph.equations[i].name for i in graph.ancestors([graph.outputs["a"]])}
+    assert before >= {"mul", "sum", "convert_element_type"}
+    assert record_python(lambda: {"a": A * float("2")}).equations[0].name == "mul"
+
+
+def test_an_attribute_is_looked_up_as_python_does():
+    """The object once, its attribute before the value, which may change it."""
+
+    def counted():
+        asked = []
+
+        class Cell:
+            total = 1.0
+
+            def next(self):
+                self.total = 10.0
+                return 2.0
+
+        cell = Cell()
+
+        def the():
+            asked.append(1)
+            return cell
+
+        the().total += cell.next()
+        return {"total": np.float64(cell.total), "asked": np.float64(len(asked))}
+
+    assert counted() == {"total": 3.0, "asked": 1.0}
+    graph = Graph(record_python(counted))
+    assert {name: graph.values[slot] for name, slot in graph.outputs.items()} == counted()
+
+
+class Private:
+    def __init__(self):
+        self.__dw = 0 * A
+
+    def __scaled(self, by):
+        return self.__dw * by
+
+    def added(self):
+        self.__dw += A
+        self.__dw = (lambda: self.__dw + B)()
+        return self.__scaled(2.0)
+
+
+def test_private_attributes_are_those_of_their_class():
+    def fn():
+        return {"a": Private().added()}
+
+    graph = Graph(record_python(fn))
+    assert np.array_equal(graph.values[graph.outputs["a"]], fn()["a"])
+    assert {"add", "mul"} <= {e.name for e in graph.equations}
 
 
 def test_a_line_is_that_of_the_helper():
@@ -110,6 +229,32 @@ def test_functions_that_leave_one_of_several_as_it_is():
     (found,) = passed_through(lambda: {"a": both(scaled(A), A)[0]})
     assert found[0] == f"{__file__}:{both.__code__.co_firstlineno + 2}"
     assert np.array_equal(found[1], 2 * A)
+
+
+def test_a_random_key_that_is_passed_through_is_no_value():
+    key = jax.random.key(0)
+    assert passed_through(lambda: {"a": same(key), "b": scaled(A)}) == []
+    assert passed_through(lambda: {"a": same(key), "b": scaled(np.asarray(A))}) == []
+
+
+def test_what_jax_transforms_is_one_operation():
+    """A function that is defined here is instrumented, and jax calls it with its tracers."""
+
+    def gradients():
+        def loss(x):
+            return (x * jnp.sin(x)).sum()
+
+        @jax.custom_vjp
+        def rule(x):
+            return jnp.round(x)
+
+        rule.defvjp(lambda x: (jnp.round(x), None), lambda _, g: (g * 2,))
+        back = jax.vjp(rule, jnp.asarray(A))[1]
+        return {"grad": jax.grad(loss)(A), "rows": jax.vmap(loss)(A), "rule": back(A)[0]}
+
+    graph = Graph(record_python(gradients))
+    for name, expected in gradients().items():
+        assert np.allclose(graph.values[graph.outputs[name]], expected), name
 
 
 def test_an_error_of_the_function_is_its_own():

@@ -71,7 +71,7 @@ def _compiled(code: types.CodeType, file: str, source: str) -> types.CodeType | 
             arg.annotation = None
     if isinstance(own, ast.FunctionDef):  # A function that calls itself means the original.
         own.name = f"{WATCHER}copy"
-    own = _Rewriter().rewritten(own)
+    own = _Rewriter(_class_of(code)).rewritten(own)
     body: ast.stmt = ast.Expr(own) if isinstance(own, ast.Lambda) else own
     names = [ast.arg(name) for name in (WATCHER, *code.co_freevars)]
     arguments = ast.arguments(
@@ -82,6 +82,14 @@ def _compiled(code: types.CodeType, file: str, source: str) -> types.CodeType | 
     outer = compile(module, file, "exec", dont_inherit=True)
     (factory_code,) = (c for c in outer.co_consts if isinstance(c, types.CodeType))
     return next(c for c in factory_code.co_consts if isinstance(c, types.CodeType))
+
+
+def _class_of(code: types.CodeType) -> str:
+    """The class in whose body a code is written, whatever functions are between; "" for none."""
+    *outer, _ = code.co_qualname.split(".")
+    while outer and outer[-1] == "<locals>":
+        del outer[-2:]
+    return outer[-1] if outer else ""
 
 
 @functools.lru_cache(maxsize=16)
@@ -116,6 +124,9 @@ _UNTOUCHED = frozenset({"super", "locals", "globals", "vars", "eval", "exec", "d
 
 class _Rewriter(ast.NodeTransformer):
     """Puts a call of the watcher in the place of every operation."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner.lstrip("_")
 
     def rewritten(self, node: Any) -> Any:
         if isinstance(node, ast.FunctionDef):
@@ -156,6 +167,7 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(function, ast.Attribute):
             # A method is looked up as it is: it knows its own object.
             function.value = self.visit(function.value)
+            function.attr = self._private(function.attr)
         else:
             function = self.visit(function)
         args = [self.visit(arg) for arg in node.args]
@@ -171,9 +183,15 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
+        node.attr = self._private(node.attr)
         if not isinstance(node.ctx, ast.Load):
             return node
         return self.told(node, "attribute", node.value, ast.Constant(node.attr))
+
+    def _private(self, name: str) -> str:
+        """The name that Python gives an attribute `__name` in a class."""
+        is_private = name.startswith("__") and not name.endswith("__")
+        return f"_{self._owner}{name}" if is_private and self._owner else name
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         self.generic_visit(node)
@@ -196,7 +214,9 @@ class _Rewriter(ast.NodeTransformer):
             old = ast.Name(node.target.id, ast.Load())
             call = self.told(node, "in_place", name, old, node.value)
             return ast.copy_location(ast.Assign([node.target], call), node)
-        return node
+        own = node.target.value, ast.Constant(node.target.attr)
+        call = ast.Call(self.told(node, "attribute_in_place", name, *own), [node.value], [])
+        return ast.copy_location(ast.Expr(ast.copy_location(call, node)), node)
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
         self.generic_visit(node)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from compare.diagnosis.watching.instrumented import instrumented, is_instrumentable
+from compare.diagnosis.recording.instrumented import instrumented, is_instrumentable
 
 
 class Counting:
