@@ -115,8 +115,16 @@ def rule_asked(
 
         return autodiff, loss
 
+    by_lines = None
+    if isinstance(rule, _Decorated) and rule.has_halves:
+
+        def halves(floating: Any, fixed: Any, d_out: Any) -> Any:
+            out, gradient = rule.by_halves(point.rebuild(floating, fixed), d_out, point)
+            return _floating_outputs(out), gradient
+
+        by_lines = Side(halves)
     return Question(
-        Side(manual, value=value),
+        Side(manual, value=value, by_lines=by_lines),
         with_stand_ins(against, by_jax),
         point.parameters.floating,
         (point.fixed, d_out),
@@ -310,6 +318,30 @@ class _Decorated(NamedTuple):
 
         out, pullback = jax.vjp(of, kept)
         return out, pullback(_complete(d_out, out))[0]
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether it has two halves that take what those of a pair take."""
+        return isinstance(self.fn, jax.custom_vjp) and not self.fn.symbolic_zeros
+
+    def by_halves(self, inputs: list[Any], d_out: Any, point: Inputs) -> tuple[Any, Any]:
+        """What `backward` computes, by its own two halves, each operation at its own line.
+
+        JAX gives all that bwd computes the line of the call.
+        """
+        given = inspect.signature(self.fn.fun).bind(*inputs, **self.static)
+        given.apply_defaults()
+        constant = {i: given.args[i] for i in self.fn.nondiff_argnums}
+
+        def bwd(residuals: Any, d_out: Any) -> Any:
+            cotangents = self.fn.bwd(*constant.values(), residuals, d_out)
+            if not isinstance(cotangents, tuple | list):
+                return cotangents
+            rest = iter(cotangents)
+            every = [None if i in constant else next(rest, None) for i in range(len(given.args))]
+            return [*every, *rest]
+
+        return _Pair(self.fn.fwd, bwd).backward([*given.args], d_out, point)
 
 
 def _rule(

@@ -10,7 +10,7 @@ import numpy as np
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case, Line
-from compare.diagnosis.expressions import lines_of
+from compare.diagnosis.expressions import is_in_a_rule, lines_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
@@ -39,6 +39,11 @@ TIME_TO_RUN_AGAIN = 2.0
 
 MOST_SUSPECTS = 5
 
+_IN_A_RULE = (
+    "it can be in a jax.custom_vjp, whose lines are not known here: check that rule alone, with "
+    "check_rule(f, *inputs)"
+)
+
 
 class Watched(NamedTuple):
     """What watching a candidate found.
@@ -47,7 +52,7 @@ class Watched(NamedTuple):
         suspects: "file:line" of the candidate, the most likely first.
         named: what the mistake at each of the places is called; None where it has no name.
         listing: every line that computed something.
-        reason: why there are no suspects; "" where there are.
+        reason: why there are no suspects, or not all of them; "" where there are.
     """
 
     suspects: tuple[str, ...]
@@ -97,15 +102,20 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         names.append(Named("path_cut", f"{path} is left at zero"))
     passed = functools.cache(lambda: _passed(case))
     locations = list(locator.locations())
+    seen = [not _is_in_a_rule(graph, location) for location in locations]
+    reason = "" if all(seen) else _IN_A_RULE
     locator.limit = Limit(TIME_FOR_CHANGES)
-    for location in locations:
+    for location, is_seen in zip(locations, seen, strict=True):
         relation = _relation(locator, location, known, backward.tape)
+        if not is_seen:
+            names.append(relation if relation and locator.explains(location.target) else None)
+            continue
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
         if relation is not None and relation.bug == "chain_step_missing":
             location = location._replace(region=location.target.group)
         if mends and len(locations) > 1 and locator.mends(mends[0].read, case.leaves):
             # One change makes everything right: there is but one mistake.
-            lines[:0], names = [mends[0].site], [mends[0].named]
+            lines[:0], names, reason = [mends[0].site], [mends[0].named], ""
             break
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)
@@ -120,9 +130,15 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             shown[1:1] = [*_idle(passed(), graph, location), *_summands(locator, location)]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
-    lines_shown = listing(locator, locations, suspects, sources)
-    reason = "" if suspects else "no line of it has a source"
+    lines_shown = listing(locator, [*itertools.compress(locations, seen)], suspects, sources)
+    reason = reason or ("" if suspects else "no line of it has a source")
     return Watched(suspects, tuple(names), lines_shown, reason)
+
+
+def _is_in_a_rule(graph: Graph, location: Location) -> bool:
+    """Whether it can be in a rule whose lines are not known: then no other line is to blame."""
+    own = (graph.equations[i] for i in location.region)
+    return any(is_in_a_rule(equation.site, equation.origin) for equation in own)
 
 
 def _should_be(location: Location) -> Named | None:

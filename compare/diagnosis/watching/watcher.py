@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from compare.diagnosis.expressions import is_in_a_rule
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording, record_results
 from compare.diagnosis.watching.graph import Graph
@@ -24,7 +25,7 @@ from compare.diagnosis.watching.instrumented import (
     instrumented,
     is_instrumentable,
 )
-from compare.sites import is_users
+from compare.sites import at_own_lines, is_users
 from compare.trees import is_tensor, to_numpy
 
 __all__ = ["graph_of", "passed_through", "record_python"]
@@ -58,10 +59,19 @@ def graph_of(fn: Callable[[], dict[str, Any]], names: Iterable[str], limit: Limi
         Exception: whatever `fn` raises.
     """
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        graph = Graph(record_results(fn), limit)
+        graph = Graph(_recording(fn), limit)
         if all(graph.outputs[name] in graph.maker for name in names):
             return graph
     return Graph(record_python(fn, limit), limit)
+
+
+def _recording(fn: Callable[[], dict[str, Any]]) -> Recording:
+    """What a function computes; once more where a rule is used, for the lines of its halves."""
+    recording = record_results(fn)
+    if any(is_in_a_rule(e.site, e.origin) for e in recording.equations):
+        with contextlib.suppress(Exception), at_own_lines():
+            return record_results(fn)
+    return recording
 
 
 def passed_through(
