@@ -20,10 +20,15 @@ from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
-from compare.diagnosis.watching.references import Reference, References, references_of
+from compare.diagnosis.watching.references import (
+    Reference,
+    References,
+    informative,
+    references_of,
+)
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import graph_of, passed_through
+from compare.diagnosis.watching.watcher import Passed, graph_of, passed_through
 from compare.trees import is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
@@ -121,13 +126,13 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         names.append(name if name and locator.explains(location.target) else None)
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
-            shown[1:1] = _idle(passed(), graph, location)
+            shown[1:1] = _idle(passed(), locator, location)
         if name is None:
             shown[:0] = _unwritten(graph, location, sources)
         elif name.bug in _SOMETHING_MISSING:
-            shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
+            shown = [*_idle(passed(), locator, location), *_readers(locator, location), *shown]
         elif name.bug in _TERM_MISSING:
-            shown[1:1] = [*_idle(passed(), graph, location), *_summands(locator, location)]
+            shown[1:1] = [*_idle(passed(), locator, location), *_summands(locator, location)]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, [*itertools.compress(locations, seen)], suspects, sources)
@@ -194,8 +199,8 @@ _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_m
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
-def _passed(case: Case) -> list[tuple[str, np.ndarray]]:
-    """The functions that give back what they got, which no jaxpr has."""
+def _passed(case: Case) -> list[Passed]:
+    """What functions give back as they got it, which no jaxpr has."""
     if case.candidate is None:
         return []
     with contextlib.suppress(Exception):  # It may not run outside of jit.
@@ -203,13 +208,26 @@ def _passed(case: Case) -> list[tuple[str, np.ndarray]]:
     return []
 
 
-def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location) -> list[str]:
-    """Those that give back a value that can be wrong, or what it is computed from."""
+def _idle(passed: list[Passed], locator: Locator, location: Location) -> list[str]:
+    """The functions that give back a value that can be wrong, or what it is computed from."""
+    graph = locator.graph
     groups = (location.innermost.group, location.target.group, location.region)
     targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
     slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
     found = [np.asarray(x, float) for s in slots if not is_key(x := graph.values[s])]
-    return [site for site, value in passed if any(same(value, own) for own in found)]
+    return [
+        given.site
+        for given in passed
+        if any(same(given.value, own) for own in found)
+        and (given.alone or not _is_kept(locator.references, given.value))
+    ]
+
+
+def _is_kept(references: References, value: np.ndarray) -> bool:
+    """Whether it is what a forward pass returns beside its result, for the backward pass."""
+    if value.dtype.kind != "f" or not informative(value):
+        return True
+    return any(match.exact for match in references.matches(value, ("value",)))
 
 
 def _unwritten(graph: Graph, location: Location, sources: Sources) -> list[str]:

@@ -10,7 +10,7 @@ import operator
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ from compare.diagnosis.watching.instrumented import (
 from compare.sites import at_own_lines, is_users
 from compare.trees import is_tensor, to_numpy
 
-__all__ = ["graph_of", "passed_through", "record_python"]
+__all__ = ["Passed", "graph_of", "passed_through", "record_python"]
 
 
 def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) -> Recording:
@@ -74,13 +74,25 @@ def _recording(fn: Callable[[], dict[str, Any]]) -> Recording:
     return recording
 
 
-def passed_through(
-    fn: Callable[[], Any], limit: Limit | None = None
-) -> list[tuple[str, np.ndarray]]:
-    """Runs `fn` and lists the functions that return what they are given, as if left to be done.
+class Passed(NamedTuple):
+    """A value that a function gave back as it was given it.
+
+    Attributes:
+        site: the `file:line` where it returns.
+        value: the numbers.
+        alone: whether that is all that it returns.
+    """
+
+    site: str
+    value: Any
+    alone: bool
+
+
+def passed_through(fn: Callable[[], Any], limit: Limit | None = None) -> list[Passed]:
+    """Runs `fn` and lists what functions return as they are given it, as if left to be done.
 
     Returns:
-        The `file:line` where each such function returns, and the value, as far as `limit` allows.
+        As much as `limit` allows.
 
     Raises:
         Exception: whatever `fn` raises.
@@ -90,7 +102,7 @@ def passed_through(
         with contextlib.suppress(TimeoutError):
             jax.make_jaxpr(lambda: traced.call(0, fn))()
         passed = traced.of_users()
-        if not any(isinstance(value, Tracer) for _, value in passed):
+        if not any(isinstance(own.value, Tracer) for own in passed):
             return passed
     watcher = _Watcher(limit)
     with contextlib.suppress(TimeoutError):
@@ -105,7 +117,7 @@ class _Watcher:
         self._limit = limit
         self.equations: list[Equation] = []
         self.constants: dict[int, Any] = {}
-        self.passed: list[tuple[str, Any]] = []
+        self.passed: list[Passed] = []
         self._slots: dict[int, int] = {}
         self._alive: list[Any] = []
         self._count = 0
@@ -123,9 +135,9 @@ class _Watcher:
         self._count += 1
         return self._count - 1
 
-    def of_users(self) -> list[tuple[str, Any]]:
+    def of_users(self) -> list[Passed]:
         """What a person's own functions passed through, and where."""
-        return [(site, value) for site, value in self.passed if is_users(site)]
+        return [own for own in self.passed if is_users(own.site)]
 
     # What the instrumented functions call, the line first.
 
@@ -144,7 +156,8 @@ class _Watcher:
             for own in _leaves(result):
                 if _is_array(own) and any(own is x for x in given):
                     value = own if isinstance(own, Tracer) else _on_host(own)
-                    self.passed.append((f"{code.co_filename}:{line}", value))
+                    site = f"{code.co_filename}:{line}"
+                    self.passed.append(Passed(site, value, own is result))
             return result
         if function in _OF_PYTHON or isinstance(function, type):
             return function(*args, **kwargs)

@@ -164,3 +164,20 @@ def test_the_call_of_a_rule_whose_lines_are_not_known_is_not_accused(case_of):
     assert found.suspects == ()
     assert "check that rule alone" in found.reason
     assert not [line for line in found.listing if line.status == "wrong"]
+
+
+def test_a_forward_pass_that_keeps_its_inputs_has_nothing_left_to_be_done():
+    def fwd(x, w, mask):
+        return jnp.where(mask, jnp.tanh(x) * w, 0.0), (x, w, mask)
+
+    def bwd(residuals, d_out):
+        x, w, mask = residuals
+        dx = d_out * w * (1 - jnp.tanh(x) ** 2)  # the mask is forgotten
+        return dx, jnp.where(mask, d_out * jnp.tanh(x), 0.0), None
+
+    x, w = jnp.asarray([0.3, -1.2, 0.7, 0.1]), jnp.asarray([1.1, 0.4, -0.6, 2.1])
+    report = check_rule(fwd, bwd, x, w, jnp.asarray([True, False, True, True]))
+    assert report.diagnosis is not None
+    assert report.diagnosis.bug == "mask_missing"
+    line = bwd.__code__.co_firstlineno + 2
+    assert report.diagnosis.suspects == (f"{__file__}:{line}",)
