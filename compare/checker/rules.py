@@ -1,5 +1,6 @@
 """A rule of `jax.custom_vjp` or `jax.custom_jvp`, held against `jax.vjp` of what it computes."""
 
+import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -10,7 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_leaves_with_path
 
-from compare.checker.arguments import accepted, require_accuracy, require_call, require_known
+from compare.checker.arguments import (
+    accepted,
+    require_accuracy,
+    require_bwd,
+    require_call,
+    require_known,
+)
 from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
@@ -98,8 +105,8 @@ def rule_asked(
     point.parameters.require_finite("input", infinite=True)
     d_out = cotangents(against, point, seed)
 
-    def manual(floating: Any, fixed: Any, d_out: Any) -> Any:
-        out, gradient = rule.backward(point.rebuild(floating, fixed), d_out, point)
+    def manual(floating: Any, fixed: Any, d_out: Any, backward: Function = rule.backward) -> Any:
+        out, gradient = backward(point.rebuild(floating, fixed), d_out, point)
         return _floating_outputs(out), gradient
 
     def value(floating: Any, fixed: Any, d_out: Any) -> Any:
@@ -117,12 +124,7 @@ def rule_asked(
 
     by_lines = None
     if isinstance(rule, _Decorated) and rule.has_halves:
-
-        def halves(floating: Any, fixed: Any, d_out: Any) -> Any:
-            out, gradient = rule.by_halves(point.rebuild(floating, fixed), d_out, point)
-            return _floating_outputs(out), gradient
-
-        by_lines = Side(halves)
+        by_lines = Side(functools.partial(manual, backward=rule.by_halves))
     return Question(
         Side(manual, value=value, by_lines=by_lines),
         with_stand_ins(against, by_jax),
@@ -367,7 +369,7 @@ def _rule(
         )
     require_known(static, fwd=first, bwd=rest[0], reference=reference)
     require_call("fwd", first, *rest[1:], **accepted(first, static))
-    require_call("bwd", rest[0], "residuals", "d_out", **accepted(rest[0], static))
+    require_bwd(rest[0], static)
     return _Pair(_with(first, static), _with(rest[0], static)), rest[1:]
 
 
