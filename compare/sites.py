@@ -137,7 +137,7 @@ def _count(change: int) -> None:
 def _called(rule: Any, *args: Any, **kwargs: Any) -> Any:
     if not (rule.fwd and rule.bwd and _is_persons(rule.bwd)):
         return _CALL(rule, *args, **kwargs)
-    own = jax.custom_vjp(rule.fun, nondiff_argnums=rule.nondiff_argnums)
+    own: Any = jax.custom_vjp(rule.fun, nondiff_argnums=rule.nondiff_argnums)
     settings = {"symbolic_zeros": rule.symbolic_zeros, "optimize_remat": rule.optimize_remat}
     own.defvjp(_with_own_lines(rule.fwd), _with_own_lines(rule.bwd), **settings)
     return _CALL(own, *args, **kwargs)

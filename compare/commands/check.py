@@ -64,8 +64,9 @@ def check(
 ) -> int:
     """Hold your own functions against jax.grad.
 
-    It looks for NAME_loss_and_grad with NAME_loss, and for NAME_bwd with NAME_fwd, and checks each
-    at the point that NAME_inputs() or inputs() returns as a tuple of arguments.
+    It looks for NAME_loss_and_grad with NAME_loss, for NAME_bwd with NAME_fwd, and for a
+    jax.custom_vjp NAME with NAME_inputs, and checks each at the point that NAME_inputs() or
+    inputs() returns as a tuple of arguments.
 
     Args:
         candidate: the file; with the name of one function to check, if not every one.

@@ -120,7 +120,8 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             location = location._replace(region=location.target.group)
         if mends and len(locations) > 1 and locator.mends(mends[0].read, case.leaves):
             # One change makes everything right: there is but one mistake.
-            lines[:0], names, reason = [mends[0].site], [mends[0].named], ""
+            lines[:0], names = [mends[0].site], [mends[0].named]
+            reason = ""
             break
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)

@@ -77,7 +77,7 @@ def test_every_pair_of_the_file_is_checked(write, capsys, tmp_path):
     ]  # fmt: skip
 
 
-HALVES = '''
+HALVES = """
 
 def power_fwd(x, n):
     return x**n, x
@@ -89,7 +89,7 @@ def power_bwd(n, x, dy):
 
 def power_inputs():
     return np.ones(2), 3
-'''
+"""
 
 
 def test_what_cannot_be_checked_does_not_keep_the_rest_from_it(write, capsys):
