@@ -121,5 +121,5 @@ def test_a_decorated_function_stands_for_halves_that_are_not_told_by_their_names
 
 def test_a_rule_without_a_point_is_offered():
     alone = module("import jax\n@jax.custom_vjp\ndef mish(x): ...")
-    with pytest.raises(own.OwnFileError, match="or name one that has a rule: mine[.]py:mish"):
+    with pytest.raises(own.OwnFileError, match=r"or name one that has a rule: mine\.py:mish"):
         own.found(alone, "mine.py")
