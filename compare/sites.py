@@ -2,20 +2,24 @@
 
 import contextlib
 import functools
+import inspect
 import linecache
 import os
 import sys
 import sysconfig
+import threading
 import traceback
+import types
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.extend import core
+from jax.extend import core, source_info_util
 
 __all__ = [
-    "inner_site", "is_jaxs", "is_library", "is_refusal", "is_users", "library_call", "raised_at",
-    "shown", "site_of", "source",
+    "at_own_lines", "inner_site", "is_jaxs", "is_library", "is_of_a_rule", "is_refusal",
+    "is_users", "library_call", "raised_at", "shown", "site_of", "source",
 ]  # fmt: skip
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
@@ -82,6 +86,89 @@ def library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
         if "<locals>" not in frame.function_name and not name.startswith("_"):
             called = name
     return "", called
+
+
+def is_of_a_rule(codes: Iterable[types.CodeType]) -> bool:
+    """Tells whether a half of a `jax.custom_vjp` made an equation whose own line is not known.
+
+    JAX runs a bwd, and under jit a fwd too, as if all that it computes stood in the line that
+    called the rule.
+
+    Args:
+        codes: of the frames of its traceback, the innermost first.
+    """
+    for code in codes:
+        if not any(part in code.co_filename for part in _MACHINERY):
+            return False
+        if code.co_name == "process_custom_vjp_call":
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def at_own_lines() -> Iterator[None]:
+    """Has each operation of a rule's halves that is traced inside come from its own line.
+
+    For that time every call of a rule, in whichever thread, is of a copy that computes the same.
+    """
+    _count(1)
+    try:
+        with _AT_OWN_LINES(True):  # What jax traced before has other lines, and is not taken.
+            yield
+    finally:
+        _count(-1)
+
+
+_AT_OWN_LINES = jax.make_user_context(False)
+_LOCK = threading.Lock()
+_CALL = jax.custom_vjp.__call__
+_open = 0
+
+
+def _count(change: int) -> None:
+    global _open
+    with _LOCK:
+        _open += change
+        rules: Any = jax.custom_vjp
+        rules.__call__ = _called if _open else _CALL
+
+
+@functools.wraps(_CALL)
+def _called(rule: Any, *args: Any, **kwargs: Any) -> Any:
+    if not (rule.fwd and rule.bwd and _is_persons(rule.bwd)):
+        return _CALL(rule, *args, **kwargs)
+    own: Any = jax.custom_vjp(rule.fun, nondiff_argnums=rule.nondiff_argnums)
+    settings = {"symbolic_zeros": rule.symbolic_zeros, "optimize_remat": rule.optimize_remat}
+    own.defvjp(_with_own_lines(rule.fwd), _with_own_lines(rule.bwd), **settings)
+    return _CALL(own, *args, **kwargs)
+
+
+def _is_persons(half: Callable[..., Any]) -> bool:
+    """Whether a half has lines of a person's; of a library's there is the line of the call."""
+    code = getattr(inspect.unwrap(half), "__code__", None)
+    return code is None or is_users(code.co_filename)
+
+
+def _with_own_lines(half: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(half)
+    def run(*args: Any) -> Any:
+        with source_info_util.user_context(_NO_LINE):  # pyright: ignore[reportArgumentType]
+            return half(*args)
+
+    return run
+
+
+class _NoLine:
+    """In place of the traceback of a call: JAX then takes that of each operation."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def as_python_traceback(self) -> None:
+        """What JAX would show of the call beside an error."""
+
+
+_NO_LINE = _NoLine()
 
 
 def inner_site(inner: core.ClosedJaxpr, site: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from compare.checker.comparison import Accuracy
 
-__all__ = ["accepted", "require_accuracy", "require_call", "require_known"]
+__all__ = ["accepted", "require_accuracy", "require_bwd", "require_call", "require_known"]
 
 
 def require_call(name: str, fn: Any, *args: Any, **kwargs: Any) -> None:
@@ -32,6 +32,23 @@ def require_call(name: str, fn: Any, *args: Any, **kwargs: Any) -> None:
         signature.bind(*args, **kwargs)
     except TypeError as error:
         raise TypeError(f"{name} cannot be called with these arguments: {error}") from None
+
+
+def require_bwd(bwd: Any, kwargs: Mapping[str, Any]) -> None:
+    """Refuses a backward half that cannot be called with residuals and a cotangent.
+
+    Raises:
+        TypeError: as `require_call`, and what to do where it takes more than these two.
+    """
+    try:
+        require_call("bwd", bwd, "residuals", "d_out", **accepted(bwd, kwargs))
+    except TypeError as error:
+        if "missing a required argument" not in str(error):
+            raise
+        raise TypeError(
+            f"{error}; a rule with nondiff_argnums is checked as it is decorated: "
+            "check_rule(f, *inputs)"
+        ) from None
 
 
 def accepted(fn: Callable[..., Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -337,7 +337,7 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
 
 def _run_again(case: Disagreement) -> dict[str, Any]:
     """Manual's gradient by path, computed once more, without being compiled."""
-    found = _by_path(_manual_again(case)[1], "")
+    found = _by_path(_manual_again(case, by=case.sides.manual.by_lines)[1], "")
     return {path: found[path] for path in case.manual_gradient}
 
 
@@ -390,13 +390,21 @@ def _types_of_constants(case: Disagreement) -> set[Any]:
     return types_of_constants(traced.jaxpr)
 
 
-def _manual_again(case: Disagreement, arrays: list[Any] | None = None) -> tuple[Any, Any]:
-    """Manual's value and gradient, here or at other arrays, without being compiled."""
+def _manual_again(
+    case: Disagreement, arrays: list[Any] | None = None, *, by: Side | None = None
+) -> tuple[Any, Any]:
+    """Manual's value and gradient, here or at other arrays, without being compiled.
+
+    Args:
+        case: the disagreement.
+        arrays: where; None for where the sides disagree.
+        by: the side that computes them; None for manual itself.
+    """
     sides = case.sides
     at = case.point.arrays if arrays is None else arrays
     own = jax.device_put([cast(x, sides.manual_dtype) for x in at])
     given = sides.evaluation.given(sides.manual, own)
-    return sides.manual.eager(given, layout=sides.evaluation.layout)
+    return (by or sides.manual).eager(given, layout=sides.evaluation.layout)
 
 
 def _by_path(tree: Any, name: str) -> dict[str, Any]:

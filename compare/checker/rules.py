@@ -1,5 +1,6 @@
 """A rule of `jax.custom_vjp` or `jax.custom_jvp`, held against `jax.vjp` of what it computes."""
 
+import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -10,7 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_leaves_with_path
 
-from compare.checker.arguments import accepted, require_accuracy, require_call, require_known
+from compare.checker.arguments import (
+    accepted,
+    require_accuracy,
+    require_bwd,
+    require_call,
+    require_known,
+)
 from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
@@ -98,8 +105,8 @@ def rule_asked(
     point.parameters.require_finite("input", infinite=True)
     d_out = cotangents(against, point, seed)
 
-    def manual(floating: Any, fixed: Any, d_out: Any) -> Any:
-        out, gradient = rule.backward(point.rebuild(floating, fixed), d_out, point)
+    def manual(floating: Any, fixed: Any, d_out: Any, backward: Function = rule.backward) -> Any:
+        out, gradient = backward(point.rebuild(floating, fixed), d_out, point)
         return _floating_outputs(out), gradient
 
     def value(floating: Any, fixed: Any, d_out: Any) -> Any:
@@ -115,8 +122,11 @@ def rule_asked(
 
         return autodiff, loss
 
+    by_lines = None
+    if isinstance(rule, _Decorated) and rule.has_halves:
+        by_lines = Side(functools.partial(manual, backward=rule.by_halves))
     return Question(
-        Side(manual, value=value),
+        Side(manual, value=value, by_lines=by_lines),
         with_stand_ins(against, by_jax),
         point.parameters.floating,
         (point.fixed, d_out),
@@ -310,6 +320,30 @@ class _Decorated(NamedTuple):
         out, pullback = jax.vjp(of, kept)
         return out, pullback(_complete(d_out, out))[0]
 
+    @property
+    def has_halves(self) -> bool:
+        """Whether it has two halves that take what those of a pair take."""
+        return isinstance(self.fn, jax.custom_vjp) and not self.fn.symbolic_zeros
+
+    def by_halves(self, inputs: list[Any], d_out: Any, point: Inputs) -> tuple[Any, Any]:
+        """What `backward` computes, by its own two halves, each operation at its own line.
+
+        JAX gives all that bwd computes the line of the call.
+        """
+        given = inspect.signature(self.fn.fun).bind(*inputs, **self.static)
+        given.apply_defaults()
+        constant = {i: given.args[i] for i in self.fn.nondiff_argnums}
+
+        def bwd(residuals: Any, d_out: Any) -> Any:
+            cotangents = self.fn.bwd(*constant.values(), residuals, d_out)
+            if not isinstance(cotangents, tuple | list):
+                return cotangents
+            rest = iter(cotangents)
+            every = [None if i in constant else next(rest, None) for i in range(len(given.args))]
+            return [*every, *rest]
+
+        return _Pair(self.fn.fwd, bwd).backward([*given.args], d_out, point)
+
 
 def _rule(
     first: Any, rest: tuple[Any, ...], static: dict[str, Any], reference: Function | None
@@ -334,7 +368,7 @@ def _rule(
         )
     require_known(static, fwd=first, bwd=rest[0], reference=reference)
     require_call("fwd", first, *rest[1:], **accepted(first, static))
-    require_call("bwd", rest[0], "residuals", "d_out", **accepted(rest[0], static))
+    require_bwd(rest[0], static)
     return _Pair(_with(first, static), _with(rest[0], static)), rest[1:]
 
 

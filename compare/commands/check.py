@@ -21,7 +21,7 @@ from compare.commands.options import (
     not_given,
 )
 from compare.datasets import DataError
-from compare.escapes import first_line
+from compare.escapes import escaped, first_line
 from compare.problems import Derivation
 from compare.report import json_file
 
@@ -64,8 +64,9 @@ def check(
 ) -> int:
     """Hold your own functions against jax.grad.
 
-    It looks for NAME_loss_and_grad with NAME_loss, and for NAME_bwd with NAME_fwd, and checks each
-    at the point that NAME_inputs() or inputs() returns as a tuple of arguments.
+    It looks for NAME_loss_and_grad with NAME_loss, for NAME_bwd with NAME_fwd, and for a
+    jax.custom_vjp NAME with NAME_inputs, and checks each at the point that NAME_inputs() or
+    inputs() returns as a tuple of arguments.
 
     Args:
         candidate: the file; with the name of one function to check, if not every one.
@@ -131,19 +132,38 @@ def _place(word: str) -> tuple[Path, str]:
 
 
 def _run(asked: _Asked, html: Path | None, json: Path | None) -> int:
-    """Loads the file, checks what it has, and shows and writes the reports."""
+    """Loads the file, checks what it has, and shows and writes the reports.
+
+    What cannot be checked is told, and the rest of the file is checked all the same.
+
+    Raises:
+        DataError: the file cannot be used, or nothing of it can be checked.
+        UsageError: nothing can be checked so.
+    """
     try:
-        pairs, points = _loaded(asked)
+        module, pairs = _loaded(asked)
     except own.OwnFileError as error:
         raise DataError(str(error)) from error
     console = terminal.console()
     reports: list[GradientReport] = []
-    for pair, point in zip(pairs, points, strict=True):
-        with terminal.progress(f"checking {pair.title}"):
-            report = _check(asked, pair, point)
+    failed: dict[str, DataError | UsageError] = {}
+    for pair in pairs:
+        try:
+            with terminal.progress(f"checking {pair.title}"):
+                report = _check(asked, pair, _point(asked, module, pair))
+        except own.OwnFileError as error:
+            failed[pair.title] = DataError(str(error))
+            continue
+        except (DataError, UsageError) as error:
+            failed[pair.title] = error
+            continue
         reports.append(report)
         text = report.text(verbose=asked.verbose)
         console.print(f"{pair.title}\n\n{text}\n", markup=False, soft_wrap=True)
+    if not reports:
+        raise next(iter(failed.values()))
+    for title, error in failed.items():
+        print(f"handgrad: {escaped(f'not checked: {title}: {error}')}", file=sys.stderr)
     console.print(terminal.gradients.verdict(reports))
     outputs.save(
         "check",
@@ -153,11 +173,16 @@ def _run(asked: _Asked, html: Path | None, json: Path | None) -> int:
         report=html,
         derivations=[Derivation(**d) for report in reports for d in report.derivations],
     )
-    return AGREE if all(report.agree for report in reports) else DISAGREE
+    if not all(report.agree for report in reports):
+        return DISAGREE
+    return next((_CODES[type(error)] for error in failed.values()), AGREE)
 
 
-def _loaded(asked: _Asked) -> tuple[list[own.Pair], list[tuple[Any, ...]]]:
-    """Finds what is to be checked, and where."""
+_CODES = {DataError: DATA, UsageError: USAGE}
+
+
+def _loaded(asked: _Asked) -> tuple[Any, list[own.Pair]]:
+    """The file as a module, and what of it is to be checked."""
     module, file = own.load(asked.file), str(asked.file)
     loss = None
     if asked.loss is not None:
@@ -166,8 +191,9 @@ def _loaded(asked: _Asked) -> tuple[list[own.Pair], list[tuple[Any, ...]]]:
         loss = getattr(home, name, None)
         if not callable(loss):
             raise own.OwnFileError(f"{other}: has no function {name}")
-    pairs = [own.named(module, file, asked.name, loss)] if asked.name else own.found(module, file)
-    return pairs, [_point(asked, module, pair) for pair in pairs]
+    if asked.name:
+        return module, [own.named(module, file, asked.name, loss)]
+    return module, own.found(module, file)
 
 
 def _point(asked: _Asked, module: Any, pair: own.Pair) -> tuple[Any, ...]:

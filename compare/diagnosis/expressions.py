@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from jax.extend import core
 
-from compare.sites import is_library, is_users
+from compare.sites import is_library, is_of_a_rule, is_users
 
-__all__ = ["Expression", "expression_of", "lines_of", "source_of"]
+__all__ = ["Expression", "expression_of", "is_in_a_rule", "lines_of", "source_of"]
 
 _LONGEST = 32
 """Of an expression that stands for its value in a sentence."""
@@ -85,3 +85,20 @@ def lines_of(origin: Any) -> list[str]:
             elif not is_library(file):
                 return list(dict.fromkeys(found))
     return list(dict.fromkeys(found))
+
+
+def is_in_a_rule(site: str, origin: Any) -> bool:
+    """Tells whether an equation is in a half of a rule, where its own line is not known.
+
+    Args:
+        site: of the equation.
+        origin: as in `lines_of`.
+    """
+    while origin is not None:
+        frames, _, caller = origin
+        # A person's function that the half calls has lines of its own.
+        call = lines_of((frames, None, None))[:1]
+        if is_of_a_rule(code for code, _ in frames or ()) and site in ("", *call):
+            return True
+        origin = caller
+    return False

@@ -18,7 +18,7 @@ from jax.extend import core
 from compare.diagnosis.expressions import expression_of
 from compare.diagnosis.forward import Forward, Loop, Turn, loop_of, on_host
 from compare.jaxprs import bind, called_jaxpr
-from compare.sites import inner_site, library_call, site_of
+from compare.sites import inner_site, is_of_a_rule, library_call, site_of
 
 __all__ = ["Equation", "Recording", "Tape", "record", "record_results"]
 
@@ -313,6 +313,9 @@ class _Group:
 
     @functools.cached_property
     def site(self) -> str:
+        # A call has the line that it stands in; what it computes inside has its own.
+        if self.called is None and is_of_a_rule(code for code, _ in self.frames or ()):
+            return ""
         return site_of(self.eqns[0])
 
     @functools.cached_property

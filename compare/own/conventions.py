@@ -13,7 +13,10 @@ from compare.own.module import OwnFileError
 __all__ = ["Pair", "found", "named"]
 
 _LOSS_AND_GRAD, _LOSS, _FWD, _BWD = "loss_and_grad", "loss", "_fwd", "_bwd"
-_LOOKED_FOR = "NAME_loss_and_grad with NAME_loss, and NAME_bwd with NAME_fwd"
+_LOOKED_FOR = (
+    "NAME_loss_and_grad with NAME_loss, a jax.custom_vjp NAME with NAME_inputs, and NAME_bwd with "
+    "NAME_fwd"
+)
 
 
 class Pair(NamedTuple):
@@ -43,14 +46,21 @@ def found(module: ModuleType, file: str) -> list[Pair]:
     Raises:
         OwnFileError: there is none; the message has what was looked for, and what is there.
     """
-    pairs = [_by_name(module, name) for name in _functions(module)]
-    own = [pair for pair in pairs if pair is not None]
-    if own:
-        return own
     names = _functions(module)
+    pairs = {name: pair for name in names if (pair := _by_name(module, name)) is not None}
+    covered = [fn for pair in pairs.values() for fn in pair.functions]
+    for name in names:
+        fn = getattr(module, name)
+        known = any(fn is own or getattr(fn, "bwd", None) is own for own in covered)
+        if _has_rule(fn) and _function(module, f"{name}_inputs") and not known:
+            pairs[name] = _decorated(name, fn)
+    if pairs:
+        return [pairs[name] for name in names if name in pairs]
     there = f"the functions there are {', '.join(names)}" if names else "no function is there"
+    rules = [f"{file}:{name}" for name in names if _has_rule(getattr(module, name))]
+    alone = f"or name one that has a rule: {', '.join(rules)}; " if rules else ""
     raise OwnFileError(
-        f"{file}: nothing to check: looked for {_LOOKED_FOR}; {there}; or name two of them: "
+        f"{file}: nothing to check: looked for {_LOOKED_FOR}; {there}; {alone}or name two of them: "
         f"{file}:CANDIDATE {file}:LOSS"
     )
 
@@ -65,8 +75,33 @@ def _by_name(module: ModuleType, name: str) -> Pair | None:
     if name.endswith(_BWD):
         stem = name.removesuffix(_BWD)
         fwd = _function(module, f"{stem}{_FWD}")
-        return fwd and Pair("rule", stem, (fwd, fn), f"{name} against jax.vjp of {stem}{_FWD}")
+        if fwd is None:
+            return None
+        decorated = _that_takes_more(module, fn)
+        if decorated is not None:
+            with_point = _function(module, f"{decorated}_inputs")
+            own = _decorated(decorated, getattr(module, decorated))
+            return own if with_point else own._replace(name=stem)
+        return Pair("rule", stem, (fwd, fn), f"{name} against jax.vjp of {stem}{_FWD}")
     return None
+
+
+def _that_takes_more(module: ModuleType, bwd: Callable[..., Any]) -> str | None:
+    """The function whose rule a bwd is, if it calls its halves with more than a pair is given."""
+    for name in _functions(module):
+        fn = getattr(module, name)
+        if isinstance(fn, jax.custom_vjp) and fn.bwd is bwd:
+            return name if fn.nondiff_argnums or fn.symbolic_zeros else None
+    return None
+
+
+def _has_rule(fn: Any) -> bool:
+    halves = callable(getattr(fn, "fwd", None)) and callable(getattr(fn, "bwd", None))
+    return halves or isinstance(fn, jax.custom_vjp | jax.custom_jvp)
+
+
+def _decorated(name: str, fn: Callable[..., Any]) -> Pair:
+    return Pair("rule", name, (fn,), f"{name}, by its own rule, against jax.vjp of it")
 
 
 def _gradients(stem: str, candidate: Any, name: str, loss: Any, of: str) -> Pair:
@@ -93,9 +128,8 @@ def named(module: ModuleType, file: str, name: str, loss: Callable[..., Any] | N
         raise OwnFileError(f"{file}: has no function {name}; {there}")
     if loss is not None:
         return _gradients(_stem(name), fn, name, loss, getattr(loss, "__name__", "the loss"))
-    halves = callable(getattr(fn, "fwd", None)) and callable(getattr(fn, "bwd", None))
-    if halves or isinstance(fn, jax.custom_vjp | jax.custom_jvp):
-        return Pair("rule", name, (fn,), f"{name}, by its own rule, against jax.vjp of it")
+    if _has_rule(fn):
+        return _decorated(name, fn)
     backward = f"{name.removesuffix(_FWD)}{_BWD}" if name.endswith(_FWD) else name
     own = _by_name(module, backward) if _function(module, backward) else None
     if own is not None:

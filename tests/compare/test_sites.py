@@ -5,7 +5,7 @@ import pytest
 
 from compare import check_gradients
 from compare.diagnosis.tape import record
-from compare.sites import library_call, shown, site_of, source
+from compare.sites import at_own_lines, library_call, shown, site_of, source
 
 Z = jnp.linspace(-1.3, 1.1, 6).reshape(3, 2)
 
@@ -54,3 +54,39 @@ def test_a_mistake_in_one_of_two_operations_on_a_line_is_named(scale):
     assert report.diagnosis is not None
     assert report.diagnosis.bug == "missing_activation_derivative"
     assert "tanh" in report.diagnosis.evidence
+
+
+def test_the_halves_of_a_rule_are_traced_at_their_own_lines():
+    @jax.custom_vjp
+    def double(x):
+        return 2 * x
+
+    def bwd(_, g):
+        return (3 * g,)
+
+    double.defvjp(lambda x: (double(x), None), bwd)
+    gradient = jax.jit(jax.grad(lambda x: double(x)))
+
+    def sites():
+        (call,) = jax.make_jaxpr(gradient)(1.0).jaxpr.eqns
+        return {site_of(eqn) for eqn in call.params["jaxpr"].eqns if eqn.primitive.name == "mul"}
+
+    own, as_it_was = f"{__file__}:{bwd.__code__.co_firstlineno + 1}", jax.custom_vjp.__call__
+    assert own not in sites()
+    with at_own_lines(), at_own_lines():
+        assert own in sites()
+    assert jax.custom_vjp.__call__ is as_it_was
+    assert own not in sites()
+
+
+def test_an_error_in_the_half_of_a_rule_is_its_own():
+    @jax.custom_vjp
+    def double(x):
+        return 2 * x
+
+    def bwd(_, g):
+        raise ZeroDivisionError("of bwd")
+
+    double.defvjp(lambda x: (2 * x, None), bwd)
+    with at_own_lines(), pytest.raises(ZeroDivisionError, match="of bwd"):
+        jax.grad(double)(1.0)

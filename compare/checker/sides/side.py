@@ -62,6 +62,8 @@ class Side:
         opened: what stands for it where its custom rules are to be opened; None for `fn` itself.
         wide: what stands for it in float64, where `fn` itself computes in a narrower type; None
             for `fn` itself.
+        by_lines: what computes the same, each operation at its own line of a person's source; None
+            for `fn` itself.
         changed: the settings of jax that `fn` has changed, which were undone.
     """
 
@@ -73,12 +75,14 @@ class Side:
         value: Callable[..., Any] | None = None,
         opened: "Side | None" = None,
         wide: "Side | None" = None,
+        by_lines: "Side | None" = None,
     ):
         self.fn = fn
         self.loss = loss
         self.value = value
         self.opened = opened
         self.wide = wide
+        self.by_lines = by_lines
         self.changed: dict[str, str] = {}
         self._programs: dict[Any, Program] = {}
         self._remembered: dict[Any, Any] = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case, Line
-from compare.diagnosis.expressions import lines_of
+from compare.diagnosis.expressions import is_in_a_rule, lines_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
@@ -20,10 +20,15 @@ from compare.diagnosis.watching.expectations import doubled, same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
-from compare.diagnosis.watching.references import Reference, References, references_of
+from compare.diagnosis.watching.references import (
+    Reference,
+    References,
+    informative,
+    references_of,
+)
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import graph_of, passed_through
+from compare.diagnosis.watching.watcher import Passed, graph_of, passed_through
 from compare.trees import is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
@@ -39,6 +44,11 @@ TIME_TO_RUN_AGAIN = 2.0
 
 MOST_SUSPECTS = 5
 
+_IN_A_RULE = (
+    "it can be in a jax.custom_vjp, whose lines are not known here: check that rule alone, with "
+    "check_rule(f, *inputs)"
+)
+
 
 class Watched(NamedTuple):
     """What watching a candidate found.
@@ -47,7 +57,7 @@ class Watched(NamedTuple):
         suspects: "file:line" of the candidate, the most likely first.
         named: what the mistake at each of the places is called; None where it has no name.
         listing: every line that computed something.
-        reason: why there are no suspects; "" where there are.
+        reason: why there are no suspects, or not all of them; "" where there are.
     """
 
     suspects: tuple[str, ...]
@@ -97,32 +107,44 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         names.append(Named("path_cut", f"{path} is left at zero"))
     passed = functools.cache(lambda: _passed(case))
     locations = list(locator.locations())
+    seen = [not _is_in_a_rule(graph, location) for location in locations]
+    reason = "" if all(seen) else _IN_A_RULE
     locator.limit = Limit(TIME_FOR_CHANGES)
-    for location in locations:
+    for location, is_seen in zip(locations, seen, strict=True):
         relation = _relation(locator, location, known, backward.tape)
+        if not is_seen:
+            names.append(relation if relation and locator.explains(location.target) else None)
+            continue
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
         if relation is not None and relation.bug == "chain_step_missing":
             location = location._replace(region=location.target.group)
         if mends and len(locations) > 1 and locator.mends(mends[0].read, case.leaves):
             # One change makes everything right: there is but one mistake.
             lines[:0], names = [mends[0].site], [mends[0].named]
+            reason = ""
             break
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
-            shown[1:1] = _idle(passed(), graph, location)
+            shown[1:1] = _idle(passed(), locator, location)
         if name is None:
             shown[:0] = _unwritten(graph, location, sources)
         elif name.bug in _SOMETHING_MISSING:
-            shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
+            shown = [*_idle(passed(), locator, location), *_readers(locator, location), *shown]
         elif name.bug in _TERM_MISSING:
-            shown[1:1] = [*_idle(passed(), graph, location), *_summands(locator, location)]
+            shown[1:1] = [*_idle(passed(), locator, location), *_summands(locator, location)]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
-    lines_shown = listing(locator, locations, suspects, sources)
-    reason = "" if suspects else "no line of it has a source"
+    lines_shown = listing(locator, [*itertools.compress(locations, seen)], suspects, sources)
+    reason = reason or ("" if suspects else "no line of it has a source")
     return Watched(suspects, tuple(names), lines_shown, reason)
+
+
+def _is_in_a_rule(graph: Graph, location: Location) -> bool:
+    """Whether it can be in a rule whose lines are not known: then no other line is to blame."""
+    own = (graph.equations[i] for i in location.region)
+    return any(is_in_a_rule(equation.site, equation.origin) for equation in own)
 
 
 def _should_be(location: Location) -> Named | None:
@@ -183,8 +205,8 @@ _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_m
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
-def _passed(case: Case) -> list[tuple[str, np.ndarray]]:
-    """The functions that give back what they got, which no jaxpr has."""
+def _passed(case: Case) -> list[Passed]:
+    """What functions give back as they got it, which no jaxpr has."""
     if case.candidate is None:
         return []
     with contextlib.suppress(Exception):  # It may not run outside of jit.
@@ -192,13 +214,26 @@ def _passed(case: Case) -> list[tuple[str, np.ndarray]]:
     return []
 
 
-def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location) -> list[str]:
-    """Those that give back a value that can be wrong, or what it is computed from."""
+def _idle(passed: list[Passed], locator: Locator, location: Location) -> list[str]:
+    """The functions that give back a value that can be wrong, or what it is computed from."""
+    graph = locator.graph
     groups = (location.innermost.group, location.target.group, location.region)
     targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
     slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
     found = [doubled(x) for s in slots if not is_key(x := graph.values[s])]
-    return [site for site, value in passed if any(same(value, own) for own in found)]
+    return [
+        given.site
+        for given in passed
+        if any(same(given.value, own) for own in found)
+        and (given.alone or not _is_kept(locator.references, given.value))
+    ]
+
+
+def _is_kept(references: References, value: np.ndarray) -> bool:
+    """Whether it is what a forward pass returns beside its result, for the backward pass."""
+    if value.dtype.kind != "f" or not informative(value):
+        return True
+    return any(match.exact for match in references.matches(value, ("value",)))
 
 
 def _unwritten(graph: Graph, location: Location, sources: Sources) -> list[str]:

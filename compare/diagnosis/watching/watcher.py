@@ -10,12 +10,13 @@ import operator
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
+from compare.diagnosis.expressions import is_in_a_rule
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.recording.given import (
     Drawn,
@@ -36,10 +37,10 @@ from compare.diagnosis.recording.instrumented import (
 )
 from compare.diagnosis.tape import Equation, Recording, record_results
 from compare.diagnosis.watching.graph import Graph
-from compare.sites import is_users
+from compare.sites import at_own_lines, is_users
 from compare.trees import is_key
 
-__all__ = ["graph_of", "passed_through", "record_python"]
+__all__ = ["Passed", "graph_of", "passed_through", "record_python"]
 
 
 def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) -> Recording:
@@ -70,19 +71,40 @@ def graph_of(fn: Callable[[], dict[str, Any]], names: Iterable[str], limit: Limi
         Exception: whatever `fn` raises.
     """
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        graph = Graph(record_results(fn), limit)
+        graph = Graph(_recording(fn), limit)
         if all(graph.outputs[name] in graph.maker for name in names):
             return graph
     return Graph(record_python(fn, limit), limit)
 
 
-def passed_through(
-    fn: Callable[[], Any], limit: Limit | None = None
-) -> list[tuple[str, np.ndarray]]:
-    """Runs `fn` and lists the functions that return what they are given, as if left to be done.
+def _recording(fn: Callable[[], dict[str, Any]]) -> Recording:
+    """What a function computes; once more where a rule is used, for the lines of its halves."""
+    recording = record_results(fn)
+    if any(is_in_a_rule(e.site, e.origin) for e in recording.equations):
+        with contextlib.suppress(Exception), at_own_lines():
+            return record_results(fn)
+    return recording
+
+
+class Passed(NamedTuple):
+    """A value that a function gave back as it was given it.
+
+    Attributes:
+        site: the `file:line` where it returns.
+        value: the numbers.
+        alone: whether that is all that it returns.
+    """
+
+    site: str
+    value: Any
+    alone: bool
+
+
+def passed_through(fn: Callable[[], Any], limit: Limit | None = None) -> list[Passed]:
+    """Runs `fn` and lists what functions return as they are given it, as if left to be done.
 
     Returns:
-        The `file:line` where each such function returns, and the value, as far as `limit` allows.
+        As much as `limit` allows.
 
     Raises:
         Exception: whatever `fn` raises.
@@ -92,7 +114,7 @@ def passed_through(
         with contextlib.suppress(TimeoutError):
             jax.make_jaxpr(lambda: traced.call(0, fn))()
         passed = traced.of_users()
-        if not any(isinstance(value, Tracer) for _, value in passed):
+        if not any(isinstance(own.value, Tracer) for own in passed):
             return passed
     watcher = _Watcher(limit)
     with contextlib.suppress(TimeoutError):
@@ -107,7 +129,7 @@ class _Watcher:
         self._limit = limit
         self.equations: list[Equation] = []
         self.constants: dict[int, Any] = {}
-        self.passed: list[tuple[str, Any]] = []
+        self.passed: list[Passed] = []
         self._slots: dict[int, int] = {}
         self._alive: list[Any] = []
         self._count = 0
@@ -125,9 +147,9 @@ class _Watcher:
         self._count += 1
         return self._count - 1
 
-    def of_users(self) -> list[tuple[str, Any]]:
+    def of_users(self) -> list[Passed]:
         """What a person's own functions passed through, and where."""
-        return [(site, value) for site, value in self.passed if is_users(site)]
+        return [own for own in self.passed if is_users(own.site)]
 
     # What the instrumented functions call, the line first.
 
@@ -146,7 +168,8 @@ class _Watcher:
             for own in leaves_of(result):
                 if is_array(own) and not is_key(own) and any(own is x for x in given):
                     value = own if isinstance(own, Tracer) else on_host(own)
-                    self.passed.append((f"{code.co_filename}:{line}", value))
+                    site = f"{code.co_filename}:{line}"
+                    self.passed.append(Passed(site, value, own is result))
             return result
         if function in (map, filter) and args and callable(args[0]):
             return function(functools.partial(self.call, line, args[0]), *args[1:], **kwargs)

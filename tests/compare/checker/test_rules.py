@@ -1,5 +1,8 @@
 """One pair of a rule by itself: under random cotangents, against `jax.vjp`."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -76,3 +79,45 @@ def test_integer_inputs_have_no_cotangent():
     logits = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     labels = np.asarray([0, 1, 1, 3, 2])
     assert check_rule(cross_entropy_fwd, cross_entropy_bwd, logits, labels).agree
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 2))
+def scaled_tanh(name, x, count, y, scale=2.0):
+    return {"out": count * jnp.tanh(x) * y * scale}
+
+
+def scaled_tanh_fwd(name, x, count, y, scale):
+    t = jnp.tanh(x)
+    return {"out": count * t * y * scale}, (t, y, scale)
+
+
+def scaled_tanh_bwd(name, count, residuals, d):
+    t, y, scale = residuals
+    d = count * d["out"]
+    slope = 1 - t  # the square is forgotten
+    return d * y * scale * slope, d * t * scale, None
+
+
+scaled_tanh.defvjp(scaled_tanh_fwd, scaled_tanh_bwd)
+
+
+def test_a_decorated_rule_has_the_lines_of_its_halves():
+    """With what is no array: first for bwd, and no cotangent of it is given back."""
+    x, y = jnp.asarray([0.3, -1.2, 0.7]), jnp.asarray([1.1, 0.4, -0.6])
+    report = check_rule(scaled_tanh, "a name", x, 3, y, scale=1.5)
+    assert [leaf.path for leaf in report.leaves if not leaf.agrees] == ["x"]
+    assert report.diagnosis is not None
+    line = scaled_tanh_bwd.__code__.co_firstlineno + 3
+    assert report.diagnosis.suspects[0] == f"{__file__}:{line}"
+    assert "▸" in str(report)
+
+
+def test_a_decorated_rule_that_gives_back_its_cotangent_is_watched():
+    @jax.custom_vjp
+    def f(x):
+        return jnp.tanh(x)
+
+    f.defvjp(lambda x: (jnp.tanh(x), None), lambda _, g: (g,))
+    report = check_rule(f, jnp.asarray([0.3, -1.2, 0.7]))
+    assert report.diagnosis is not None
+    assert "could not be watched" not in report.diagnosis.evidence

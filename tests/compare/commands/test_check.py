@@ -77,6 +77,31 @@ def test_every_pair_of_the_file_is_checked(write, capsys, tmp_path):
     ]  # fmt: skip
 
 
+HALVES = """
+
+def power_fwd(x, n):
+    return x**n, x
+
+
+def power_bwd(n, x, dy):
+    return (n * x ** (n - 1) * dy,)
+
+
+def power_inputs():
+    return np.ones(2), 3
+"""
+
+
+def test_what_cannot_be_checked_does_not_keep_the_rest_from_it(write, capsys):
+    write(FILE[: FILE.index("def line_loss")] + FILE[FILE.index("def inputs") :] + HALVES)
+    assert run("mine.py") == options.USAGE
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == "AGREE: 1 of 1 comparisons"
+    (line,) = err.splitlines()
+    assert line.startswith("handgrad: not checked: power_bwd against jax.vjp of power_fwd: mine.py")
+    assert "a rule with nondiff_argnums is checked as it is decorated" in line
+
+
 def test_a_mistake_is_shown_with_its_line(write, capsys):
     write(WRONG)
     assert run("mine.py:line_loss_and_grad", "mine.py:line_loss", "--no-jit") == options.DISAGREE

@@ -76,3 +76,50 @@ def test_what_is_missing_is_named():
         own.found(lonely, "mine.py")
     with pytest.raises(own.OwnFileError, match="no function is there"):
         own.found(module("from math import sqrt"), "mine.py")
+
+
+RULES = module(
+    """
+    from functools import partial
+    import jax
+
+    @partial(jax.custom_vjp, nondiff_argnums=(1,))
+    def power(x, n): ...
+    def power_fwd(x, n): ...
+    def power_bwd(n, x, dy): ...
+    power.defvjp(power_fwd, power_bwd)
+    def power_inputs(): ...
+
+    def other(x): ...
+    @jax.custom_vjp
+    def mish(x): ...
+    def first(x): ...
+    def second(x, dy): ...
+    mish.defvjp(first, second)
+    def mish_inputs(): ...
+
+    @jax.custom_vjp
+    def cube(x): ...
+    def cube_fwd(x): ...
+    def cube_bwd(x, dy): ...
+    cube.defvjp(cube_fwd, cube_bwd)
+    def cube_inputs(): ...
+    """
+)
+
+
+def test_a_decorated_function_stands_for_halves_that_are_not_told_by_their_names():
+    """One whose bwd is given more than residuals and a cotangent, and one with other names."""
+    pairs = own.found(RULES, "mine.py")
+    assert [(pair.name, pair.functions) for pair in pairs] == [
+        ("power", (RULES.power,)),
+        ("mish", (RULES.mish,)),
+        ("cube", (RULES.cube_fwd, RULES.cube_bwd)),
+    ]
+    assert own.named(RULES, "mine.py", "power_bwd") == pairs[0]
+
+
+def test_a_rule_without_a_point_is_offered():
+    alone = module("import jax\n@jax.custom_vjp\ndef mish(x): ...")
+    with pytest.raises(own.OwnFileError, match=r"or name one that has a rule: mine\.py:mish"):
+        own.found(alone, "mine.py")

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import threading
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -135,3 +136,75 @@ def test_the_lines_of_a_mistake_that_computes_nothing(tmp_path):
     assert lines_of_a_bug("dropped_examples", (inside,)) == (f"{file}:2", inside)
     assert lines_of_a_bug("path_cut", (after,)) == (f"{file}:5", after)
     assert lines_of_a_bug("transposed", (inside, after)) == (inside, after)
+
+
+@jax.custom_vjp
+def swish(x):
+    return x * jax.nn.sigmoid(x)
+
+
+def swish_fwd(x):
+    return swish(x), x
+
+
+def swish_bwd(x, g):
+    s = jax.nn.sigmoid(x)
+    return (g * (s + s * (1 - s)),)  # x is forgotten
+
+
+swish.defvjp(swish_fwd, swish_bwd)
+
+
+def net(params, x):
+    return jnp.sum(swish(x @ params["w"] + params["b"]) ** 2)
+
+
+def loss_of_net(params, x):
+    z = x @ params["w"] + params["b"]
+    return jnp.sum((z * jax.nn.sigmoid(z)) ** 2)
+
+
+NET = {"w": np.random.default_rng(0).normal(size=(3, 2)), "b": np.asarray([0.3, -0.8])}
+X = np.random.default_rng(1).normal(size=(4, 3))
+LINE_OF_BWD = f"{__file__}:{swish_bwd.__code__.co_firstlineno + 2}"
+LINE_OF_CALL = f"{__file__}:{net.__code__.co_firstlineno + 1}"
+
+
+@pytest.mark.parametrize("net", [net, jax.jit(net)], ids=["as it is", "under jit"])
+def test_a_rule_that_is_called_has_the_lines_of_its_halves(net):
+    report = check_gradients(jax.value_and_grad(net), loss_of_net, NET, X)
+    assert report.diagnosis is not None
+    assert report.diagnosis.suspects == (LINE_OF_BWD,)
+    status = {f"{line.file}:{line.line}": line.status for line in report.listing}
+    assert status[LINE_OF_BWD] == "wrong"
+    assert status[LINE_OF_CALL] == "follows"
+
+
+def test_the_call_of_a_rule_whose_lines_are_not_known_is_not_accused(case_of):
+    params, x = jax.tree.map(jnp.asarray, NET), jnp.asarray(X)
+    _, pullback = jax.vjp(lambda params: net(params, x), params)  # Traced before it is watched.
+
+    def candidate(params, x):
+        return loss_of_net(params, x), pullback(jnp.ones(()))[0]
+
+    found = watch(*case_of(candidate, loss_of_net, NET, (X,)))
+    assert found.suspects == ()
+    assert "check that rule alone" in found.reason
+    assert not [line for line in found.listing if line.status == "wrong"]
+
+
+def test_a_forward_pass_that_keeps_its_inputs_has_nothing_left_to_be_done():
+    def fwd(x, w, mask):
+        return jnp.where(mask, jnp.tanh(x) * w, 0.0), (x, w, mask)
+
+    def bwd(residuals, d_out):
+        x, w, mask = residuals
+        dx = d_out * w * (1 - jnp.tanh(x) ** 2)  # the mask is forgotten
+        return dx, jnp.where(mask, d_out * jnp.tanh(x), 0.0), None
+
+    x, w = jnp.asarray([0.3, -1.2, 0.7, 0.1]), jnp.asarray([1.1, 0.4, -0.6, 2.1])
+    report = check_rule(fwd, bwd, x, w, jnp.asarray([True, False, True, True]))
+    assert report.diagnosis is not None
+    assert report.diagnosis.bug == "mask_missing"
+    line = bwd.__code__.co_firstlineno + 2
+    assert report.diagnosis.suspects == (f"{__file__}:{line}",)

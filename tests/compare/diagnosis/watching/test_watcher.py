@@ -202,7 +202,8 @@ def test_a_line_is_that_of_the_helper():
 
 def test_functions_that_leave_everything_as_it_is():
     (found,) = passed_through(lambda: {"a": same(scaled(A))})
-    site, value = found
+    site, value, alone = found
+    assert alone
     assert site == f"{__file__}:{same.__code__.co_firstlineno + 1}"
     assert np.array_equal(value, 2 * A)
 
@@ -216,7 +217,7 @@ def test_jax_is_traced_and_run_with_its_values_only_where_there_is_one():
 
     assert passed_through(lambda: of(scaled)) == []
     assert calls == [scaled]
-    ((_, value),) = passed_through(lambda: of(same))
+    ((_, value, _),) = passed_through(lambda: of(same))
     assert calls == [scaled, same, same]
     assert np.allclose(value, 2 * np.tanh(A))
 
@@ -227,8 +228,9 @@ def test_functions_that_leave_one_of_several_as_it_is():
         return z, x
 
     (found,) = passed_through(lambda: {"a": both(scaled(A), A)[0]})
-    assert found[0] == f"{__file__}:{both.__code__.co_firstlineno + 2}"
-    assert np.array_equal(found[1], 2 * A)
+    assert found.site == f"{__file__}:{both.__code__.co_firstlineno + 2}"
+    assert np.array_equal(found.value, 2 * A)
+    assert not found.alone
 
 
 def test_a_random_key_that_is_passed_through_is_no_value():
@@ -278,4 +280,4 @@ def test_a_function_inside_that_leaves_everything_as_it_is():
         return inner(scaled(A), A)[0]
 
     (found,) = passed_through(lambda: {"a": outer()})
-    assert np.array_equal(found[1], A)
+    assert np.array_equal(found.value, A)
