@@ -370,7 +370,8 @@ def _wide_candidate(case: Disagreement) -> Callable[[], dict[str, Any]] | None:
         )
     except Exception:  # NumPy, a kernel.
         return None
-    return gradient if same else None
+    # No function of Python's own: while it traces, there are no values that could be watched.
+    return gradient.__call__ if same else None
 
 
 def _types_of_constants(case: Disagreement) -> set[Any]:

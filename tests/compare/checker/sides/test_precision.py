@@ -198,3 +198,20 @@ def test_a_line_is_recognised_in_a_narrow_type_or_none_is_marked(dtype, marked):
     assert report.diagnosis.bug == "constant_factor"
     assert [line.source for line in report.listing if line.status == "wrong"] == marked
     assert len(report.diagnosis.suspects) == len(marked)
+
+
+def test_a_rule_in_a_narrow_type_is_watched_beside_what_its_forward_pass_saves():
+    def fwd(w, x):
+        z = (x.astype("float16") @ w.astype("float16")).astype(x.dtype)
+        return jnp.tanh(z), (w, x)
+
+    def bwd(res, d):
+        w, x = (r.astype("float16") for r in res)
+        dz = d.astype("float16")
+        return (x.T @ dz).astype(d.dtype), (dz @ w.T).astype(d.dtype)
+
+    w, x = X[:, :3].T.astype(np.float32), X[:4, :3].astype(np.float32)
+    report = check_rule(fwd, bwd, w, x)
+    assert report.diagnosis is not None
+    assert report.diagnosis.bug == "missing_activation_derivative"
+    assert report.listing, report
