@@ -112,12 +112,13 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
             shown[1:1] = _idle(passed(), graph, location)
-        if name is None:
-            shown[:0] = _unwritten(graph, location, sources)
-        elif name.bug in _SOMETHING_MISSING:
+        if name is not None and name.bug in _SOMETHING_MISSING:
             shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
-        elif name.bug in _TERM_MISSING:
+        elif name is not None and name.bug in _TERM_MISSING:
             shown[1:1] = [*_idle(passed(), graph, location), *_summands(locator, location)]
+        if name is None or name.bug in _TERM_MISSING:
+            lost = _sites(graph, graph.overwriting(location.region))
+            shown[:0] = [*_unwritten(graph, location, sources), *lost]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, locations, suspects, sources)
@@ -150,6 +151,7 @@ def _sites(graph: Graph, indices: Iterable[int]) -> list[str]:
 def _of(graph: Graph, location: Location) -> list[str]:
     """The lines of a place, the most suspected first: where it shows, who calls that, the rest."""
     inner = [i for i in location.region if i <= max(location.innermost.group)]
+    inner = [i for i in inner if not graph.makes_zeros(i)] or inner
     shows = _sites(graph, [*location.innermost.group, *location.target.group])
     callers = [
         line
@@ -197,12 +199,13 @@ def _idle(passed: list[tuple[str, np.ndarray]], graph: Graph, location: Location
 
 
 def _unwritten(graph: Graph, location: Location, sources: Sources) -> list[str]:
-    """The loops that write into an array of zeros, where its zeros are what is wrong."""
-    slots = [graph.equations[i].outputs[0] for i in location.innermost.group]
-    if any(np.any(graph.values[slot]) for slot in slots):
+    """What writes into an array whose zeros are wrong: the loop or, where there is none, the line."""
+    group = location.innermost.group
+    if not all(graph.makes_zeros(i) for i in group):
         return []
+    slots = [graph.equations[i].outputs[0] for i in group]
     lines = _sites(graph, [i for slot in slots for i in graph.readers[slot]])
-    return [loop for line in lines for loop in sources.loops(line)]
+    return [loop for line in lines for loop in sources.loops(line)] or lines
 
 
 def _readers(locator: Locator, location: Location) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from compare import check_gradients, check_rule
 from compare.diagnosis.watching.watch import MOST_SUSPECTS, lines_of_a_bug, watch
-from tests.compare.diagnosis.watching import candidates
+from tests.compare.diagnosis.watching import candidates, recurrent
 from tests.compare.diagnosis.watching.candidates import line_of
 
 
@@ -107,3 +107,12 @@ def test_the_lines_of_a_mistake_that_computes_nothing(tmp_path):
     assert lines_of_a_bug("dropped_examples", (inside,)) == (f"{file}:2", inside)
     assert lines_of_a_bug("path_cut", (after,)) == (f"{file}:5", after)
     assert lines_of_a_bug("transposed", (inside, after)) == (inside, after)
+
+
+def test_a_turn_that_is_left_out_is_at_the_loop_and_not_where_zeros_are_made():
+    params, xs = recurrent.PARAMS, recurrent.XS
+    report = check_gradients(recurrent.a_turn_is_left_out, recurrent.loss, params, xs, jit=False)
+    assert report.diagnosis is not None
+    line = recurrent.line_of("# wrong: not the first")
+    assert report.diagnosis.suspects[0] == line
+    assert [f"{x.file}:{x.line}" for x in report.listing if x.status == "wrong"] == [line]
