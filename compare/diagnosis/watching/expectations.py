@@ -129,7 +129,8 @@ class Solver:
         solved = {
             i: wanted
             for i, index in made.items()
-            if (i in open_ or index not in self.vouched)
+            # What another turn comes to is right here.
+            if (i in open_ or (index not in self.vouched and equation.inputs[i] not in self.right))
             and (wanted := expected_operand(equation, i, inputs, expected)) is not None
         }
         return _Step(

@@ -5,6 +5,7 @@ import sys
 import threading
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from compare import check_gradients, check_rule
@@ -116,3 +117,31 @@ def test_a_turn_that_is_left_out_is_at_the_loop_and_not_where_zeros_are_made():
     line = recurrent.line_of("# wrong: not the first")
     assert report.diagnosis.suspects[0] == line
     assert [f"{x.file}:{x.line}" for x in report.listing if x.status == "wrong"] == [line]
+
+
+def test_a_line_that_is_right_in_the_other_layers_is_not_marked(case_of):
+    params = {f"w{i}": np.random.default_rng(i).normal(size=(3, 3)) for i in range(4)}
+
+    def loss(p, x):
+        for i in range(3):
+            x = jnp.tanh(x @ p[f"w{i}"])
+        return ((x @ p["w3"]) ** 2).sum()
+
+    def candidate(p, x):
+        ws = [np.asarray(p[f"w{i}"]) for i in range(4)]
+        acts, grads = [np.asarray(x)], {}
+        for w in ws[:-1]:
+            acts.append(np.tanh(acts[-1] @ w))
+        delta = 2 * acts[-1] @ ws[-1]
+        for i in (3, 2, 1, 0):
+            grads[f"w{i}"] = acts[i].T @ delta
+            if i == 1:
+                delta = delta @ ws[i].T
+            if i > 1:
+                delta = (delta @ ws[i].T) * (1 - acts[i] ** 2)
+        return (delta**2).sum(), grads
+
+    found = watch(
+        *case_of(candidate, loss, params, (np.random.default_rng(9).normal(size=(5, 3)),))
+    )
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 9}"
