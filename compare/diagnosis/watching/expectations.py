@@ -35,12 +35,12 @@ class Wrong(NamedTuple):
 
     Attributes:
         turn: the slot that stands for the turn.
-        index: the equation that computes the value.
+        made_by: the equation that computes the value.
         expected: what it should be; NaN where that is not known.
     """
 
     turn: int
-    index: int
+    made_by: int
     expected: np.ndarray
 
 
@@ -87,7 +87,7 @@ class Solver:
 
     def before(self, wrong: list[Wrong]) -> list[Wrong] | None:
         """Finds the one operand that is wrong at every turn; None where that cannot be told."""
-        self.region |= self.region_of(own.index for own in wrong)
+        self.region |= self.region_of(own.made_by for own in wrong)
         steps = [step for own in wrong if (step := self._step(own)) is not None]
         if len(steps) < len(wrong):
             return None
@@ -101,7 +101,7 @@ class Solver:
             if operand is None or operand not in step.wanted:
                 return None
             index = self.graph.maker[self._inputs(step)[operand]]
-            own = step.wrong._replace(index=index, expected=step.wanted[operand])
+            own = step.wrong._replace(made_by=index, expected=step.wanted[operand])
             merged = _merged(found.get(index), own)
             if merged is None:
                 return None
@@ -109,11 +109,11 @@ class Solver:
         return [*found.values()] if self._are_alike(found) else None
 
     def _inputs(self, step: _Step) -> tuple[int, ...]:
-        return self.graph.equations[step.wrong.index].inputs
+        return self.graph.equations[step.wrong.made_by].inputs
 
     def _step(self, wrong: Wrong) -> _Step | None:
-        equation, graph = self.graph.equations[wrong.index], self.graph
-        if len(equation.outputs) > 1:
+        equation, graph = self.graph.equations[wrong.made_by], self.graph
+        if len(equation.outputs) != 1:
             return None
         at_turn = graph.at_one_turn(self.right, wrong.turn)
         values = at_turn([*equation.inputs, *equation.outputs])
@@ -143,7 +143,7 @@ class Solver:
 
     def _alone(self, step: _Step) -> int | None:
         """The operand, where only one can be wrong."""
-        several = self.graph.equations[step.wrong.index].name in _OF_PARTS
+        several = self.graph.equations[step.wrong.made_by].name in _OF_PARTS
         found = [i for i in step.open if i in step.wanted]
         is_clear = step.solved and (len(step.open) == 1 or several)
         return found[0] if is_clear and len(found) == 1 else None
@@ -154,7 +154,7 @@ class Solver:
         It is the one that should be something known, given the other. Or it is the summand that
         the turn before hands on: at a right turn the other one comes from where it always does.
         """
-        equations = [self.graph.equations[step.wrong.index] for step in telling]
+        equations = [self.graph.equations[step.wrong.made_by] for step in telling]
         if any(e.name not in _OF_TWO or len(e.inputs) != 2 for e in equations):
             return None
         found = [i for i in (0, 1) if self._is_mistaken(i, telling)]

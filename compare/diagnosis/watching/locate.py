@@ -364,4 +364,4 @@ def _is_right(match: Match | None) -> bool:
 
 
 _KINDS = ("gradient", "value", "slope", "term")
-_FIELDS = ("index", "expected")
+_FIELDS = ("made_by", "expected")

@@ -114,10 +114,10 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             shown[1:1] = _idle(passed(), graph, location)
         if name is not None and name.bug in _SOMETHING_MISSING:
             shown = [*_idle(passed(), graph, location), *_readers(locator, location), *shown]
-        if not mends or (name is not None and name.bug in _SOMETHING_MISSING):
-            shown[:0] = _not_done_elsewhere(locator, location, shown[:1])
         elif name is not None and name.bug in _TERM_MISSING:
             shown[1:1] = [*_idle(passed(), graph, location), *_summands(locator, location)]
+        if not mends or (name is not None and name.bug in _SOMETHING_MISSING):
+            shown[:0] = _not_done_elsewhere(locator, location, shown[:1])
         if name is None or name.bug in _TERM_MISSING:
             lost = _sites(graph, graph.overwriting(location.region))
             writing = _unwritten(locator, location, sources)
