@@ -19,6 +19,7 @@ from compare.diagnosis.limits import Limit
 from compare.diagnosis.mistakes import display_name
 from compare.diagnosis.suspects import Suspect, first_met, pairs, suspects
 from compare.diagnosis.tape import Tape, record
+from compare.diagnosis.watching.listing import with_marked
 from compare.diagnosis.watching.watch import Watched, lines_of_a_bug, watch
 from compare.sites import shown
 from compare.trees import largest
@@ -54,10 +55,11 @@ def diagnose(case: Case) -> Diagnosis:
     if found is None:
         found = _by_place(_unknown(case, tape), watched, tried)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
+    suspects = lines_of_a_bug(found.bug, watched.suspects)
     return dataclasses.replace(
         found,
-        suspects=lines_of_a_bug(found.bug, watched.suspects),
-        listing=watched.listing,
+        suspects=suspects,
+        listing=with_marked(watched.listing, suspects),
         evidence=evidence,
     )
 

@@ -1,15 +1,18 @@
 """What an operand should have been, given what the result should have been."""
 
 import math
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from compare.diagnosis.case import near
 from compare.diagnosis.tape import Equation
+from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.numpy_ops import computed
 from compare.trees import in_double, is_key, largest
 
-__all__ = ["doubled", "expected_operand", "same"]
+__all__ = ["Solver", "Wrong", "doubled", "expected_operand", "same"]
 
 
 def doubled(value: Any) -> np.ndarray:
@@ -30,6 +33,181 @@ def same(found: Any, expected: Any) -> bool:
         return True
     scale = float(np.max(np.abs(expected[known])))
     return bool(np.all(np.abs(found[known] - expected[known]) <= 1e-9 * scale))
+
+
+class Wrong(NamedTuple):
+    """A value that is wrong at one turn of a loop.
+
+    Attributes:
+        turn: the slot that stands for the turn.
+        made_by: the equation that computes the value.
+        expected: what it should be; NaN where that is not known.
+    """
+
+    turn: int
+    made_by: int
+    expected: np.ndarray
+
+
+class _Step(NamedTuple):
+    """What an equation reads at one turn, and what of it can be wrong.
+
+    Attributes:
+        wrong: its result.
+        is_right: whether the result is right if all other turns are.
+        open: the operands that are not known to be right.
+        wanted: what operands should be if all else is right, where that can be told and is not so.
+        solved: whether it can be told of all that are open.
+    """
+
+    wrong: Wrong
+    is_right: bool
+    open: list[int]
+    wanted: dict[int, np.ndarray]
+    solved: bool
+
+
+class Solver:
+    """Goes from what is wrong to what made it so, while only one operand can have.
+
+    Args:
+        graph: of the candidate.
+        region_of: the equations that can be wrong where the results of some are.
+        vouched: the equations that are right.
+        recognised: whether numbers are those of something right.
+        right: what is right at each turn, by the slot that stands for the turn.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        region_of: Callable[[Iterable[int]], set[int]],
+        vouched: Collection[int],
+        recognised: Callable[[Any], bool],
+        right: Mapping[int, np.ndarray],
+    ):
+        self.graph, self.region_of, self.vouched = graph, region_of, vouched
+        self.recognised, self.right = recognised, right
+        self.region: set[int] = set()
+
+    def before(self, wrong: list[Wrong]) -> list[Wrong] | None:
+        """Finds the one operand that is wrong at every turn; None where that cannot be told."""
+        self.region |= self.region_of(own.made_by for own in wrong)
+        steps = [step for own in wrong if (step := self._step(own)) is not None]
+        if len(steps) < len(wrong):
+            return None
+        # At a turn that is right if the others are, nothing is to be found.
+        telling = [step for step in steps if not step.is_right] or steps
+        operands = [self._alone(step) for step in telling]
+        if None in operands:
+            operands = [self._one_of_two(steps, telling)] * len(telling)
+        found: dict[int, Wrong] = {}
+        for step, operand in zip(telling, operands, strict=True):
+            if operand is None or operand not in step.wanted:
+                return None
+            index = self.graph.maker[self._inputs(step)[operand]]
+            own = step.wrong._replace(made_by=index, expected=step.wanted[operand])
+            merged = _merged(found.get(index), own)
+            if merged is None:
+                return None
+            found[index] = merged
+        return [*found.values()] if self._are_alike(found) else None
+
+    def _inputs(self, step: _Step) -> tuple[int, ...]:
+        return self.graph.equations[step.wrong.made_by].inputs
+
+    def _step(self, wrong: Wrong) -> _Step | None:
+        equation, graph = self.graph.equations[wrong.made_by], self.graph
+        if len(equation.outputs) != 1:
+            return None
+        at_turn = graph.at_one_turn(self.right, wrong.turn)
+        values = at_turn([*equation.inputs, *equation.outputs])
+        inputs = [values[s] for s in equation.inputs]
+        expected = doubled(wrong.expected)
+        made = {i: graph.maker[s] for i, s in enumerate(equation.inputs) if s in graph.maker}
+        open_ = [
+            i
+            for i, index in made.items()
+            if index in self.region
+            and (inputs[i] is graph.values[equation.inputs[i]] or not self.recognised(inputs[i]))
+        ]
+        solved = {
+            i: wanted
+            for i, index in made.items()
+            # What another turn comes to is right here.
+            if (i in open_ or (index not in self.vouched and equation.inputs[i] not in self.right))
+            and (wanted := expected_operand(equation, i, inputs, expected)) is not None
+        }
+        return _Step(
+            wrong=wrong,
+            is_right=same(values[equation.outputs[0]], expected),
+            open=open_,
+            wanted={i: own for i, own in solved.items() if not same(inputs[i], own)},
+            solved=solved.keys() >= {*open_},
+        )
+
+    def _alone(self, step: _Step) -> int | None:
+        """The operand, where only one can be wrong."""
+        several = self.graph.equations[step.wrong.made_by].name in _OF_PARTS
+        found = [i for i in step.open if i in step.wanted]
+        is_clear = step.solved and (len(step.open) == 1 or several)
+        return found[0] if is_clear and len(found) == 1 else None
+
+    def _one_of_two(self, steps: list[_Step], telling: list[_Step]) -> int | None:
+        """The operand that is wrong, where each of two can be, or both are right for something.
+
+        It is the one that should be something known, given the other. Or it is the summand that
+        the turn before hands on: at a right turn the other one comes from where it always does.
+        """
+        equations = [self.graph.equations[step.wrong.made_by] for step in telling]
+        if any(e.name not in _OF_TWO or len(e.inputs) != 2 for e in equations):
+            return None
+        found = [i for i in (0, 1) if self._is_mistaken(i, telling)]
+        if not found and all(e.name in _SUMS for e in equations):
+            right = [step for step in steps if step.is_right]
+            found = [i for i in (0, 1) if self._is_handed_on(i, right, telling)]
+        return found[0] if len(found) == 1 else None
+
+    def _is_mistaken(self, operand: int, steps: list[_Step]) -> bool:
+        """Whether an operand should be something known, which no other line of it computes."""
+        if not all(operand in s.wanted and self.recognised(s.wanted[operand]) for s in steps):
+            return False
+        lines = self._lines(steps, operand)
+        return not all(self._is_computed(s.wanted[operand], lines) for s in steps)
+
+    def _is_computed(self, value: np.ndarray, but: Collection[Any]) -> bool:
+        return any(
+            np.shape(own) == value.shape and same(own, value) and self._line(slot) not in but
+            for slot, own in self.graph.values.items()
+            if isinstance(own, np.ndarray) and own.dtype.kind == "f"
+        )
+
+    def _is_handed_on(self, operand: int, right: list[_Step], wrong: list[_Step]) -> bool:
+        """Whether a summand comes from another line at the right turns, and the other does not."""
+        differ = not self._lines(right, operand) & self._lines(wrong, operand)
+        other = 1 - operand
+        return bool(right) and differ and self._lines(right, other) == self._lines(wrong, other)
+
+    def _lines(self, steps: list[_Step], operand: int) -> set[Any]:
+        return {self._line(self._inputs(step)[operand]) for step in steps}
+
+    def _line(self, slot: int) -> Any:
+        index = self.graph.maker.get(slot)
+        return None if index is None else (e := self.graph.equations[index]).origin or e.signature
+
+    def _are_alike(self, indices: Collection[int]) -> bool:
+        """Whether these are one operation, and not what a loop begins with and what it hands on."""
+        slots = [self.graph.equations[i].outputs[0] for i in indices]
+        are_zeros = {not np.any(self.graph.values[slot]) for slot in slots}
+        return len(are_zeros) == 1
+
+
+def _merged(one: Wrong | None, other: Wrong) -> Wrong | None:
+    """What two turns tell about one value; None if they contradict each other."""
+    if one is None:
+        return other
+    both = np.where(np.isnan(one.expected), other.expected, one.expected)
+    return one._replace(expected=both) if same(both, other.expected) else None
 
 
 def expected_operand(
@@ -143,7 +321,27 @@ def _same_order(eq: Equation, _: int, inputs: list[np.ndarray], e: np.ndarray) -
     return e
 
 
+def _of_choice(
+    eq: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray
+) -> np.ndarray | None:
+    """Entries of an array in other places: which goes where is seen from their numbers."""
+    value = inputs[operand]
+    marked = [np.full(x.shape, -1.0) if x.dtype.kind == "f" else x for x in inputs]
+    marked[operand] = np.arange(float(value.size)).reshape(value.shape)
+    (numbers,), (found,) = computed(eq, marked), computed(eq, inputs)
+    places = np.asarray(numbers).astype(int)
+    own = places >= 0
+    if places.shape != e.shape or not np.array_equal(value.ravel()[places[own]], found[own]):
+        return None
+    solved = np.full(value.size, np.nan)
+    solved[places[own]] = e[own]
+    return solved
+
+
 _OF_TWO = ("add", "add_any", "sub", "mul", "div")
+
+_OF_PARTS = ("concatenate", "stack", "select_n")
+_SUMS = ("add", "add_any", "sub")
 
 _SOLVED: dict[str, Any] = {
     "add": _of_add,
@@ -157,6 +355,7 @@ _SOLVED: dict[str, Any] = {
     "concatenate": _of_concatenate,
     "stack": _of_stack,
     "select_n": _of_select,
+    **dict.fromkeys(("item", "slice", "rev", "dynamic_slice", "gather"), _of_choice),
     **dict.fromkeys(
         ("reshape", "squeeze", "expand_dims", "copy", "convert_element_type"), _same_order
     ),

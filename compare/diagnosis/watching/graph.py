@@ -83,6 +83,29 @@ class Graph:
         groups = [tuple(group) for group in found.values()]
         return [group for group in groups if self._is_ragged(group)] if ragged else groups
 
+    def makes_zeros(self, index: int) -> bool:
+        """Tells whether an equation makes zeros of no number: it cannot be wrong in itself."""
+        equation = self.equations[index]
+        if any(np.any(self.values[slot]) for slot in equation.outputs):
+            return False
+        read = [s for s in equation.inputs if np.any(self.values[s])]
+        return not read or equation.name == "zeros_like"  # Which reads a shape alone.
+
+    def overwriting(self, indices: Iterable[int]) -> list[int]:
+        """Lists the equations that write over what the same line wrote and nothing read."""
+        found = []
+        for index in indices:
+            equation = self.equations[index]
+            if equation.name != "set_item":
+                continue
+            old, new = (self.values[s] for s in (equation.inputs[0], equation.outputs[0]))
+            before = self.equations[self.maker.get(equation.inputs[0], index)]
+            if before.site == equation.site and self.readers[equation.inputs[0]] == [index]:
+                base = self.values[before.inputs[0]]
+                if before is not equation and np.any((new != old) & (old != base)):
+                    found.append(index)
+        return found
+
     def _shapes(self, index: int) -> tuple[tuple[int, ...], ...]:
         return tuple(np.shape(self.values[s]) for s in self.equations[index].outputs)
 

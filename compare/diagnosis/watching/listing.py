@@ -13,7 +13,7 @@ from compare.diagnosis.watching.references import Match, Reference
 from compare.diagnosis.watching.sources import Sources
 from compare.sites import source
 
-__all__ = ["described", "listing"]
+__all__ = ["described", "listing", "with_marked"]
 
 
 def listing(
@@ -36,6 +36,15 @@ def listing(
     return tuple(sorted(lines, key=lambda line: (line.file, line.line)))
 
 
+def with_marked(lines: tuple[Line, ...], suspects: Sequence[str]) -> tuple[Line, ...]:
+    """Adds the line that is suspected most to a listing, if it computes nothing, as a `for`."""
+    if not lines or not suspects or suspects[0] in {f"{x.file}:{x.line}" for x in lines}:
+        return lines
+    file, _, number = suspects[0].rpartition(":")
+    marked = Line(file, int(number), source(suspects[0]), "", "", "wrong")
+    return tuple(sorted([*lines, marked], key=lambda line: (line.file, line.line)))
+
+
 def _said(
     locator: Locator,
     locations: Sequence[Location],
@@ -48,7 +57,9 @@ def _said(
     graph = locator.graph
     for location in locations:
         for target in (location.target, location.innermost):
-            if set(target.group) & set(indices):
+            if set(target.group) & set(indices) and (
+                site in suspects[:1] or not all(map(graph.makes_zeros, target.group))
+            ):
                 known = target.reference and locator.references.preferred(target.reference)
                 expected = f"should be {described(known)}" if known else ""
                 return "wrong", "; ".join(filter(None, [expected, _off(graph, target)]))

@@ -13,8 +13,8 @@ import numpy as np
 
 from compare.diagnosis.case import Case, distance
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.watching.expectations import doubled, expected_operand, same
-from compare.diagnosis.watching.graph import Graph, Group, Turn
+from compare.diagnosis.watching.expectations import Solver, Wrong, same
+from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.references import (
     Match,
     Reference,
@@ -309,14 +309,14 @@ class Locator:
         return bool(np.abs(found - right).max(initial=0) <= self._allowed[path])
 
     def _location(self, target: Target) -> Location:
-        region = self._region(target.group)
-        return Location(target, self._innermost(target, region), tuple(sorted(region)))
+        innermost, region = self._innermost(target)
+        return Location(target, innermost, tuple(sorted(region)))
 
-    def _region(self, group: Group) -> set[int]:
+    def _region(self, group: Iterable[int]) -> set[int]:
         """What the target comes from, up to what is recognised or vouched for."""
         graph = self.graph
         found = set(group)
-        open_ = [s for i in group for s in graph.equations[i].inputs]
+        open_ = [s for i in found for s in graph.equations[i].inputs]
         while open_:
             slot = open_.pop()
             index = graph.maker.get(slot)
@@ -344,49 +344,21 @@ class Locator:
     def _recognised(self, value: Any) -> bool:
         return _is_right(self.references.match(value))
 
-    def _innermost(self, target: Target, region: set[int]) -> Target:
-        """Solves for one operand after another while only one can be wrong."""
+    def _innermost(self, target: Target) -> tuple[Target, set[int]]:
+        """Solves for one operand after another while only one can be wrong.
+
+        Returns:
+            What is left, and the equations that can hold the mistake.
+        """
         graph = self.graph
         turns = [graph.equations[i].outputs[0] for i in target.group]
         right = dict(zip(turns, target.expected, strict=True))
-        while True:
-            steps = [
-                self._step(i, e, region, graph.at_one_turn(right, turn))
-                for turn, i, e in zip(turns, target.group, target.expected, strict=True)
-            ]
-            known = [step for step in steps if step is not None]
-            if not known or len(known) != len(steps):
-                return target
-            slots, expected = zip(*known, strict=True)
-            group = tuple(graph.maker[s] for s in slots)
-            if any(len(graph.equations[i].outputs) > 1 for i in group):
-                return target
+        solver = Solver(graph, self._region, self.vouched, self._recognised, right)
+        wrong = [Wrong(*own) for own in zip(turns, target.group, target.expected, strict=True)]
+        while (wrong := solver.before(wrong)) is not None:
+            group, expected = (tuple(getattr(w, name) for w in wrong) for name in _FIELDS)
             target = Target(group, expected, None, target.paths)
-
-    def _step(
-        self, index: int, expected: np.ndarray, region: set[int], at_turn: Turn
-    ) -> tuple[int, np.ndarray] | None:
-        """The one operand that is wrong, and what it should be."""
-        equation = self.graph.equations[index]
-        values = at_turn(equation.inputs)
-        inputs = [values[s] for s in equation.inputs]
-        open_ = [
-            (operand, slot)
-            for operand, slot in enumerate(equation.inputs)
-            if self.graph.maker.get(slot) in region
-            and (values[slot] is self.graph.values[slot] or not self._recognised(values[slot]))
-        ]
-        several = equation.name in ("concatenate", "stack", "select_n")
-        if len(equation.outputs) > 1 or not open_ or (len(open_) > 1 and not several):
-            return None
-        found = []
-        for operand, slot in open_:
-            wanted = expected_operand(equation, operand, inputs, doubled(expected))
-            if wanted is None:
-                return None
-            if not same(inputs[operand], wanted):
-                found.append((slot, wanted))
-        return found[0] if len(found) == 1 else None
+        return target, solver.region
 
 
 def _is_right(match: Match | None) -> bool:
@@ -396,3 +368,4 @@ def _is_right(match: Match | None) -> bool:
 
 
 _KINDS = ("gradient", "value", "slope", "term")
+_FIELDS = ("made_by", "expected")

@@ -128,12 +128,17 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
             shown[1:1] = _idle(passed(), locator, location)
-        if name is None:
-            shown[:0] = _unwritten(graph, location, sources)
-        elif name.bug in _SOMETHING_MISSING:
+        if name is not None and name.bug in _SOMETHING_MISSING:
             shown = [*_idle(passed(), locator, location), *_readers(locator, location), *shown]
-        elif name.bug in _TERM_MISSING:
+        elif name is not None and name.bug in _TERM_MISSING:
             shown[1:1] = [*_idle(passed(), locator, location), *_summands(locator, location)]
+        if not mends or (name is not None and name.bug in _SOMETHING_MISSING):
+            shown[:0] = _not_done_elsewhere(locator, location, shown[:1])
+        if name is None or name.bug in _TERM_MISSING:
+            lost = _sites(graph, graph.overwriting(location.region))
+            writing = _unwritten(locator, location, sources)
+            zeros = _sites(graph, location.innermost.group) if writing else []
+            shown = [*writing, *lost, *(line for line in shown if line not in zeros)]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     lines_shown = listing(locator, [*itertools.compress(locations, seen)], suspects, sources)
@@ -172,6 +177,7 @@ def _sites(graph: Graph, indices: Iterable[int]) -> list[str]:
 def _of(graph: Graph, location: Location) -> list[str]:
     """The lines of a place, the most suspected first: where it shows, who calls that, the rest."""
     inner = [i for i in location.region if i <= max(location.innermost.group)]
+    inner = [i for i in inner if not graph.makes_zeros(i)] or inner
     shows = _sites(graph, [*location.innermost.group, *location.target.group])
     callers = [
         line
@@ -236,13 +242,24 @@ def _is_kept(references: References, value: np.ndarray) -> bool:
     return any(match.exact for match in references.matches(value, ("value",)))
 
 
-def _unwritten(graph: Graph, location: Location, sources: Sources) -> list[str]:
-    """The loops that write into an array of zeros, where its zeros are what is wrong."""
-    slots = [graph.equations[i].outputs[0] for i in location.innermost.group]
-    if any(np.any(graph.values[slot]) for slot in slots):
+def _unwritten(locator: Locator, location: Location, sources: Sources) -> list[str]:
+    """What writes into an array whose zeros are wrong: the loop, or the line if there is none."""
+    graph, group = locator.graph, location.innermost.group
+    known = [locator.references.match(own) for own in location.innermost.expected]
+    if any(match and match.reference.kind == "gradient" for match in known):
+        return []  # Another thing belongs there, which is not what is added up.
+    if not all(graph.makes_zeros(i) for i in group):
         return []
-    lines = _sites(graph, [i for slot in slots for i in graph.readers[slot]])
-    return [loop for line in lines for loop in sources.loops(line)]
+    slots = [graph.equations[i].outputs[0] for i in group]
+    readers = [i for slot in slots for i in graph.readers[slot]]
+
+    def loops(indices: Iterable[int]) -> list[str]:
+        callers = [lines_of(graph.equations[i].origin) for i in indices]
+        found = [next(filter(None, map(sources.loops, lines)), []) for lines in callers]
+        return list(itertools.chain(*found))
+
+    made_in = loops(group)  # There they are not what the loop writes to.
+    return [line for line in loops(readers) if line not in made_in] or _sites(graph, readers)
 
 
 def _readers(locator: Locator, location: Location) -> list[str]:
@@ -254,6 +271,29 @@ def _readers(locator: Locator, location: Location) -> list[str]:
         if any(m.exact and m.reference.kind in ("gradient", "term") for m in matches):
             return _sites(graph, [i for slot in slots for i in graph.readers[slot]])
     return []
+
+
+def _not_done_elsewhere(locator: Locator, location: Location, marked: list[str]) -> list[str]:
+    """The lines that hand something to the marked line, where that does the same rightly elsewhere.
+
+    As the line that goes on through one layer, where those that compute the gradients are right in
+    all other layers. Only a line that no right leaf comes from is doubted so.
+    """
+    graph = locator.graph
+
+    def doing(index: int) -> tuple[str, str]:
+        return graph.equations[index].site, graph.equations[index].name
+
+    done = {doing(i) for i in locator.vouched}
+    near = {s for i in location.region for s in (*graph.equations[i].inputs,
+                                                 *graph.equations[i].outputs)}  # fmt: skip
+    doubted = {*location.region, *(i for s in near for i in graph.readers[s])} - locator.vouched
+    doubted = {i for i in doubted if graph.equations[i].site in marked}
+    if not doubted or not all(doing(i) in done for i in doubted):
+        return []
+    read = {s for i in doubted for s in graph.equations[i].inputs if s in graph.maker}
+    makers = {graph.maker[s] for s in read} - locator.vouched - doubted
+    return _sites(graph, sorted((i for i in makers if doing(i) not in done), reverse=True))
 
 
 def _summands(locator: Locator, location: Location) -> list[str]:

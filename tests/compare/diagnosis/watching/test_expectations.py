@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.watch import watch
+from compare.diagnosis.watching.watcher import graph_of
+from tests.compare.diagnosis.watching import recurrent
 
 A, B = np.random.default_rng(0).standard_normal((2, 3, 4))
 
@@ -86,3 +90,21 @@ def test_agreement_is_to_rounding_where_it_is_known():
     assert not same(A + 1j * B, A - 1j * B)
     assert not same(A, A + 1j * B)
     assert same(A, np.where(A > 0, A, np.nan))
+
+
+def test_an_array_of_which_an_entry_was_taken():
+    def candidate():
+        return {"out": np.array(A)[1, ::-1]}
+
+    graph = graph_of(candidate, ["out"], Limit(10.0))
+    (equation,) = (e for e in graph.equations if e.name == "item")
+    found = expected_operand(equation, 0, [A], np.arange(4.0))
+    assert found is not None
+    np.testing.assert_array_equal(found[1], [3, 2, 1, 0])
+    assert np.isnan(found[[0, 2]]).all()
+
+
+def test_the_summand_that_the_turn_before_hands_on(case_of):
+    found = watch(*case_of(recurrent.hands_on_too_much, recurrent.loss, recurrent.PARAMS,
+                           (recurrent.XS,)))  # fmt: skip
+    assert found.suspects[0] == recurrent.line_of("# wrong: dz is handed on")

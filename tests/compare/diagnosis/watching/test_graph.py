@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.watcher import graph_of as watched
+from tests.compare.diagnosis.watching import recurrent
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +132,12 @@ def test_a_loop_whose_last_block_is_shorter_is_one_operation(lengths, ragged):
     sines = [i for i, e in enumerate(graph.equations) if e.name == "sin"]
     assert graph.groups(sines, ragged=True) == ([tuple(sines)] if ragged else [])
     assert sum(map(len, graph.groups(sines))) == len(lengths)
+
+
+def test_what_is_written_over_before_it_is_read():
+    w, d_out = np.array([1.5, -0.3, 0.7]), np.array([0.2, 1.1, -0.6])
+    graph = watched(lambda: recurrent.written_over(w, d_out), ["x", "total"], Limit(10.0))
+    sites = {graph.equations[i].site for i in graph.overwriting(range(len(graph.equations)))}
+    assert sites == {recurrent.line_of("# wrong: windows overlap")}
+    zeros = [i for i in range(len(graph.equations)) if graph.makes_zeros(i)]
+    assert {graph.equations[i].name for i in zeros} == {"zeros"}

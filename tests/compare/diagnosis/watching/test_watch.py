@@ -13,7 +13,7 @@ from compare import check_gradients, check_rule
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.watch import MOST_SUSPECTS, _entries, lines_of_a_bug, watch
 from compare.diagnosis.watching.watcher import record_python
-from tests.compare.diagnosis.watching import candidates
+from tests.compare.diagnosis.watching import candidates, recurrent
 from tests.compare.diagnosis.watching.candidates import line_of
 
 
@@ -208,3 +208,40 @@ def test_a_forward_pass_that_keeps_its_inputs_has_nothing_left_to_be_done():
     assert report.diagnosis.bug == "mask_missing"
     line = bwd.__code__.co_firstlineno + 2
     assert report.diagnosis.suspects == (f"{__file__}:{line}",)
+
+
+def test_a_turn_that_is_left_out_is_at_the_loop_and_not_where_zeros_are_made():
+    params, xs = recurrent.PARAMS, recurrent.XS
+    report = check_gradients(recurrent.a_turn_is_left_out, recurrent.loss, params, xs, jit=False)
+    assert report.diagnosis is not None
+    line = recurrent.line_of("# wrong: not the first")
+    assert report.diagnosis.suspects[0] == line
+    assert [f"{x.file}:{x.line}" for x in report.listing if x.status == "wrong"] == [line]
+
+
+def test_a_line_that_is_right_in_the_other_layers_is_not_marked(case_of):
+    params = {f"w{i}": np.random.default_rng(i).normal(size=(3, 3)) for i in range(4)}
+
+    def loss(p, x):
+        for i in range(3):
+            x = jnp.tanh(x @ p[f"w{i}"])
+        return ((x @ p["w3"]) ** 2).sum()
+
+    def candidate(p, x):
+        ws = [np.asarray(p[f"w{i}"]) for i in range(4)]
+        acts, grads = [np.asarray(x)], {}
+        for w in ws[:-1]:
+            acts.append(np.tanh(acts[-1] @ w))
+        delta = 2 * acts[-1] @ ws[-1]
+        for i in (3, 2, 1, 0):
+            grads[f"w{i}"] = acts[i].T @ delta
+            if i == 1:
+                delta = delta @ ws[i].T
+            if i > 1:
+                delta = (delta @ ws[i].T) * (1 - acts[i] ** 2)
+        return (delta**2).sum(), grads
+
+    found = watch(
+        *case_of(candidate, loss, params, (np.random.default_rng(9).normal(size=(5, 3)),))
+    )
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 9}"
