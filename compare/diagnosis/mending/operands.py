@@ -59,7 +59,7 @@ def shorter(line: Line) -> Iterator[tuple[Read, Named]]:
                     read.update({(i, out): graph.values[slot] for i in graph.readers[out]})
                     break
         if read and name in ("add", "sub"):
-            yield read, _constant_left(graph, group, line.known)
+            yield read, _left_out(graph, group, line.known)
         elif read and name == "neg":
             yield read, Named("sign_flipped", "the sign is wrong there")
 
@@ -84,8 +84,14 @@ def signs(line: Line) -> Iterator[tuple[Read, Named]]:
             yield read, Named("sign_flipped", "a term has the wrong sign there")
 
 
-def _constant_left(graph: Graph, group: list[int], known: Known) -> Named:
-    """Is it a constant of the loss that is taken away again, or one that is added?"""
+def _left_out(graph: Graph, group: list[int], known: Known) -> Named:
+    """Is it a constant of the loss that is taken away again, or something that is added?"""
+    (first, *_), (operands, *_) = zip(*((i, graph.equations[i].inputs) for i in group), strict=True)
+    old = known.references.match(graph.values[operands[0]], ("value",))
+    added = [s for s in operands[1:] if np.size(graph.values[s]) > 1]
+    if old and old.exact and added and graph.equations[first].name == "sub":
+        story = f"{told(old.reference)} belongs there, as it was before something was taken from it"
+        return Named("wrong_value", story)
     inputs = [s for i in group for s in graph.equations[i].inputs if s in graph.maker]
     if all(known.references.match(graph.values[s], ("value",)) for s in inputs):
         return Named("constant_omitted", "a constant of the forward pass is left out")
@@ -144,6 +150,8 @@ def others(line: Line) -> Iterator[tuple[Read, Named]]:
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub" or value.size < 2:
             continue
         for reference in alternatives(value, line):
+            if _says_nothing(slot, reference, line):
+                continue
             array = reference.array.reshape(value.shape).astype(value.dtype)
             # Places shifted by a constant are those of a wrapped index.
             shifted = value.dtype.kind in "iu" and not np.ptp(array - value)
@@ -168,10 +176,23 @@ def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
                 if not alike or reference.family in seen:
                     continue
                 seen.add(reference.family)
+                if _says_nothing(column[0], reference, line):
+                    continue
                 named = _named(first, family[-1], known)
                 for order in (family, family[::-1]):
                     arrays = zip(group, column, order, strict=True)
                     yield {(i, slot): r.array for i, slot, r in arrays}, named
+
+
+def _says_nothing(slot: int, reference: Reference, line: Line) -> bool:
+    """Whether the right derivative would mend an operand however it was computed.
+
+    Of what the candidate computed and nothing recognises, that it should be what it should be is
+    no mistake's name.
+    """
+    is_derivative = reference.kind in ("gradient", "term")
+    computed = slot in line.graph.maker
+    return is_derivative and computed and not line.known.references.match(line.graph.values[slot])
 
 
 def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:

@@ -19,7 +19,7 @@ from compare.diagnosis.case import near
 from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Equation, Tape
-from compare.trees import largest
+from compare.trees import called, largest
 
 __all__ = [
     "KINDS",
@@ -281,7 +281,7 @@ def references_of(
     # The last result of a line is what the line assigns.
     last = {e.site: e.outputs[0] for e in tape.equations if e.site}
     names = {slot: variable(site) for site, slot in last.items()}
-    names |= {slot: path for path, slot in tape.leaves.items()}
+    names |= {slot: called(path) for path, slot in tape.leaves.items()}
     # What an expression comes to is what its last equation computes.
     whole = {(e.origin, e.step): e for e in tape.equations if e.origin is not None}
     written = {e.outputs[0]: source_of(e.origin) for e in whole.values()}

@@ -184,7 +184,7 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
     if activation := known.activation(spot.expected[0], there):
         story = f"it is the derivative by the output of {activation}, not by its input"
         yield Named("missing_activation_derivative", story)
-    elif known.leads_to(here, there):
+    elif abs(match.factor) == 1 and known.leads_to(here, there):
         story = f"it is the derivative by {about}, which is computed from it: the step from there "
         story += "back to it is missing"
         yield Named("chain_step_missing", story)
@@ -235,7 +235,10 @@ def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
         wanted = expected / right.array
         for factor, own in rest:
             if factor is not right and _close(own, wanted):
-                bug = "wrong_derivative" if right.kind == "slope" else "wrong_value"
+                # The slope of the same function is derived rightly, but taken somewhere else.
+                alike = (factor.kind, factor.about) == (right.kind, right.about)
+                derived = right.kind == "slope" and not alike
+                bug = "wrong_derivative" if derived else "wrong_value"
                 yield Named(bug, f"{told(factor)} stands where {told(right)} belongs")
                 return
 

@@ -45,3 +45,42 @@ def test_a_square_for_a_product(case_of):
     found = watch(*case_of(candidate, softmaxed, PARAMS, (X, A)))
     assert f"{__file__}:{candidate.__code__.co_firstlineno + 3}" in found.suspects[:3]
     assert [name and name.bug for name in found.named] == ["wrong_value"]
+
+
+def test_a_wrong_array_of_the_candidates_own_is_no_value_in_anothers_place(case_of):
+    """That the derivative belongs there is true of any wrong one, and not said of its reader."""
+
+    def candidate(p, x, a):
+        z = x @ p["w"]
+        e = jnp.exp(z)
+        dz = jnp.zeros_like(z)
+        for i in range(3):
+            dz = dz + jnp.cos(e * a) * i  # of nothing that the loss has
+        return softmaxed(p, x, a), {"w": x.T @ (dz * e)}
+
+    found = watch(*case_of(candidate, exponential, PARAMS, (X, A)))
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 5}"
+    assert found.named == (None,)
+
+
+def exponential(p, x, a):
+    return (jnp.exp(x @ p["w"]) ** 2 * a).sum()
+
+
+def test_a_parameter_changed_before_it_is_read(case_of):
+    def candidate(p, x, a):
+        p = {"w": np.asarray(p["w"]), "v": np.asarray(p["v"])}
+        h = np.tanh(x @ p["w"])
+        dv = h.T @ np.asarray(a)
+        v = np.array(p["v"]) - 0.1 * dv  # too early
+        dz = (a @ v.T) * (1 - h**2)
+        return layers(p, x, a), {"w": x.T @ dz, "v": dv}
+
+    params = PARAMS | {"v": RNG.standard_normal((4, 4))}
+    found = watch(*case_of(candidate, layers, params, (X, A)))
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 4}"
+    assert [name and name.bug for name in found.named] == ["wrong_value"]
+
+
+def layers(p, x, a):
+    return (jnp.tanh(x @ p["w"]) @ p["v"] * a).sum()

@@ -22,6 +22,7 @@ ALL = [
     reference(SQUARE, slot=4),
     reference(TERM + E, "gradient", 5, "z"),
     reference(POSITIVE, slot=6),
+    reference(POSITIVE**2, "slope", 7, "tanh"),
 ]
 
 
@@ -50,6 +51,7 @@ RELATIONS = {
     "other rows": (spot(E[::-1]), "wrong_places"),
     "places one further": (spot(np.arange(4) + 3, np.arange(4)), "wrong_places"),
     "another factor": (spot(E * OTHER, E * POSITIVE), "wrong_value"),
+    "the same function's slope elsewhere": (spot(E * POSITIVE**2, E * OTHER), "wrong_value"),
     "another slope": (spot(E * POSITIVE, E * OTHER), "wrong_derivative"),
     "one turn of a loop": (spot(E, E + OTHER), "overwritten_not_accumulated"),
     "a term left out at every turn": (
@@ -102,6 +104,13 @@ def test_the_derivative_by_another_value(slot, name):
     found = named(given, KNOWN)
     assert found is not None
     assert found.bug == name
+
+
+def test_a_share_of_the_derivative_by_another_value_lacks_more_than_a_step():
+    found = (TERM + E) / 5
+    match = KNOWN.references.match(found)
+    given = spot(found, RNG.standard_normal((5, 4)), match=lambda turn: match, leaf=9)
+    assert named(given, KNOWN) is None
 
 
 @pytest.mark.parametrize(
