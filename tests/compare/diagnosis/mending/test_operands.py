@@ -69,18 +69,24 @@ def exponential(p, x, a):
 
 def test_a_parameter_changed_before_it_is_read(case_of):
     def candidate(p, x, a):
-        p = {"w": np.asarray(p["w"]), "v": np.asarray(p["v"])}
-        h = np.tanh(x @ p["w"])
-        dv = h.T @ np.asarray(a)
-        v = np.array(p["v"]) - 0.1 * dv  # too early
-        dz = (a @ v.T) * (1 - h**2)
-        return layers(p, x, a), {"w": x.T @ dz, "v": dv}
+        h1 = np.tanh(x @ p["u"])
+        h2 = np.tanh(h1 @ p["v"])
+        d, grads = np.asarray(a), []
+        for w, h, given in ((p["w"], h2 @ p["w"], h2), (p["v"], h2, h1), (p["u"], h1, x)):
+            dz = d * (1 - h**2) if grads else d
+            grads.append(given.T @ dz)
+            w = np.asarray(w) - 0.1 * grads[-1]  # too early
+            d = dz @ w.T
+        return layers(p, x, a), dict(zip("wvu", grads, strict=True))
 
-    params = PARAMS | {"v": RNG.standard_normal((4, 4))}
+    params = {name: RNG.standard_normal((4, 4)) for name in "uvw"}
     found = watch(*case_of(candidate, layers, params, (X, A)))
-    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 4}"
-    assert [name and name.bug for name in found.named] == ["wrong_value"]
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 7}"
+    (name,) = found.named
+    assert name is not None
+    assert name.bug == "wrong_value"
+    assert "as it was before" in name.story
 
 
 def layers(p, x, a):
-    return (jnp.tanh(x @ p["w"]) @ p["v"] * a).sum()
+    return (jnp.tanh(jnp.tanh(x @ p["u"]) @ p["v"]) @ p["w"] * a).sum()
