@@ -20,7 +20,7 @@ from compare.diagnosis.mending.operands import (
     swapped,
     transposes,
 )
-from compare.diagnosis.mending.sums import other_axes, scaled
+from compare.diagnosis.mending.sums import added_up, kept_axes, other_axes, scaled
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import References
@@ -130,12 +130,14 @@ def _mostly_same(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 _KINDS = (
+    added_up,
     transposes,
     shorter,
     signs,
     swapped,
     scaled,
     other_axes,
+    kept_axes,
     products,
     others,
     others_at_every_turn,

@@ -156,6 +156,18 @@ class References:
         """The reference at every turn of a loop, in the loop's order, of whatever shape."""
         return self._families[reference.family]
 
+    def uses(self, size: int) -> Iterator[Reference]:
+        """Lists what the uses of one value at every turn of a loop give its derivative together."""
+        seen: set[Any] = set()
+        for reference in self.of_size(size):
+            turns = self.family(reference) if reference.kind == "term" else []
+            if reference.family in seen or len(turns) < 2:
+                continue
+            seen.add(reference.family)
+            if {own.slot for own in turns} == {reference.slot}:
+                total = np.sum([own.array for own in turns], axis=0)
+                yield reference._replace(array=total, family=("use", reference.family))
+
     def preferred(self, reference: Reference) -> Reference:
         """What a person would call it, of all references of its kind with the same numbers."""
         alike = [

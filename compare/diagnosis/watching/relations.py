@@ -14,10 +14,11 @@ from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.references import Match, Reference, References
+from compare.diagnosis.watching.written import Written
 from compare.sites import shown
 from compare.trees import largest
 
-__all__ = ["Known", "Named", "Spot", "named", "told"]
+__all__ = ["OVERWRITTEN", "Known", "Named", "Spot", "named", "told"]
 
 
 class Named(NamedTuple):
@@ -54,6 +55,7 @@ class Known(NamedTuple):
         references: the values of the loss and of its derivative.
         own: the candidate's own values.
         turns: `turns()`: what each of its operations gives at every turn of a loop.
+        written: `written()`: its arrays of which some place is written more than once.
         leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
         activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
             what has this gradient, or "".
@@ -64,6 +66,7 @@ class Known(NamedTuple):
     references: References
     own: References
     turns: Callable[[], list[list[np.ndarray]]]
+    written: Callable[[], list[Written]]
     leads_to: Any
     activation: Any
     means: set[int]
@@ -284,6 +287,9 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
             yield Named("sign_flipped", f"a term of {about} has the wrong sign")
         elif np.isclose(match.factor, 1, rtol=1e-8):
             yield Named("extra_term", f"a term of {about} is in it twice")
+    for use in known.references.uses(found.size):
+        if use.array.shape == found.shape and same(difference, -use.array):
+            yield Named("path_cut", f"{told(use)} is left out, at every turn of a loop")
 
 
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:
@@ -316,6 +322,22 @@ def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
             story = f"of {len(turns)} turns of a loop one is kept, and all should be added up"
             yield Named("overwritten_not_accumulated", story)
             return
+
+
+def _written_over(spot: Spot, known: Known) -> Iterator[Named]:
+    """A place that is written more than once, where all that is written should be added up."""
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    for own in known.written():
+        alike = own.lost.shape == found.shape == expected.shape
+        if alike and same(found + own.lost, expected):
+            yield OVERWRITTEN
+            return
+
+
+OVERWRITTEN = Named(
+    "overwritten_not_accumulated",
+    "a place is written more than once, and what is written should be added to what is there",
+)
 
 
 def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -409,6 +431,7 @@ _RELATIONS = (
     _per_block,
     _transposed,
     _at_every_turn(_turns_lost),
+    _at_every_turn(_written_over),
     _at_every_turn(_other_value),
     _places,
     _at_every_turn(_other_derivative),

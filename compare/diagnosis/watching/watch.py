@@ -24,6 +24,7 @@ from compare.diagnosis.watching.references import Reference, References, referen
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.watcher import graph_of, passed_through
+from compare.diagnosis.watching.written import written
 from compare.trees import called, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
@@ -312,6 +313,7 @@ def _known(case: Case, backward: Backward, locator: Locator, own: References) ->
         references=locator.references,
         own=own,
         turns=functools.cache(lambda: _turns_of(locator.graph)),
+        written=functools.cache(lambda: [*written(locator.graph)]),
         leads_to=leads_to,
         activation=activation,
         means=divisors(tape),

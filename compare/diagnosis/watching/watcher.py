@@ -199,6 +199,8 @@ class _Watcher:
         changed = [
             i for i, x in enumerate(leaves) if _is_array(x) and not _equal(_on_host(x), before[i])
         ]
+        if name == "set_item" and not changed and leaves and leaves[0] is args[0]:
+            changed = [0]  # With other numbers, what is written need not be what was there.
         new = [x for x in made if id(x) not in self._slots] if not changed else []
         if new or changed:
             self._record(line, name, fn, (args, kwargs), leaves, slots, result, new, changed)

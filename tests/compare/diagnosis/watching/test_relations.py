@@ -5,8 +5,10 @@ import pytest
 
 from compare.diagnosis.watching.references import Reference, References
 from compare.diagnosis.watching.relations import Known, Spot, named, told
+from compare.diagnosis.watching.written import Written
 
 RNG = np.random.default_rng(0)
+USES = np.random.default_rng(1).standard_normal((3, 5, 4))
 E, OTHER, TERM, POSITIVE = RNG.standard_normal((4, 5, 4))
 FEATURE, SQUARE = RNG.standard_normal(4), RNG.standard_normal((4, 4))
 
@@ -23,6 +25,7 @@ ALL = [
     reference(TERM + E, "gradient", 5, "z"),
     reference(POSITIVE, slot=6),
     reference(POSITIVE**2, "slope", 7, "tanh"),
+    *(reference(own, "term", 8, "h") for own in USES),
 ]
 
 
@@ -35,6 +38,7 @@ def spot(found, expected=E, **given):
 
 KNOWN = Known(
     References(ALL), References([]), lambda: [[E, OTHER]],
+    lambda: [Written((0, 1), SQUARE, (SQUARE,))],
     lambda slot, other: (slot, other) == (9, 5),
     lambda gradient, slot: "tanh" if slot == 7 else "", {5}, {5},
 )  # fmt: skip
@@ -54,6 +58,10 @@ RELATIONS = {
     "the same function's slope elsewhere": (spot(E * POSITIVE**2, E * OTHER), "wrong_value"),
     "another slope": (spot(E * POSITIVE, E * OTHER), "wrong_derivative"),
     "one turn of a loop": (spot(E, E + OTHER), "overwritten_not_accumulated"),
+    "what was written lost": (
+        spot(SQUARE**2, SQUARE + SQUARE**2), "overwritten_not_accumulated"),
+    "a use left out at every turn of a loop": (
+        spot(E, E + USES.sum(0)), "path_cut"),
     "a term left out at every turn": (
         spot([E - TERM, 2 * E - TERM], [E, 2 * E]), "path_cut"),
     "a term left out at one turn": (spot([E, 2 * E - TERM], [E, 2 * E]), "path_cut"),
