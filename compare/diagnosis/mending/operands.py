@@ -1,6 +1,7 @@
 """Operands of a line: another value, another sign, one less, two exchanged, one of a square."""
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "others",
     "others_at_every_turn",
     "products",
+    "shifted",
     "shorter",
     "signs",
     "swapped",
@@ -182,6 +184,33 @@ def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
                 for order in (family, family[::-1]):
                     arrays = zip(group, column, order, strict=True)
                     yield {(i, slot): r.array for i, slot, r in arrays}, named
+
+
+def shifted(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Lets a slice begin elsewhere, the same at every turn of a loop."""
+    graph = line.graph
+    for group in graph.groups(i for i in line.indices if graph.equations[i].name in _SLICES):
+        pairs = [(i, graph.equations[i].inputs[0]) for i in group]
+        whole = graph.values[pairs[0][1]]
+        part = graph.values[graph.equations[group[0]].outputs[0]]
+        if np.ndim(part) != np.ndim(whole) or part.dtype.kind != "f" or part.size < 2:
+            continue
+        spare = [n - m for n, m in zip(whole.shape, part.shape, strict=True)]
+        if math.prod(2 * n + 1 for n in spare) * len(group) > _MOST_SHIFTS:
+            continue
+        for shift in itertools.product(*(range(-n, n + 1) for n in spare)):
+            if any(shift):
+                read: Read = {}
+                for index, slot in pairs:
+                    # What an earlier turn hands on is another slice as well.
+                    given = graph.run({}, [slot], read)[slot]
+                    read[index, slot] = np.roll(given, shift, tuple(range(len(shift))))
+                yield read, Named("wrong_places", "a slice that begins elsewhere belongs there")
+
+
+_SLICES = ("item", "slice")
+
+_MOST_SHIFTS = 256
 
 
 def _says_nothing(slot: int, reference: Reference, line: Line) -> bool:

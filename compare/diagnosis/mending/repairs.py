@@ -15,6 +15,7 @@ from compare.diagnosis.mending.operands import (
     others,
     others_at_every_turn,
     products,
+    shifted,
     shorter,
     signs,
     swapped,
@@ -139,6 +140,7 @@ _KINDS = (
     other_axes,
     kept_axes,
     products,
+    shifted,
     others,
     others_at_every_turn,
 )

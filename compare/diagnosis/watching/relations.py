@@ -5,6 +5,7 @@ named whose relation has as many unknowns as there are numbers.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ import numpy as np
 
 from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
+from compare.diagnosis.mending.axes import core, splits
+from compare.diagnosis.mending.written import Written
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.references import Match, Reference, References
-from compare.diagnosis.watching.written import Written
 from compare.sites import shown
 from compare.trees import largest
 
@@ -200,7 +202,7 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
     if np.isnan(expected).any() or not (found[expected != 0]).all() or found[expected == 0].any():
         return
-    ratio = _core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
+    ratio = core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
     if ratio is None or distinct_numbers(ratio) < 2:
         return
     for powered, what in ((ratio, "missing"), (1 / ratio, "divided"), (np.sqrt(ratio), "missing"),
@@ -225,6 +227,19 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
         yield Named("missing_factor", f"it has to be multiplied by 1 − {told(match.reference)}")
 
 
+def _summand(spot: Spot, known: Known) -> Iterator[Named]:
+    """Of a sum of two terms one has to be multiplied, or divided, by something known."""
+    found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
+    terms = [
+        own
+        for own in spot.inputs[0]
+        if isinstance(own, np.ndarray) and own.dtype.kind == "f" and own.shape == found.shape
+    ]
+    for term, other in itertools.permutations(terms, 2):
+        if same(term + other, found):
+            yield from _ratio(spot._replace(found=[term], expected=[expected - other]), known)
+
+
 def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
     """One factor of a product is another known value than the one that belongs there."""
     found, expected = np.asarray(spot.found[0], float), np.asarray(spot.expected[0], float)
@@ -244,24 +259,6 @@ def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
                 bug = "wrong_derivative" if derived else "wrong_value"
                 yield Named(bug, f"{told(factor)} stands where {told(right)} belongs")
                 return
-
-
-def _core(ratio: np.ndarray) -> np.ndarray | None:
-    """An array without the axes along which it is constant; None where nothing is known."""
-    if ratio.size == 0:
-        return None
-    for axis in range(ratio.ndim):
-        first = _largest(ratio, axis)
-        spread = _largest(np.abs(ratio - first), axis)
-        if ratio.shape[axis] > 1 and np.all(spread <= 1e-9 * np.abs(first)):
-            ratio = first
-    return None if np.isnan(ratio).any() else ratio
-
-
-def _largest(array: np.ndarray, axis: int) -> np.ndarray:
-    """The largest entry along an axis, NaN being none; NaN where there is no other."""
-    found = np.where(np.isnan(array), -np.inf, array).max(axis=axis, keepdims=True)
-    return np.where(np.isneginf(found), np.nan, found)
 
 
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
@@ -300,7 +297,7 @@ def _sums(spot: Spot, known: Known) -> Iterator[Named]:
         if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
             continue
         for axis in range(terms.ndim):
-            for split in _splits(terms, axis, expected.shape):
+            for split in splits(terms, axis, expected.shape):
                 if same(split.sum(axis=axis), expected):
                     if any(same(np.take(split, i, axis=axis), found)
                            for i in range(split.shape[axis])):  # fmt: skip
@@ -338,18 +335,6 @@ OVERWRITTEN = Named(
     "overwritten_not_accumulated",
     "a place is written more than once, and what is written should be added to what is there",
 )
-
-
-def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """The terms with one axis made two, of which the one at `axis` is to be summed."""
-    if terms.ndim == len(shape) + 1 and np.delete(terms.shape, axis).tolist() == list(shape):
-        yield terms
-    if terms.ndim == len(shape) and terms.shape[axis] != shape[axis]:
-        count = terms.shape[axis] // max(shape[axis], 1)
-        if count * shape[axis] == terms.shape[axis]:
-            inner = terms.reshape(*terms.shape[:axis], shape[axis], count, *terms.shape[axis + 1 :])
-            yield inner.swapaxes(axis, axis + 1)
-            yield terms.reshape(*terms.shape[:axis], count, shape[axis], *terms.shape[axis + 1 :])
 
 
 def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
@@ -426,6 +411,8 @@ def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
             yield Spot([found], [expected], [inputs], match, reference, spot.leaf)
 
 
+_AT_A_TURN = (_ratio, _exchanged, _difference, _sums, _matrix, _summand)
+
 _RELATIONS = (
     _factor,
     _per_block,
@@ -436,6 +423,6 @@ _RELATIONS = (
     _places,
     _at_every_turn(_other_derivative),
     _masks,
-    *(_at_every_turn(relation) for relation in (_ratio, _exchanged, _difference, _sums, _matrix)),
+    *(_at_every_turn(relation) for relation in _AT_A_TURN),
     _slopes,
 )

@@ -14,6 +14,7 @@ from compare.diagnosis.expressions import lines_of, source_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
+from compare.diagnosis.mending.written import written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import same
@@ -24,7 +25,6 @@ from compare.diagnosis.watching.references import Reference, References, referen
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.watcher import graph_of, passed_through
-from compare.diagnosis.watching.written import written
 from compare.trees import called, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]

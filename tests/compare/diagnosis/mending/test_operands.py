@@ -90,3 +90,28 @@ def test_a_parameter_changed_before_it_is_read(case_of):
 
 def layers(p, x, a):
     return (jnp.tanh(jnp.tanh(x @ p["u"]) @ p["v"]) @ p["w"] * a).sum()
+
+
+def joined(p, x, a):
+    h = jnp.zeros(4)
+    for row in x:
+        h = jnp.tanh(p["k"] @ jnp.concatenate([h, row]))
+    return h @ a[0]
+
+
+def test_a_slice_that_begins_elsewhere_at_every_turn_of_a_loop(case_of):
+    def candidate(p, x, a):
+        k, hs = np.asarray(p["k"]), [np.zeros(4)]
+        for row in np.asarray(x):
+            hs.append(np.tanh(k @ np.concatenate([hs[-1], row])))
+        dk, dh = np.zeros_like(k), np.asarray(a[0])
+        for t in reversed(range(len(x))):
+            dz = dh * (1 - hs[t + 1] ** 2)
+            dk += np.outer(dz, np.concatenate([hs[t], x[t]]))
+            dh = (k.T @ dz)[-4:]  # that of x
+        return joined(p, x, a), {"k": dk}
+
+    params = {"k": RNG.standard_normal((4, 8))}
+    found = watch(*case_of(candidate, joined, params, (X[:3], A)))
+    assert f"{__file__}:{candidate.__code__.co_firstlineno + 8}" in found.suspects
+    assert [name and name.bug for name in found.named] == ["wrong_places"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from compare.diagnosis.mending.written import Written
 from compare.diagnosis.watching.references import Reference, References
 from compare.diagnosis.watching.relations import Known, Spot, named, told
-from compare.diagnosis.watching.written import Written
 
 RNG = np.random.default_rng(0)
 USES = np.random.default_rng(1).standard_normal((3, 5, 4))
@@ -62,6 +62,8 @@ RELATIONS = {
         spot(SQUARE**2, SQUARE + SQUARE**2), "overwritten_not_accumulated"),
     "a use left out at every turn of a loop": (
         spot(E, E + USES.sum(0)), "path_cut"),
+    "a known factor left out of one of two terms": (
+        spot(E + OTHER, E * POSITIVE + OTHER, inputs=[[OTHER, E]]), "missing_factor"),
     "a term left out at every turn": (
         spot([E - TERM, 2 * E - TERM], [E, 2 * E]), "path_cut"),
     "a term left out at one turn": (spot([E, 2 * E - TERM], [E, 2 * E]), "path_cut"),

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
+from compare.diagnosis.mending.written import written
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.watch import watch
 from compare.diagnosis.watching.watcher import record_python
-from compare.diagnosis.watching.written import written
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal(8)
