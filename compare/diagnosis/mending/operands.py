@@ -10,6 +10,7 @@ import numpy as np
 
 from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.mending.line import (
+    SUMS,
     Column,
     Line,
     Read,
@@ -41,6 +42,8 @@ def transposes(line: Line) -> Iterator[tuple[Read, Named]]:
         value = line.graph.values[slot]
         if isinstance(value, np.ndarray) and value.ndim == 2 and len(set(value.shape)) == 1:
             named = Named("transposed", "a matrix has to be transposed there")
+            if all(line.graph.equations[i].name in SUMS for i in readers):
+                named = Named("summed_wrongly", "the sum should be over the other axis")
             yield {(i, slot): value.T for i in readers}, named
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from compare.diagnosis.hypotheses import distinct_numbers
-from compare.diagnosis.mending.line import Line, Read, columns, in_stead
+from compare.diagnosis.mending.line import SUMS, Line, Read, columns, in_stead
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.relations import OVERWRITTEN, Named
@@ -53,7 +53,7 @@ def other_axes(line: Line) -> Iterator[tuple[Read, Named]]:
     for index in line.indices:
         equation = graph.equations[index]
         terms = graph.values[equation.inputs[0]] if equation.inputs else None
-        if equation.name not in _SUMS or not isinstance(terms, np.ndarray) or terms.ndim < 2:
+        if equation.name not in SUMS or not isinstance(terms, np.ndarray) or terms.ndim < 2:
             continue
         totals = {axes: terms.sum(axis=axes, keepdims=True) for axes in _subsets(terms.ndim)}
         for slot in _spread_from(graph, equation.outputs[0], terms):
@@ -77,14 +77,14 @@ def kept_axes(line: Line) -> Iterator[tuple[Read, Named]]:
     for index in line.indices:
         equation = graph.equations[index]
         terms = graph.values[equation.inputs[0]] if equation.inputs else None
-        if equation.name not in (*_SUMS, *_LARGEST_OF) or np.ndim(terms) != 2:
+        if equation.name not in (*SUMS, *_LARGEST_OF) or np.ndim(terms) != 2:
             continue
         (out,) = equation.outputs[:1]
         total = graph.values[out]
         # Summed over the last axis a row is left where a column belongs.
         if terms.shape[0] != terms.shape[1] or total.shape != terms.shape[:1]:
             continue
-        if equation.name in _SUMS and _factor_of(total[:, None], _summed(terms)) is None:
+        if equation.name in SUMS and _factor_of(total[:, None], _summed(terms)) is None:
             continue
         for reader in graph.readers[out]:
             others = [graph.values[s] for s in graph.equations[reader].inputs if s != out]
@@ -112,9 +112,6 @@ def added_up(line: Line) -> Iterator[tuple[Read, Named]]:
             read |= {(i, out): total for i in graph.readers[out] if i not in own.group}
         if read:
             yield read, OVERWRITTEN
-
-
-_SUMS = ("reduce_sum", "sum", "mean")
 
 
 def _subsets(ndim: int) -> Iterator[tuple[int, ...]]:

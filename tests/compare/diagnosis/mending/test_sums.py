@@ -60,3 +60,21 @@ def test_a_sum_whose_axis_is_not_kept_is_spread_along_another(case_of):
     found = watch(*case_of(candidate, normed, PARAMS, (x, a)))
     assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 4}"
     assert [name and name.bug for name in found.named] == ["summed_wrongly"]
+
+
+def of_columns(p, x, a):
+    return (jnp.tanh(p["w"] @ x + p["b"]) * a).sum()
+
+
+def test_a_bias_summed_over_the_other_axis_of_a_square(case_of):
+    x, a = X[:4], A[:4]  # An example is a column.
+
+    def candidate(p, x, a):
+        dz = np.asarray(a * (1 - jnp.tanh(p["w"] @ x + p["b"]) ** 2))
+        db = dz.sum(0, keepdims=True).T
+        return of_columns(p, x, a), {"w": dz @ x.T, "b": db}
+
+    params = PARAMS | {"b": RNG.standard_normal((4, 1))}
+    found = watch(*case_of(candidate, of_columns, params, (x, a)))
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 2}"
+    assert [name and name.bug for name in found.named] == ["summed_wrongly"]
