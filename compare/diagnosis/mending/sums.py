@@ -77,12 +77,12 @@ def kept_axes(line: Line) -> Iterator[tuple[Read, Named]]:
     for index in line.indices:
         equation = graph.equations[index]
         terms = graph.values[equation.inputs[0]] if equation.inputs else None
-        if equation.name not in (*SUMS, *_LARGEST_OF) or np.ndim(terms) != 2:
+        if equation.name not in (*SUMS, *_LARGEST_OF) or not isinstance(terms, np.ndarray):
             continue
         (out,) = equation.outputs[:1]
         total = graph.values[out]
         # Summed over the last axis a row is left where a column belongs.
-        if terms.shape[0] != terms.shape[1] or total.shape != terms.shape[:1]:
+        if terms.ndim != 2 or len(set(terms.shape)) > 1 or total.shape != terms.shape[:1]:
             continue
         if equation.name in SUMS and _factor_of(total[:, None], _summed(terms)) is None:
             continue
