@@ -18,6 +18,7 @@ __all__ = [
     "Layout",
     "aligned_empty",
     "by_path",
+    "called",
     "cast",
     "contracted",
     "expanded",
@@ -68,6 +69,17 @@ def path_of(path: Any, root: str) -> str:
     """Writes the path of a leaf, as `by_path` has it."""
     below_root = keystr(path, simple=True, separator="/")
     return "/".join(part for part in (root, below_root) if part) or "params"
+
+
+def called(path: str) -> str:
+    """Writes the path of a leaf as Python would index it, for a sentence: `params[2]["w"]`.
+
+    A plain name stays as it is, and so does the first one of a path: `layers[0]["w"]`.
+    """
+    first, *rest = path.split("/")
+    parts = rest if first.isidentifier() else [first, *rest]
+    indices = (f"[{part}]" if part.isdecimal() else f'["{part}"]' for part in parts)
+    return "".join([first if first.isidentifier() else "params", *indices])
 
 
 def is_float(leaf: Any) -> bool:

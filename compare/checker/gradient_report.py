@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from compare.checker.leaf import Leaf, Loss
-from compare.checker.reporting.text import diagnosis_lines, loss_lines, table_lines, wrapped
+from compare.checker.reporting.text import (
+    details_lines,
+    diagnosis_lines,
+    loss_lines,
+    table_lines,
+    wrapped,
+)
 from compare.checker.reporting.verdicts import MEANINGS, Verdict
 from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
@@ -134,8 +140,8 @@ class GradientReport:
         """Writes the report for a terminal of 80 columns.
 
         Args:
-            verbose: whether to list every line of the hand-derived side; else those near the
-                suspects.
+            verbose: whether to list every line of the hand-derived side and every wrong leaf; else
+                the lines near the suspects, and the leaves that are most wrong.
         """
         how = f"{self.dtype}, {'jit' if self.jit else 'no jit'}, {self.platform}"
         lines = [
@@ -148,7 +154,7 @@ class GradientReport:
         if self.diagnosis is not None:
             lines += ["", *diagnosis_lines(self.diagnosis, verbose=verbose)]
         if self.details:
-            lines += ["", *(line for detail in self.details for line in wrapped(detail))]
+            lines += ["", *details_lines(self.details, self.leaves, verbose=verbose)]
         if self.not_compared:
             lines += ["", *wrapped(f"not compared: {', '.join(self.not_compared)}")]
         if self.agree:

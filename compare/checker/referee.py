@@ -21,7 +21,7 @@ from compare.checker.kinks import MANY, random_numbers
 from compare.checker.noise.rounding import unit_in_last_place
 from compare.checker.sides.side import compiled
 from compare.jaxprs import bind, called_jaxpr, evaluate
-from compare.trees import aligned_empty, of_blocks
+from compare.trees import aligned_empty, called, of_blocks
 
 __all__ = [
     "RANDOM_DIRECTIONS", "REFUTED", "Derivative", "Opinion", "Ruling", "along",
@@ -83,8 +83,8 @@ class Ruling(NamedTuple):
         told = max(self.opinions, key=_weight)
         return (
             f"the referee ({self.method}, {len(self.opinions)} directions) finds "
-            f"{told.referee:.12g} ± {told.error:.0e} along one in {told.path}, where manual has "
-            f"{told.manual:.12g} and jax.grad {told.autodiff:.12g}"
+            f"{told.referee:.12g} ± {told.error:.0e} along one in {called(told.path)}, "
+            f"where manual has {told.manual:.12g} and jax.grad {told.autodiff:.12g}"
         )
 
 

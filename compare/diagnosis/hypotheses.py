@@ -17,7 +17,7 @@ from compare.diagnosis.suspects import Suspect, added_to_the_loss
 from compare.diagnosis.tape import Equation, Tape, record
 from compare.diagnosis.watching.numpy_ops import computed, quick
 from compare.jaxprs import compiler_options
-from compare.trees import is_key
+from compare.trees import called, is_key
 
 __all__ = [
     "Hypothesis", "batch_sizes", "by_leaf", "by_ratio_of_all", "by_ratio_of_some",
@@ -45,7 +45,7 @@ def zero_leaves(case: Case) -> Iterator[Hypothesis]:
     zero = [p for p in case.paths() if not case.wrong[p].any()]
     if zero:
         gradient = {p: g * 0 if p in zero else g for p, g in case.right.items()}
-        story = f"{', '.join(zero)} left at zero"
+        story = f"{', '.join(map(called, zero))} left at zero"
         yield Hypothesis(Suspect("path_cut", {}, story), gradient)
 
 

@@ -74,9 +74,15 @@ _WORDS = {
     "add": "addition", "sub": "subtraction", "mul": "multiplication", "div": "division",
     "neg": "negation", "integer_pow": "power", "pow": "power", "logistic": "sigmoid",
     "broadcast_in_dim": "broadcast", "select_n": "where", "gather": "look-up", "squeeze": "slice",
-    "dynamic_slice": "slice",
+    "dynamic_slice": "slice", "convert_element_type": "conversion", "rem": "remainder",
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "comparison"),
+    # The operators of Python, as its syntax tree has them.
+    "MatMult": "matrix product", "Pow": "power", "FloorDiv": "whole division", "Mod": "remainder",
+    "BitAnd": "and", "BitOr": "or", "BitXor": "exclusive or", "Invert": "not",
+    **dict.fromkeys(("Eq", "NotEq", "Lt", "LtE", "Gt", "GtE"), "comparison"),
+    "item": "look-up", "set_item": "assignment",
 }  # fmt: skip
-"""What people call the primitives of JAX."""
+"""What people call the primitives of JAX and the operators of Python."""
 
 
 def display_name(equation: Equation) -> str:

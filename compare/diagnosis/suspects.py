@@ -54,7 +54,11 @@ def _factor_suspect(tape_places: "_Places", edge: Edge) -> tuple[str, str]:
         verb = "factor" if edge.equation.name == "mul" else "divisor"
         slug = "dropout_scale_missing" if near else "scale_omitted"
         return slug, f"the {verb} {number} left out"
-    if _fewer(other_input(edge), edge.value):
+    factor = other_input(edge)
+    # Zeros, ones and nothing else.
+    if constant and not np.any(factor * (factor - 1)) and 0 < np.sum(factor) < factor.size:
+        return "mask_missing", "the mask of zeros and ones left out"
+    if _fewer(factor, edge.value):
         return "scale_omitted", "the scale that multiplies each feature left out"
     return "missing_factor", "the other factor of a product left out"
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.trees import aligned_empty, cast, largest_difference, of_blocks, shape_of
+from compare.trees import aligned_empty, called, cast, largest_difference, of_blocks, shape_of
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, bool, jnp.bfloat16, np.complex64])
@@ -36,3 +36,12 @@ def test_the_largest_difference_of_large_arrays_tells_nan():
     assert largest_difference(a, b) == 3
     b[5] = np.nan
     assert np.isnan(largest_difference(a, b))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("w1", "w1"), ("params", "params"), ("2/0", "params[2][0]"), ("1", "params[1]"),
+     ("3/gamma", 'params[3]["gamma"]'), ("layers/0/w", 'layers[0]["w"]')],
+)  # fmt: skip
+def test_a_leaf_in_a_sentence_is_indexed_as_in_python(path, name):
+    assert called(path) == name

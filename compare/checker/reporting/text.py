@@ -11,7 +11,7 @@ from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
 from compare.sites import shown, source
 
-__all__ = ["WIDTH", "diagnosis_lines", "loss_lines", "table_lines", "wrapped"]
+__all__ = ["WIDTH", "details_lines", "diagnosis_lines", "loss_lines", "table_lines", "wrapped"]
 
 WIDTH = 76
 """What fits 80 columns even where a test runner sets a message in by four."""
@@ -117,3 +117,37 @@ def diagnosis_lines(diagnosis: Diagnosis, *, verbose: bool = False) -> list[str]
     if mistake := named_mistake(diagnosis.bug):
         lines += wrapped(f"look at: {mistake.look_at}")
     return lines
+
+
+def details_lines(
+    details: Sequence[str], leaves: Sequence[Leaf], *, verbose: bool = False
+) -> list[str]:
+    """Writes what was found, a sentence each; of many wrong leaves those that are most wrong.
+
+    Args:
+        details: the sentences.
+        leaves: of the gradient.
+        verbose: whether to write the sentences of all leaves.
+    """
+    own = {
+        detail: leaf.excess
+        for leaf in leaves
+        for detail in details
+        if detail.startswith(f"{leaf.path}: ") and _DIFFERS in detail
+    }
+    shown = sorted(own, key=lambda detail: -own[detail])[: len(own) if verbose else _MOST_TOLD]
+    lines: list[str] = []
+    last = next((detail for detail in reversed(details) if detail in shown), None)
+    for detail in details:
+        if detail not in own or detail in shown:
+            lines += wrapped(detail)
+        if detail == last and (more := len(own) - len(shown)):
+            lines.append(f"  and {more} more {'leaf' if more == 1 else 'leaves'}, as in the table")
+    return lines
+
+
+_MOST_TOLD = 3
+"""So many wrong leaves have a sentence; the table has all of them."""
+
+_DIFFERS = "; they differ by "
+"""What the sentence of a wrong leaf has, and none of the others."""

@@ -10,11 +10,14 @@ from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.references import Reference, References, can_be
 from compare.diagnosis.watching.relations import Known
 
-__all__ = ["Column", "Line", "Read", "alternatives", "columns", "in_stead", "slots"]
+__all__ = ["SUMS", "Column", "Line", "Read", "alternatives", "columns", "in_stead", "slots"]
 
 Read = dict[tuple[int, int], Any]
 """Values that single equations read in place of a slot's, by (equation, slot)."""
 
+
+SUMS = ("reduce_sum", "sum", "mean")
+"""What adds up the entries of an array, along some of its axes."""
 
 Column = tuple[int, ...]
 """The slots that one operand of one operation has, one for each turn of a loop."""

@@ -1,6 +1,7 @@
 """Operands of a line: another value, another sign, one less, two exchanged, one of a square."""
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.mending.line import (
+    SUMS,
     Column,
     Line,
     Read,
@@ -26,6 +28,7 @@ __all__ = [
     "others",
     "others_at_every_turn",
     "products",
+    "shifted",
     "shorter",
     "signs",
     "swapped",
@@ -39,6 +42,8 @@ def transposes(line: Line) -> Iterator[tuple[Read, Named]]:
         value = line.graph.values[slot]
         if isinstance(value, np.ndarray) and value.ndim == 2 and len(set(value.shape)) == 1:
             named = Named("transposed", "a matrix has to be transposed there")
+            if all(line.graph.equations[i].name in SUMS for i in readers):
+                named = Named("summed_wrongly", "the sum should be over the other axis")
             yield {(i, slot): value.T for i in readers}, named
 
 
@@ -59,7 +64,7 @@ def shorter(line: Line) -> Iterator[tuple[Read, Named]]:
                     read.update({(i, out): graph.values[slot] for i in graph.readers[out]})
                     break
         if read and name in ("add", "sub"):
-            yield read, _constant_left(graph, group, line.known)
+            yield read, _left_out(graph, group, line.known)
         elif read and name == "neg":
             yield read, Named("sign_flipped", "the sign is wrong there")
 
@@ -84,8 +89,14 @@ def signs(line: Line) -> Iterator[tuple[Read, Named]]:
             yield read, Named("sign_flipped", "a term has the wrong sign there")
 
 
-def _constant_left(graph: Graph, group: list[int], known: Known) -> Named:
-    """Is it a constant of the loss that is taken away again, or one that is added?"""
+def _left_out(graph: Graph, group: list[int], known: Known) -> Named:
+    """Is it a constant of the loss that is taken away again, or something that is added?"""
+    (first, *_), (operands, *_) = zip(*((i, graph.equations[i].inputs) for i in group), strict=True)
+    old = known.references.match(graph.values[operands[0]], ("value",))
+    added = [s for s in operands[1:] if np.size(graph.values[s]) > 1]
+    if old and old.exact and added and graph.equations[first].name == "sub":
+        story = f"{told(old.reference)} belongs there, as it was before something was taken from it"
+        return Named("wrong_value", story)
     inputs = [s for i in group for s in graph.equations[i].inputs if s in graph.maker]
     if all(known.references.match(graph.values[s], ("value",)) for s in inputs):
         return Named("constant_omitted", "a constant of the forward pass is left out")
@@ -144,6 +155,8 @@ def others(line: Line) -> Iterator[tuple[Read, Named]]:
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub" or value.size < 2:
             continue
         for reference in alternatives(value, line):
+            if _says_nothing(slot, reference, line):
+                continue
             array = reference.array.reshape(value.shape).astype(value.dtype)
             # Places shifted by a constant are those of a wrapped index.
             shifted = value.dtype.kind in "iu" and not np.ptp(array - value)
@@ -169,10 +182,50 @@ def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
                 if not alike or reference.family in seen:
                     continue
                 seen.add(reference.family)
+                if _says_nothing(column[0], reference, line):
+                    continue
                 named = _named(first, family[-1], known)
                 for order in (family, family[::-1]):
                     arrays = zip(group, column, order, strict=True)
                     yield {(i, slot): r.array for i, slot, r in arrays}, named
+
+
+def shifted(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Lets a slice begin elsewhere, the same at every turn of a loop."""
+    graph = line.graph
+    for group in graph.groups(i for i in line.indices if graph.equations[i].name in _SLICES):
+        pairs = [(i, graph.equations[i].inputs[0]) for i in group]
+        whole = graph.values[pairs[0][1]]
+        part = graph.values[graph.equations[group[0]].outputs[0]]
+        if np.ndim(part) != np.ndim(whole) or part.dtype.kind != "f" or part.size < 2:
+            continue
+        spare = [n - m for n, m in zip(whole.shape, part.shape, strict=True)]
+        if math.prod(2 * n + 1 for n in spare) * len(group) > _MOST_SHIFTS:
+            continue
+        for shift in itertools.product(*(range(-n, n + 1) for n in spare)):
+            if any(shift):
+                read: Read = {}
+                for index, slot in pairs:
+                    # What an earlier turn hands on is another slice as well.
+                    given = graph.run({}, [slot], read)[slot]
+                    read[index, slot] = np.roll(given, shift, tuple(range(len(shift))))
+                yield read, Named("wrong_places", "a slice that begins elsewhere belongs there")
+
+
+_SLICES = ("item", "slice")
+
+_MOST_SHIFTS = 256
+
+
+def _says_nothing(slot: int, reference: Reference, line: Line) -> bool:
+    """Whether the right derivative would mend an operand however it was computed.
+
+    Of what the candidate computed and nothing recognises, that it should be what it should be is
+    no mistake's name.
+    """
+    is_derivative = reference.kind in ("gradient", "term")
+    computed = slot in line.graph.maker
+    return is_derivative and computed and not line.known.references.match(line.graph.values[slot])
 
 
 def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:

@@ -15,12 +15,13 @@ from compare.diagnosis.mending.operands import (
     others,
     others_at_every_turn,
     products,
+    shifted,
     shorter,
     signs,
     swapped,
     transposes,
 )
-from compare.diagnosis.mending.sums import other_axes, scaled
+from compare.diagnosis.mending.sums import added_up, kept_axes, other_axes, scaled
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import References
@@ -120,23 +121,26 @@ def _mends(
 
 
 def _mostly_same(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether most of the numbers are right, and those that are not should be 0."""
+    """Whether the numbers that are not right should be 0, as where they are masked later."""
     if same(found, expected):
         return True
     if found.shape != expected.shape or not np.any(expected):
         return False
     away = np.abs(found - expected) > 1e-9 * np.nanmax(np.abs(expected))
-    return bool(np.mean(away) < 0.5 and not np.any(away & (expected != 0)))
+    return not np.any(away & (expected != 0))
 
 
 _KINDS = (
+    added_up,
     transposes,
     shorter,
     signs,
     swapped,
     scaled,
     other_axes,
+    kept_axes,
     products,
+    shifted,
     others,
     others_at_every_turn,
 )

@@ -9,13 +9,13 @@ from fractions import Fraction
 import numpy as np
 
 from compare.diagnosis.hypotheses import distinct_numbers
-from compare.diagnosis.mending.line import Line, Read, columns, in_stead
+from compare.diagnosis.mending.line import SUMS, Line, Read, columns, in_stead
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.relations import Named
+from compare.diagnosis.watching.relations import OVERWRITTEN, Named
 from compare.trees import in_double
 
-__all__ = ["other_axes", "scaled"]
+__all__ = ["added_up", "kept_axes", "other_axes", "scaled"]
 
 
 def scaled(line: Line) -> Iterator[tuple[Read, Named]]:
@@ -59,7 +59,7 @@ def other_axes(line: Line) -> Iterator[tuple[Read, Named]]:
     for index in line.indices:
         equation = graph.equations[index]
         terms = graph.values[equation.inputs[0]] if equation.inputs else None
-        if equation.name not in _SUMS or not isinstance(terms, np.ndarray) or terms.ndim < 2:
+        if equation.name not in SUMS or not isinstance(terms, np.ndarray) or terms.ndim < 2:
             continue
         totals = {axes: terms.sum(axis=axes, keepdims=True) for axes in _subsets(terms.ndim)}
         for slot in _spread_from(graph, equation.outputs[0], terms):
@@ -77,7 +77,47 @@ def other_axes(line: Line) -> Iterator[tuple[Read, Named]]:
                     yield read, Named("summed_wrongly", story)
 
 
-_SUMS = ("reduce_sum", "sum", "mean")
+def kept_axes(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Keeps the axis of a sum, which without it is spread along another one of a square array."""
+    graph = line.graph
+    for index in line.indices:
+        equation = graph.equations[index]
+        terms = graph.values[equation.inputs[0]] if equation.inputs else None
+        if equation.name not in (*SUMS, *_LARGEST_OF) or not isinstance(terms, np.ndarray):
+            continue
+        (out,) = equation.outputs[:1]
+        total = graph.values[out]
+        # Summed over the last axis a row is left where a column belongs.
+        if terms.ndim != 2 or len(set(terms.shape)) > 1 or total.shape != terms.shape[:1]:
+            continue
+        if equation.name in SUMS and _factor_of(total[:, None], _summed(terms)) is None:
+            continue
+        for reader in graph.readers[out]:
+            others = [graph.values[s] for s in graph.equations[reader].inputs if s != out]
+            if any(np.shape(other) == terms.shape for other in others):
+                story = "a sum over the last axis is spread along it: its axis has to be kept"
+                yield {(reader, out): total[:, None]}, Named("summed_wrongly", story)
+
+
+_LARGEST_OF = ("max", "min", "reduce_max", "reduce_min")
+
+
+def _summed(terms: np.ndarray) -> np.ndarray:
+    return terms.sum(axis=1, keepdims=True)
+
+
+def added_up(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Adds to an array what a loop writes into it, over what was there."""
+    graph = line.graph
+    for own in line.known.written():
+        if not set(own.group) & set(line.indices):
+            continue
+        read: Read = {}
+        for index, total in zip(own.group, own.added, strict=True):
+            out = graph.equations[index].outputs[0]
+            read |= {(i, out): total for i in graph.readers[out] if i not in own.group}
+        if read:
+            yield read, OVERWRITTEN
 
 
 def _subsets(ndim: int) -> Iterator[tuple[int, ...]]:

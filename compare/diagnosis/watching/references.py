@@ -19,7 +19,7 @@ from compare.diagnosis.case import near
 from compare.diagnosis.expressions import source_of
 from compare.diagnosis.mistakes import display_name, is_elementwise
 from compare.diagnosis.tape import Equation, Tape
-from compare.trees import in_double, largest
+from compare.trees import called, in_double, largest
 
 __all__ = [
     "KINDS",
@@ -166,6 +166,18 @@ class References:
         """The reference at every turn of a loop, in the loop's order, of whatever shape."""
         return self._families[reference.family]
 
+    def uses(self, size: int) -> Iterator[Reference]:
+        """Lists what the uses of one value at every turn of a loop give its derivative together."""
+        seen: set[Any] = set()
+        for reference in self.of_size(size):
+            turns = self.family(reference) if reference.kind == "term" else []
+            if reference.family in seen or len(turns) < 2:
+                continue
+            seen.add(reference.family)
+            if {own.slot for own in turns} == {reference.slot}:
+                total = np.sum([own.array for own in turns], axis=0)
+                yield reference._replace(array=total, family=("use", reference.family))
+
     def preferred(self, reference: Reference) -> Reference:
         """What a person would call it, of all references of its kind with the same numbers."""
         alike = [
@@ -291,7 +303,7 @@ def references_of(
     # The last result of a line is what the line assigns.
     last = {e.site: e.outputs[0] for e in tape.equations if e.site}
     names = {slot: variable(site) for site, slot in last.items()}
-    names |= {slot: path for path, slot in tape.leaves.items()}
+    names |= {slot: called(path) for path, slot in tape.leaves.items()}
     # What an expression comes to is what its last equation computes.
     whole = {(e.origin, e.step): e for e in tape.equations if e.origin is not None}
     written = {e.outputs[0]: source_of(e.origin) for e in whole.values()}

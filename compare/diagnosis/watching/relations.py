@@ -5,6 +5,7 @@ named whose relation has as many unknowns as there are numbers.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,12 +13,14 @@ import numpy as np
 
 from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
+from compare.diagnosis.mending.axes import core, splits
+from compare.diagnosis.mending.written import Written
 from compare.diagnosis.watching.expectations import doubled, same
 from compare.diagnosis.watching.references import Match, Reference, References
 from compare.sites import shown
 from compare.trees import largest
 
-__all__ = ["Known", "Named", "Spot", "named", "told"]
+__all__ = ["OVERWRITTEN", "Known", "Named", "Spot", "named", "told"]
 
 
 class Named(NamedTuple):
@@ -54,6 +57,7 @@ class Known(NamedTuple):
         references: the values of the loss and of its derivative.
         own: the candidate's own values.
         turns: `turns()`: what each of its operations gives at every turn of a loop.
+        written: `written()`: its arrays of which some place is written more than once.
         leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
         activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
             what has this gradient, or "".
@@ -64,6 +68,7 @@ class Known(NamedTuple):
     references: References
     own: References
     turns: Callable[[], list[list[np.ndarray]]]
+    written: Callable[[], list[Written]]
     leads_to: Any
     activation: Any
     means: set[int]
@@ -186,7 +191,7 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
     if activation := known.activation(spot.expected[0], there):
         story = f"it is the derivative by the output of {activation}, not by its input"
         yield Named("missing_activation_derivative", story)
-    elif known.leads_to(here, there):
+    elif abs(match.factor) == 1 and known.leads_to(here, there):
         story = f"it is the derivative by {about}, which is computed from it: the step from there "
         story += "back to it is missing"
         yield Named("chain_step_missing", story)
@@ -199,7 +204,7 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
     if np.isnan(expected).any() or not (found[expected != 0]).all() or found[expected == 0].any():
         return
-    ratio = _core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
+    ratio = core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
     if ratio is None or distinct_numbers(ratio) < 2:
         return
     for powered, what in ((ratio, "missing"), (1 / ratio, "divided"), (np.sqrt(ratio), "missing"),
@@ -224,6 +229,19 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
         yield Named("missing_factor", f"it has to be multiplied by 1 − {told(match.reference)}")
 
 
+def _summand(spot: Spot, known: Known) -> Iterator[Named]:
+    """Of a sum of two terms one has to be multiplied, or divided, by something known."""
+    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    terms = [
+        own
+        for own in spot.inputs[0]
+        if isinstance(own, np.ndarray) and own.dtype.kind == "f" and own.shape == found.shape
+    ]
+    for term, other in itertools.permutations(terms, 2):
+        if same(term + other, found):
+            yield from _ratio(spot._replace(found=[term], expected=[expected - other]), known)
+
+
 def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
     """One factor of a product is another known value than the one that belongs there."""
     found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
@@ -237,27 +255,12 @@ def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
         wanted = expected / right.array
         for factor, own in rest:
             if factor is not right and _close(own, wanted):
-                bug = "wrong_derivative" if right.kind == "slope" else "wrong_value"
+                # The slope of the same function is derived rightly, but taken somewhere else.
+                alike = (factor.kind, factor.about) == (right.kind, right.about)
+                derived = right.kind == "slope" and not alike
+                bug = "wrong_derivative" if derived else "wrong_value"
                 yield Named(bug, f"{told(factor)} stands where {told(right)} belongs")
                 return
-
-
-def _core(ratio: np.ndarray) -> np.ndarray | None:
-    """An array without the axes along which it is constant; None where nothing is known."""
-    if ratio.size == 0:
-        return None
-    for axis in range(ratio.ndim):
-        first = _largest(ratio, axis)
-        spread = _largest(np.abs(ratio - first), axis)
-        if ratio.shape[axis] > 1 and np.all(spread <= 1e-9 * np.abs(first)):
-            ratio = first
-    return None if np.isnan(ratio).any() else ratio
-
-
-def _largest(array: np.ndarray, axis: int) -> np.ndarray:
-    """The largest entry along an axis, NaN being none; NaN where there is no other."""
-    found = np.where(np.isnan(array), -np.inf, array).max(axis=axis, keepdims=True)
-    return np.where(np.isneginf(found), np.nan, found)
 
 
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
@@ -283,6 +286,9 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
             yield Named("sign_flipped", f"a term of {about} has the wrong sign")
         elif np.isclose(match.factor, 1, rtol=1e-8):
             yield Named("extra_term", f"a term of {about} is in it twice")
+    for use in known.references.uses(found.size):
+        if use.array.shape == found.shape and same(difference, -use.array):
+            yield Named("path_cut", f"{told(use)} is left out, at every turn of a loop")
 
 
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:
@@ -293,7 +299,7 @@ def _sums(spot: Spot, known: Known) -> Iterator[Named]:
         if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
             continue
         for axis in range(terms.ndim):
-            for split in _splits(terms, axis, expected.shape):
+            for split in splits(terms, axis, expected.shape):
                 if same(split.sum(axis=axis), expected):
                     if any(same(np.take(split, i, axis=axis), found)
                            for i in range(split.shape[axis])):  # fmt: skip
@@ -317,16 +323,20 @@ def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
             return
 
 
-def _splits(terms: np.ndarray, axis: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """The terms with one axis made two, of which the one at `axis` is to be summed."""
-    if terms.ndim == len(shape) + 1 and np.delete(terms.shape, axis).tolist() == list(shape):
-        yield terms
-    if terms.ndim == len(shape) and terms.shape[axis] != shape[axis]:
-        count = terms.shape[axis] // max(shape[axis], 1)
-        if count * shape[axis] == terms.shape[axis]:
-            inner = terms.reshape(*terms.shape[:axis], shape[axis], count, *terms.shape[axis + 1 :])
-            yield inner.swapaxes(axis, axis + 1)
-            yield terms.reshape(*terms.shape[:axis], count, shape[axis], *terms.shape[axis + 1 :])
+def _written_over(spot: Spot, known: Known) -> Iterator[Named]:
+    """A place that is written more than once, where all that is written should be added up."""
+    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    for own in known.written():
+        alike = own.lost.shape == found.shape == expected.shape
+        if alike and same(found + own.lost, expected):
+            yield OVERWRITTEN
+            return
+
+
+OVERWRITTEN = Named(
+    "overwritten_not_accumulated",
+    "a place is written more than once, and what is written should be added to what is there",
+)
 
 
 def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
@@ -403,16 +413,19 @@ def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
             yield Spot([found], [expected], [inputs], match, reference, spot.leaf)
 
 
+_AT_A_TURN = (_ratio, _exchanged, _difference, _sums, _matrix, _summand)
+
 _RELATIONS = (
     _factor,
     _per_block,
     _transposed,
     _at_every_turn(_turns_lost),
+    _at_every_turn(_written_over),
     _at_every_turn(_other_value),
     _places,
     _at_every_turn(_other_derivative),
     _masks,
-    *(_at_every_turn(relation) for relation in (_ratio, _exchanged, _difference, _sums, _matrix)),
+    *(_at_every_turn(relation) for relation in _AT_A_TURN),
     _slopes,
 )
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case, Line
-from compare.diagnosis.expressions import is_in_a_rule, lines_of
+from compare.diagnosis.expressions import is_in_a_rule, lines_of, source_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
+from compare.diagnosis.mending.written import written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import doubled, same
@@ -29,7 +30,7 @@ from compare.diagnosis.watching.references import (
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.watcher import Passed, graph_of, passed_through
-from compare.trees import is_key
+from compare.trees import called, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
 
@@ -104,7 +105,7 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     names: list[Named | None] = []
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
-        names.append(Named("path_cut", f"{path} is left at zero"))
+        names.append(Named("path_cut", f"{called(path)} is left at zero"))
     passed = functools.cache(lambda: _passed(case))
     locations = list(locator.locations())
     seen = [not _is_in_a_rule(graph, location) for location in locations]
@@ -313,9 +314,12 @@ def _own(graph: Graph, locator: Locator) -> Iterator[Reference]:
                 continue
             index = graph.maker.get(slot)
             equation = None if index is None else graph.equations[index]
-            site, about = (equation.site, equation.name) if equation else ("", "a constant")
+            site = equation.site if equation else ""
+            written = equation and (source_of(equation.origin) or display_name(equation))
             numbers = value.astype(int) if value.dtype.kind == "b" else value
-            yield Reference("value", -1 - slot, numbers, site, about, ("own", slot))
+            yield Reference(
+                "value", -1 - slot, numbers, site, written or "a constant", ("own", slot)
+            )
 
 
 def _relation(locator: Locator, location: Location, known: Known, tape: Tape) -> Named | None:
@@ -389,6 +393,7 @@ def _known(case: Case, backward: Backward, locator: Locator, own: References) ->
         references=locator.references,
         own=own,
         turns=functools.cache(lambda: _turns_of(locator.graph)),
+        written=functools.cache(lambda: [*written(locator.graph)]),
         leads_to=leads_to,
         activation=activation,
         means=divisors(tape),

@@ -259,6 +259,8 @@ class _Watcher:
         for own in (x for x in (*args, *kwargs.values()) if isinstance(x, Drawn)):
             leaves += numbers_of(own.entries)
             slots += own.slots
+        if name == "set_item" and not changed and leaves and leaves[0] is args[0]:
+            changed = [0]  # With other numbers, what is written need not be what was there.
         new = [x for x in made if id(x) not in self._slots] if not changed else []
         if new or changed:
             ids = [id(x) for x in leaves[: len(before)]]

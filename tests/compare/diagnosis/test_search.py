@@ -118,7 +118,7 @@ def test_what_no_mistake_explains_is_unknown():
     assert found.bug == "unknown"
     assert not found.confirmed
     assert found.path == "in/w"
-    assert "wrong: in/w; right: in/b, out; the error enters between" in found.evidence
+    assert 'wrong: in["w"]; right: in["b"], out; the error enters between' in found.evidence
     assert "matrix product" in found.evidence
 
 
@@ -162,3 +162,21 @@ def test_a_kind_of_mistake_that_fails_does_not_end_the_search(monkeypatch):
     monkeypatch.setattr("compare.diagnosis.hypotheses.by_leaf", fails)
     found = diagnose(wrong_in(classifier, without_tanh_derivative), classifier, PARAMS, X, LABELS)
     assert found.bug == "missing_activation_derivative"
+
+
+def test_of_a_leaf_at_zero_no_name_stands_whose_zeros_are_chance():
+    """The path through a norm: one operand of its square negated would give zeros as well."""
+
+    def loss(params, x):
+        d = params["w"] - x
+        return jnp.sum(jnp.sqrt(jnp.sum(d * d, axis=1))) + params["b"]
+
+    def candidate(params, x):
+        return loss(params, x), {"w": 0 * params["w"], "b": jnp.ones(())}
+
+    params = {"w": normal(4, 3), "b": jnp.ones(())}
+    found = diagnose(candidate, loss, params, normal(4, 3, seed=1))
+    assert (found.bug, found.also) == ("path_cut", ())
+    assert "gives these numbers in the leaf that is wrong, and leaves the other right" in (
+        found.evidence
+    )

@@ -407,3 +407,17 @@ def test_suspects_from_an_equation_on_are_those_whose_places_are_there():
     assert near
     assert all(min(suspect.rules)[0] >= first for suspect in near)
     assert "path_cut" not in {suspect.slug for suspect in near}
+
+
+def test_a_factor_of_zeros_and_ones_left_out_is_a_mask():
+    mask = jnp.asarray([[1.0, 0.0, 1.0]])
+
+    def loss(a):
+        return jnp.sum(jnp.sin(a * mask) + a)
+
+    def wrong(a):
+        kept = jax.lax.stop_gradient(a * mask)
+        return jnp.sum(jnp.cos(kept) * a + a)
+
+    first = next(explaining(loss, wrong))
+    assert first.slug == "mask_missing"

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from compare.checker.leaf import Leaf, Loss
-from compare.checker.reporting.text import WIDTH, diagnosis_lines, loss_lines, table_lines, wrapped
+from compare.checker.reporting.text import (
+    WIDTH,
+    details_lines,
+    diagnosis_lines,
+    loss_lines,
+    table_lines,
+    wrapped,
+)
 from compare.diagnosis.case import Diagnosis, Line
 
 
@@ -86,3 +93,12 @@ def test_verbose_lists_every_line():
     assert "x10 = f()" in near
     assert "x1 = f()" not in near
     assert all(line.source in every for line in lines)
+
+
+def test_of_many_wrong_leaves_the_most_wrong_have_a_sentence():
+    leaves = [leaf(str(i), error=error) for i, error in enumerate((0.1, 0.5, 0.0, 0.4, 0.2, 0.3))]
+    details = [f"{own.path}: manual has 1; they differ by 1" for own in leaves if own.max_abs]
+    lines = details_lines([*details, "the referee finds"], leaves)
+    assert [line[2:4] for line in lines] == ["1:", "3:", "5:", "an", "th"]
+    assert lines[3] == "  and 2 more leaves, as in the table"
+    assert len(details_lines(details, leaves, verbose=True)) == 5

@@ -35,6 +35,7 @@ def line():
         References([ours, other]),
         References([]),
         list,
+        list,
         lambda *_: False,
         lambda *_: "",
         set(),

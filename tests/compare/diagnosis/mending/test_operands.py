@@ -45,3 +45,73 @@ def test_a_square_for_a_product(case_of):
     found = watch(*case_of(candidate, softmaxed, PARAMS, (X, A)))
     assert f"{__file__}:{candidate.__code__.co_firstlineno + 3}" in found.suspects[:3]
     assert [name and name.bug for name in found.named] == ["wrong_value"]
+
+
+def test_a_wrong_array_of_the_candidates_own_is_no_value_in_anothers_place(case_of):
+    """That the derivative belongs there is true of any wrong one, and not said of its reader."""
+
+    def candidate(p, x, a):
+        z = x @ p["w"]
+        e = jnp.exp(z)
+        dz = jnp.zeros_like(z)
+        for i in range(3):
+            dz = dz + jnp.cos(e * a) * i  # of nothing that the loss has
+        return softmaxed(p, x, a), {"w": x.T @ (dz * e)}
+
+    found = watch(*case_of(candidate, exponential, PARAMS, (X, A)))
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 5}"
+    assert found.named == (None,)
+
+
+def exponential(p, x, a):
+    return (jnp.exp(x @ p["w"]) ** 2 * a).sum()
+
+
+def test_a_parameter_changed_before_it_is_read(case_of):
+    def candidate(p, x, a):
+        h1 = np.tanh(x @ p["u"])
+        h2 = np.tanh(h1 @ p["v"])
+        d, grads = np.asarray(a), []
+        for w, h, given in ((p["w"], h2 @ p["w"], h2), (p["v"], h2, h1), (p["u"], h1, x)):
+            dz = d * (1 - h**2) if grads else d
+            grads.append(given.T @ dz)
+            w = np.asarray(w) - 0.1 * grads[-1]  # too early
+            d = dz @ w.T
+        return layers(p, x, a), dict(zip("wvu", grads, strict=True))
+
+    params = {name: RNG.standard_normal((4, 4)) for name in "uvw"}
+    found = watch(*case_of(candidate, layers, params, (X, A)))
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 7}"
+    (name,) = found.named
+    assert name is not None
+    assert name.bug == "wrong_value"
+    assert "as it was before" in name.story
+
+
+def layers(p, x, a):
+    return (jnp.tanh(jnp.tanh(x @ p["u"]) @ p["v"]) @ p["w"] * a).sum()
+
+
+def joined(p, x, a):
+    h = jnp.zeros(4)
+    for row in x:
+        h = jnp.tanh(p["k"] @ jnp.concatenate([h, row]))
+    return h @ a[0]
+
+
+def test_a_slice_that_begins_elsewhere_at_every_turn_of_a_loop(case_of):
+    def candidate(p, x, a):
+        k, hs = np.asarray(p["k"]), [np.zeros(4)]
+        for row in np.asarray(x):
+            hs.append(np.tanh(k @ np.concatenate([hs[-1], row])))
+        dk, dh = np.zeros_like(k), np.asarray(a[0])
+        for t in reversed(range(len(x))):
+            dz = dh * (1 - hs[t + 1] ** 2)
+            dk += np.outer(dz, np.concatenate([hs[t], x[t]]))
+            dh = (k.T @ dz)[-4:]  # that of x
+        return joined(p, x, a), {"k": dk}
+
+    params = {"k": RNG.standard_normal((4, 8))}
+    found = watch(*case_of(candidate, joined, params, (X[:3], A)))
+    assert f"{__file__}:{candidate.__code__.co_firstlineno + 8}" in found.suspects
+    assert [name and name.bug for name in found.named] == ["wrong_places"]

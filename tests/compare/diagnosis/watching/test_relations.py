@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from compare.diagnosis.mending.written import Written
 from compare.diagnosis.watching.references import Reference, References
 from compare.diagnosis.watching.relations import Known, Spot, named, told
 
 RNG = np.random.default_rng(0)
+USES = np.random.default_rng(1).standard_normal((3, 5, 4))
 E, OTHER, TERM, POSITIVE = RNG.standard_normal((4, 5, 4))
 FEATURE, SQUARE = RNG.standard_normal(4), RNG.standard_normal((4, 4))
 
@@ -22,6 +24,8 @@ ALL = [
     reference(SQUARE, slot=4),
     reference(TERM + E, "gradient", 5, "z"),
     reference(POSITIVE, slot=6),
+    reference(POSITIVE**2, "slope", 7, "tanh"),
+    *(reference(own, "term", 8, "h") for own in USES),
 ]
 
 
@@ -34,6 +38,7 @@ def spot(found, expected=E, **given):
 
 KNOWN = Known(
     References(ALL), References([]), lambda: [[E, OTHER]],
+    lambda: [Written((0, 1), SQUARE, (SQUARE,))],
     lambda slot, other: (slot, other) == (9, 5),
     lambda gradient, slot: "tanh" if slot == 7 else "", {5}, {5},
 )  # fmt: skip
@@ -51,8 +56,15 @@ RELATIONS = {
     "other rows": (spot(E[::-1]), "wrong_places"),
     "places one further": (spot(np.arange(4) + 3, np.arange(4)), "wrong_places"),
     "another factor": (spot(E * OTHER, E * POSITIVE), "wrong_value"),
+    "the same function's slope elsewhere": (spot(E * POSITIVE**2, E * OTHER), "wrong_value"),
     "another slope": (spot(E * POSITIVE, E * OTHER), "wrong_derivative"),
     "one turn of a loop": (spot(E, E + OTHER), "overwritten_not_accumulated"),
+    "what was written lost": (
+        spot(SQUARE**2, SQUARE + SQUARE**2), "overwritten_not_accumulated"),
+    "a use left out at every turn of a loop": (
+        spot(E, E + USES.sum(0)), "path_cut"),
+    "a known factor left out of one of two terms": (
+        spot(E + OTHER, E * POSITIVE + OTHER, inputs=[[OTHER, E]]), "missing_factor"),
     "a term left out at every turn": (
         spot([E - TERM, 2 * E - TERM], [E, 2 * E]), "path_cut"),
     "a term left out at one turn": (spot([E, 2 * E - TERM], [E, 2 * E]), "path_cut"),
@@ -109,6 +121,13 @@ def test_the_derivative_by_another_value(slot, name):
     found = named(given, KNOWN)
     assert found is not None
     assert found.bug == name
+
+
+def test_a_share_of_the_derivative_by_another_value_lacks_more_than_a_step():
+    found = (TERM + E) / 5
+    match = KNOWN.references.match(found)
+    given = spot(found, RNG.standard_normal((5, 4)), match=lambda turn: match, leaf=9)
+    assert named(given, KNOWN) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Arrays that are written place by place, and what they would be if it were added there."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from compare.diagnosis.watching.graph import Graph, Group
+from compare.diagnosis.watching.numpy_ops import computed
+
+__all__ = ["Written", "written"]
+
+_WRITING = ("set_item", "scatter", "dynamic_update_slice")
+
+
+class Written(NamedTuple):
+    """An array that the turns of a loop write into, each over what was there.
+
+    Attributes:
+        group: the writes.
+        lost: what is lost of it by the end.
+        added: what it would be after each write, were it added to what was there.
+    """
+
+    group: Group
+    lost: np.ndarray
+    added: tuple[np.ndarray, ...]
+
+
+def written(graph: Graph) -> Iterator[Written]:
+    """Lists the arrays of which some place is written more than once by one operation."""
+    indices = [i for i, e in enumerate(graph.equations) if e.name in _WRITING]
+    for group in graph.groups(indices):
+        for chain in _chains(graph, group):
+            lost, added = _lost(graph, chain)
+            if added and np.any(lost):
+                yield Written(chain, lost, tuple(added))
+
+
+def _chains(graph: Graph, group: Group) -> Iterator[Group]:
+    """The writes of a group that change one array after another; other lines may as well."""
+    chain: list[int] = []
+    for index in group:
+        if chain and chain[-1] not in _before(graph, index, chain[-1]):
+            yield tuple(chain)
+            chain = []
+        chain.append(index)
+    yield tuple(chain)
+
+
+def _before(graph: Graph, index: int, first: int) -> Iterator[int]:
+    """The writes into an array before this one, the last first."""
+    while index > first:
+        made = graph.maker.get(graph.equations[index].inputs[0])
+        if made is None or graph.equations[made].name not in _WRITING:
+            return
+        index = made
+        yield index
+
+
+def _lost(graph: Graph, chain: Group) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What the writes of a chain lose, and the array after each if they did not."""
+    start = graph.values[graph.equations[chain[0]].inputs[0]]
+    lost, added = np.zeros(np.shape(start)), []
+    if len(chain) < 2 or not isinstance(start, np.ndarray) or start.dtype.kind != "f":
+        return lost, []
+    for index in chain:
+        equation = graph.equations[index]
+        old, *given = (graph.values[slot] for slot in equation.inputs)
+        own = np.asarray(computed(equation, [np.zeros_like(old), *given])[0])
+        now = graph.values[equation.outputs[0]]
+        lost = lost + old + own - now
+        added.append(now + lost)
+    return lost, added
