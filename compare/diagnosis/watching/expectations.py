@@ -170,7 +170,9 @@ class Solver:
 
     def _is_mistaken(self, operand: int, steps: list[_Step]) -> bool:
         """Whether an operand should be something known, which no other line of it computes."""
-        if not all(operand in s.wanted and self.recognised(s.wanted[operand]) for s in steps):
+        if not all(operand in s.open and operand in s.wanted for s in steps):
+            return False  # What is right for something is not to blame for being read here.
+        if not all(self.recognised(s.wanted[operand]) for s in steps):
             return False
         lines = self._lines(steps, operand)
         return not all(self._is_computed(s.wanted[operand], lines) for s in steps)
