@@ -8,9 +8,10 @@ import numpy as np
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.numpy_ops import computed
 
-__all__ = ["Written", "written"]
+__all__ = ["WRITING", "Written", "written"]
 
-_WRITING = ("set_item", "scatter", "dynamic_update_slice")
+WRITING = ("set_item", "scatter", "dynamic_update_slice")
+"""The operations that write into an array."""
 
 
 class Written(NamedTuple):
@@ -29,7 +30,7 @@ class Written(NamedTuple):
 
 def written(graph: Graph) -> Iterator[Written]:
     """Lists the arrays of which some place is written more than once by one operation."""
-    indices = [i for i, e in enumerate(graph.equations) if e.name in _WRITING]
+    indices = [i for i, e in enumerate(graph.equations) if e.name in WRITING]
     for group in graph.groups(indices):
         for chain in _chains(graph, group):
             lost, added = _lost(graph, chain)
@@ -52,7 +53,7 @@ def _before(graph: Graph, index: int, first: int) -> Iterator[int]:
     """The writes into an array before this one, the last first."""
     while index > first:
         made = graph.maker.get(graph.equations[index].inputs[0])
-        if made is None or graph.equations[made].name not in _WRITING:
+        if made is None or graph.equations[made].name not in WRITING:
             return
         index = made
         yield index

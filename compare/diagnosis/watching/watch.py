@@ -14,7 +14,7 @@ from compare.diagnosis.expressions import is_in_a_rule, lines_of, source_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.repairs import Repair, repairs
-from compare.diagnosis.mending.written import written
+from compare.diagnosis.mending.written import WRITING, written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import doubled, same
@@ -246,13 +246,14 @@ def _is_kept(references: References, value: np.ndarray) -> bool:
 def _unwritten(locator: Locator, location: Location, sources: Sources) -> list[str]:
     """What writes into an array whose zeros are wrong: the loop, or the line if there is none."""
     graph, group = locator.graph, location.innermost.group
-    known = [locator.references.match(own) for own in location.innermost.expected]
-    if any(match and match.reference.kind == "gradient" for match in known):
-        return []  # Another thing belongs there, which is not what is added up.
     if not all(graph.makes_zeros(i) for i in group):
         return []
     slots = [graph.equations[i].outputs[0] for i in group]
     readers = [i for slot in slots for i in graph.readers[slot]]
+    known = [locator.references.match(own) for own in location.innermost.expected]
+    adds_up = not all(graph.equations[i].name in WRITING for i in readers)
+    if adds_up and any(match and match.reference.kind == "gradient" for match in known):
+        return []  # Another thing belongs there, which is not what is added up.
 
     def loops(indices: Iterable[int]) -> list[str]:
         callers = [lines_of(graph.equations[i].origin) for i in indices]
