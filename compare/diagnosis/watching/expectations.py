@@ -111,7 +111,17 @@ class Solver:
             if merged is None:
                 return None
             found[index] = merged
+        made_by = {own.made_by for own in wrong}
+        if any(self._is_dropped(own, made_by) for own in found.values()):
+            return None
         return [*found.values()] if self._are_alike(found) else None
+
+    def _is_dropped(self, own: Wrong, readers: Collection[int]) -> bool:
+        """Whether some of an array is read by nothing: then the choice may be what is wrong."""
+        (slot,) = self.graph.equations[own.made_by].outputs[:1]
+        chosen = {self.graph.equations[i].name for i in self.graph.readers[slot]} <= {*_CHOICES}
+        is_read_here_alone = {*self.graph.readers[slot]} <= {*readers}
+        return chosen and is_read_here_alone and bool(np.isnan(own.expected).any())
 
     def _inputs(self, step: _Step) -> tuple[int, ...]:
         return self.graph.equations[step.wrong.made_by].inputs
@@ -298,18 +308,6 @@ def _of_transpose(eq: Equation, _: int, inputs: list[np.ndarray], e: np.ndarray)
     return e.transpose(np.argsort(eq.params["permutation"]))
 
 
-def _of_concatenate(
-    eq: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray
-) -> np.ndarray:
-    axis = eq.params["dimension"]
-    start = sum(x.shape[axis] for x in inputs[:operand])
-    return np.take(e, range(start, start + inputs[operand].shape[axis]), axis=axis)
-
-
-def _of_stack(eq: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray) -> np.ndarray:
-    return np.take(e, operand, axis=eq.params.get("axis", 0))
-
-
 def _of_select(
     eq: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray
 ) -> np.ndarray | None:
@@ -335,7 +333,7 @@ def _of_choice(
     own = places >= 0
     if places.shape != e.shape or not np.array_equal(value.ravel()[places[own]], found[own]):
         return None
-    solved = np.full(value.size, np.nan)
+    solved = np.full(value.size, np.nan, e.dtype)
     solved[places[own]] = e[own]
     return solved
 
@@ -344,6 +342,8 @@ _OF_TWO = ("add", "add_any", "sub", "mul", "div")
 
 _OF_PARTS = ("concatenate", "stack", "select_n")
 _SUMS = ("add", "add_any", "sub")
+_CHOICES = ("item", "slice", "dynamic_slice", "gather")
+"""They read some of the entries of an array."""
 
 _SOLVED: dict[str, Any] = {
     "add": _of_add,
@@ -354,10 +354,8 @@ _SOLVED: dict[str, Any] = {
     "neg": lambda eq, i, x, e: -e,
     "broadcast_in_dim": _of_broadcast,
     "transpose": _of_transpose,
-    "concatenate": _of_concatenate,
-    "stack": _of_stack,
     "select_n": _of_select,
-    **dict.fromkeys(("item", "slice", "rev", "dynamic_slice", "gather"), _of_choice),
+    **dict.fromkeys(("concatenate", "stack", "rev", *_CHOICES), _of_choice),
     **dict.fromkeys(
         ("reshape", "squeeze", "expand_dims", "copy", "convert_element_type"), _same_order
     ),

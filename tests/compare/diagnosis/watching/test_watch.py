@@ -245,3 +245,43 @@ def test_a_line_that_is_right_in_the_other_layers_is_not_marked(case_of):
         *case_of(candidate, loss, params, (np.random.default_rng(9).normal(size=(5, 3)),))
     )
     assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 9}"
+
+
+def test_what_is_right_for_something_is_not_marked_for_being_read():
+    """A 2 is forgotten: of e / n, e should be 2 e, but the line that makes e is right."""
+
+    def loss(w, x, y):
+        return jnp.mean((jnp.tanh(x @ w) - y) ** 2)
+
+    def candidate(w, x, y):
+        p = np.tanh(x @ w)
+        e = p - y
+        dp = e / y.size  # here
+        return np.mean(e**2), x.T @ (dp * (1 - p**2))
+
+    rng = np.random.default_rng(0)
+    w, x, y = rng.normal(size=(3, 5)), rng.normal(size=(4, 3)), rng.normal(size=(4, 5))
+    report = check_gradients(candidate, loss, w, x, y, jit=False)
+    assert report.diagnosis is not None
+    line = f"{__file__}:{candidate.__code__.co_firstlineno + 3}"
+    assert report.diagnosis.suspects == (line,)
+
+
+def test_the_parts_of_what_numpy_joins_are_told_apart():
+    def loss(w, x):
+        y = jnp.tanh(x @ w)
+        return jnp.sum(jnp.sin(y[:, :2]) * y[:, 2:])
+
+    def candidate(w, x):
+        y = np.tanh(x @ w)
+        a, b = y[:, :2], y[:, 2:]
+        dy = np.concatenate([np.sin(a), np.cos(a) * b], axis=1)  # The two are exchanged.
+        return np.sum(np.sin(a) * b), x.T @ (dy * (1 - y**2))
+
+    rng = np.random.default_rng(0)
+    report = check_gradients(
+        candidate, loss, rng.normal(size=(3, 4)), rng.normal(size=(5, 3)), jit=False
+    )
+    assert report.diagnosis is not None
+    line = f"{__file__}:{candidate.__code__.co_firstlineno + 3}"
+    assert report.diagnosis.suspects[0] == line
