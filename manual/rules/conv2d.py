@@ -5,6 +5,8 @@ kernel, c input channel, o output channel, s stride, d dilation, t and l the pad
 on the left; s, d for the vertical and s′, d′ for the horizontal direction.
 """
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -80,7 +82,7 @@ def conv2d_bwd(
     padding: Padding = "SAME",
     dilation: Size = (1, 1),
     groups: int = 1,
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+) -> tuple[jax.Array, jax.Array, Any]:
     """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ_bpq dy.
 
     y is linear in each of x, w and b; the chain rule sums over the places where an entry is used.

@@ -210,7 +210,7 @@ class Solver:
     def _are_alike(self, indices: Collection[int]) -> bool:
         """Whether these are one operation, and not what a loop begins with and what it hands on."""
         slots = [self.graph.equations[i].outputs[0] for i in indices]
-        are_zeros = {not np.any(self.graph.values[slot]) for slot in slots}
+        are_zeros = {self.graph.is_zero(slot) for slot in slots}
         return len(are_zeros) == 1
 
 

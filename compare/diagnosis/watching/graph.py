@@ -10,7 +10,7 @@ import numpy as np
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.numpy_ops import computed, quick
-from compare.trees import in_double
+from compare.trees import in_double, is_key
 
 __all__ = ["Graph", "Group", "Turn"]
 
@@ -83,12 +83,16 @@ class Graph:
         groups = [tuple(group) for group in found.values()]
         return [group for group in groups if self._is_ragged(group)] if ragged else groups
 
+    def is_zero(self, slot: int) -> bool:
+        """Tells whether all numbers of a value are 0; a random key has none."""
+        return not is_key(value := self.values[slot]) and not np.any(value)
+
     def makes_zeros(self, index: int) -> bool:
         """Tells whether an equation makes zeros of no number: it cannot be wrong in itself."""
         equation = self.equations[index]
-        if any(np.any(self.values[slot]) for slot in equation.outputs):
+        if not all(map(self.is_zero, equation.outputs)):
             return False
-        read = [s for s in equation.inputs if np.any(self.values[s])]
+        read = [s for s in equation.inputs if not self.is_zero(s)]
         return not read or equation.name == "zeros_like"  # Which reads a shape alone.
 
     def overwriting(self, indices: Iterable[int]) -> list[int]:

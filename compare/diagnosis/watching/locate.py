@@ -92,7 +92,7 @@ class Locator:
             while slot in graph.maker:
                 index = graph.maker[slot]
                 inputs = graph.equations[index].inputs
-                before = [s for s in inputs if s in graph.maker and not np.any(graph.values[s])]
+                before = [s for s in inputs if s in graph.maker and graph.is_zero(s)]
                 if len(before) != 1:
                     found[path] = (index,)
                     break

@@ -50,7 +50,7 @@ def conv1d_bwd(
     padding: str | tuple[int, int] = "SAME",
     dilation: int = 1,
     groups: int = 1,
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+) -> tuple[jax.Array, jax.Array, Any]:
     """dx = dy↑s ⋆ turned w,  dw = x ⋆ dy over the batch,  db = Σ dy: `conv2d_bwd` in one row."""
     settings = _flat(stride, padding, dilation)
     dx, dw, db = conv2d_bwd(residuals, dy[:, None], **settings, groups=groups)

@@ -3,6 +3,8 @@
 It is the backward pass of a convolution with respect to its input, taken as a forward pass.
 """
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -61,7 +63,7 @@ def conv_transpose_bwd(
     *,
     stride: Size = (1, 1),
     padding: Padding = "SAME",
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+) -> tuple[jax.Array, jax.Array, Any]:
     """dx = dy ⋆ w with stride s,  dw = dy ⋆ x over the batch,  db = Σ_bpq dy.
 
     y is linear in x, and the transpose of a transpose is the convolution itself:
