@@ -230,9 +230,10 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 _ALIGNED = 64
 
 
-def in_double(leaf: np.ndarray) -> Any:
+def in_double(leaf: Any) -> Any:
     """Returns an array as float64, or complex128 where it is complex; itself where it is that."""
-    return leaf.astype(np.complex128 if np.iscomplexobj(leaf) else np.float64, copy=False)
+    own = np.asarray(leaf)
+    return own.astype(np.complex128 if np.iscomplexobj(own) else np.float64, copy=False)
 
 
 def largest(x: Any) -> float:

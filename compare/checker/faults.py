@@ -130,13 +130,13 @@ _NEAR = 16
 def overflown_inputs(given: Sequence[Any], cast_to: Sequence[Any]) -> list[str]:
     """Tells of arrays that are finite as they were given, and not in the dtype asked for."""
     return [
-        f"an input of {float(np.max(np.abs(in_double(np.asarray(x))))):.3g} overflows "
+        f"an input of {float(np.max(np.abs(in_double(x)))):.3g} overflows "
         f"{_told(low.dtype)}; scale it down"
         for x, low in zip(given, cast_to, strict=True)
         if is_inexact(x)
         and jnp.promote_types(x.dtype, low.dtype) != low.dtype
-        and np.all(np.isfinite(in_double(np.asarray(x))))
-        and not np.all(np.isfinite(in_double(np.asarray(low))))
+        and np.all(np.isfinite(in_double(x)))
+        and not np.all(np.isfinite(in_double(low)))
     ]
 
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["sigmoid_of", "sigmoids"]
+__all__ = ["exp_of_minus_size", "sigmoid_of", "sigmoids"]
 
 
 def sigmoid_of(x: jax.Array, positive: jax.Array) -> jax.Array:
@@ -40,7 +40,7 @@ def _is_narrow(x: jax.Array) -> bool:
 
 
 def _by_product(x: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    power = _power(x, positive)
+    power = exp_of_minus_size(x, positive)
     share = 1 / (1 + power)
     other = share * power
     return jnp.where(positive, share, other), jnp.where(positive, other, share), share * other
@@ -58,6 +58,6 @@ def _by_the_smaller(x: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.A
     )
 
 
-def _power(x: jax.Array, positive: jax.Array) -> jax.Array:
+def exp_of_minus_size(x: jax.Array, positive: jax.Array) -> jax.Array:
     """e^(−|x|), which never overflows, and at 0 has the derivative of e⁻ˣ."""
     return jnp.exp(jnp.where(positive, -x, x))

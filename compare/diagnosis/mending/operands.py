@@ -19,10 +19,11 @@ from compare.diagnosis.mending.line import (
     in_stead,
     slots,
 )
-from compare.diagnosis.watching.expectations import doubled, same
+from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.references import Reference, can_be
 from compare.diagnosis.watching.relations import Known, Named, told
+from compare.trees import in_double
 
 __all__ = [
     "others",
@@ -230,7 +231,7 @@ def _says_nothing(slot: int, reference: Reference, line: Line) -> bool:
 
 def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
     """What it is called to use a value where the reference belongs."""
-    right = doubled(reference.array).reshape(value.shape)
+    right = in_double(reference.array).reshape(value.shape)
     old = known.references.match(value)
     if old is not None and old.reference.kind == reference.kind == "gradient":
         activation = known.activation(reference.array, old.reference.slot)

@@ -12,17 +12,12 @@ from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.trees import in_double, is_key, largest
 
-__all__ = ["Solver", "Wrong", "doubled", "expected_operand", "same"]
-
-
-def doubled(value: Any) -> np.ndarray:
-    """Returns an array as float64, or complex128 where it is complex."""
-    return in_double(np.asarray(value))
+__all__ = ["Solver", "Wrong", "expected_operand", "same"]
 
 
 def same(found: Any, expected: Any) -> bool:
     """Tells whether two arrays agree to rounding, where the second one is known (not NaN)."""
-    found, expected = doubled(found), doubled(expected)
+    found, expected = in_double(found), in_double(expected)
     if found.shape != expected.shape:
         return False
     size = largest(expected)
@@ -133,7 +128,7 @@ class Solver:
         at_turn = graph.at_one_turn(self.right, wrong.turn)
         values = at_turn([*equation.inputs, *equation.outputs])
         inputs = [values[s] for s in equation.inputs]
-        expected = doubled(wrong.expected)
+        expected = in_double(wrong.expected)
         made = {i: graph.maker[s] for i, s in enumerate(equation.inputs) if s in graph.maker}
         open_ = [
             i

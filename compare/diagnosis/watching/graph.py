@@ -192,7 +192,7 @@ class Graph:
         others = {
             own: np.asarray(value).reshape(np.shape(self.values[own]))
             for own, value in right.items()
-            if own != slot and not np.isnan(in_double(np.asarray(value))).any()
+            if own != slot and not np.isnan(in_double(value)).any()
         }
 
         def values(slots: Iterable[int]) -> dict[int, Any]:

@@ -6,12 +6,13 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from compare.diagnosis.case import Line
-from compare.diagnosis.watching.expectations import doubled, same
+from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import Match, Reference
 from compare.diagnosis.watching.sources import Sources
 from compare.sites import source
+from compare.trees import in_double
 
 __all__ = ["described", "listing", "with_marked"]
 
@@ -80,7 +81,7 @@ def _said(
 
 def _off(graph: Graph, target: Target) -> str:
     """How far the numbers are off, and at which turns of a loop they are."""
-    found = [doubled(graph.values[graph.equations[i].outputs[0]]) for i in target.group]
+    found = [in_double(graph.values[graph.equations[i].outputs[0]]) for i in target.group]
     pairs = [(f, e) for f, e in zip(found, target.expected, strict=True) if f.shape == e.shape]
     errors = np.concatenate([np.abs(f - e).ravel() for f, e in pairs]) if pairs else np.zeros(0)
     known = errors[~np.isnan(errors)]  # NaN is what could not be solved for.

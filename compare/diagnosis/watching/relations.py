@@ -15,10 +15,10 @@ from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.mending.axes import core, splits
 from compare.diagnosis.mending.written import Written
-from compare.diagnosis.watching.expectations import doubled, same
+from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.references import Match, Reference, References
 from compare.sites import shown
-from compare.trees import largest
+from compare.trees import in_double, largest
 
 __all__ = ["OVERWRITTEN", "Known", "Named", "Spot", "named", "told"]
 
@@ -96,7 +96,7 @@ def _all(spot: Spot) -> tuple[np.ndarray, np.ndarray]:
 
 def _row(turns: list[np.ndarray]) -> np.ndarray:
     """All turns in one row; of one no copy is made."""
-    rows = [doubled(turn).ravel() for turn in turns]
+    rows = [in_double(turn).ravel() for turn in turns]
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
@@ -170,7 +170,7 @@ def _places(spot: Spot, known: Known) -> Iterator[Named]:
     if distinct_numbers(expected) < 2:
         return
     if len(spot.found) > 1:
-        backwards = np.concatenate([doubled(e).ravel() for e in spot.expected[::-1]])
+        backwards = np.concatenate([in_double(e).ravel() for e in spot.expected[::-1]])
         if _close(found, backwards):
             yield Named("time_reversed", "the steps are taken in the opposite order")
             return
@@ -201,7 +201,7 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     """Times, or divided by, something known."""
-    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
     if np.isnan(expected).any() or not (found[expected != 0]).all() or found[expected == 0].any():
         return
     ratio = core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
@@ -231,7 +231,7 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _summand(spot: Spot, known: Known) -> Iterator[Named]:
     """Of a sum of two terms one has to be multiplied, or divided, by something known."""
-    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
     terms = [
         own
         for own in spot.inputs[0]
@@ -244,7 +244,7 @@ def _summand(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
     """One factor of a product is another known value than the one that belongs there."""
-    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
     if found.shape != expected.shape or np.isnan(expected).any() or distinct_numbers(expected) < 3:
         return
     factors = [r for r in known.references.of_size(found.size)
@@ -265,7 +265,7 @@ def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     """Something known too much, or too little."""
-    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
     if np.isnan(expected).any() or found.shape != expected.shape or not found.any():
         return
     difference = found - expected
@@ -293,7 +293,7 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:
     """Of the terms of a sum one is kept, or others are added up."""
-    found, expected = doubled(spot.found[-1]), doubled(spot.expected[-1])
+    found, expected = in_double(spot.found[-1]), in_double(spot.expected[-1])
     for terms in spot.inputs[-1]:
         terms = np.asarray(terms)
         if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
@@ -311,7 +311,7 @@ def _sums(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
     """Of what the turns of a loop give, one is kept and the sum should be."""
-    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
     if np.isnan(expected).any() or distinct_numbers(expected) < 2:
         return
     for turns in known.turns():
@@ -325,7 +325,7 @@ def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
 
 def _written_over(spot: Spot, known: Known) -> Iterator[Named]:
     """A place that is written more than once, where all that is written should be added up."""
-    found, expected = doubled(spot.found[0]), doubled(spot.expected[0])
+    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
     for own in known.written():
         alike = own.lost.shape == found.shape == expected.shape
         if alike and same(found + own.lost, expected):
@@ -341,7 +341,7 @@ OVERWRITTEN = Named(
 
 def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
     """A matrix product left out."""
-    found, expected = doubled(spot.found[-1]), doubled(spot.expected[-1])
+    found, expected = in_double(spot.found[-1]), in_double(spot.expected[-1])
     if np.isnan(expected).any() or found.ndim not in (1, 2) or found.size < 2:
         return
     n, last = found.shape[0], found.shape[-1]

@@ -17,7 +17,7 @@ from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mending.written import WRITING, written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
-from compare.diagnosis.watching.expectations import doubled, same
+from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
@@ -30,7 +30,7 @@ from compare.diagnosis.watching.references import (
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.watcher import Passed, graph_of, passed_through
-from compare.trees import called, is_key
+from compare.trees import called, in_double, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
 
@@ -227,7 +227,7 @@ def _idle(passed: list[Passed], locator: Locator, location: Location) -> list[st
     groups = (location.innermost.group, location.target.group, location.region)
     targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
     slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
-    found = [doubled(x) for s in slots if not is_key(x := graph.values[s])]
+    found = [in_double(x) for s in slots if not is_key(x := graph.values[s])]
     return [
         given.site
         for given in passed

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from manual.rules._sigmoids import exp_of_minus_size
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -49,8 +50,7 @@ def _tanh_of_softplus(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     t′ times e^−4x.
     """
     positive = x >= 0
-    # |x| would have the derivative 0 at 0.
-    e = jnp.exp(jnp.where(positive, -x, x))
+    e = exp_of_minus_size(x, positive)
     above = jnp.where(positive, 1 + 2 * e, e * (e + 2))
     below = jnp.where(positive, 1 + 2 * e * (1 + e), 2 + e * (e + 2))
     slope = 4 * (e * (1 + e)) * jnp.where(positive, e, 1)
