@@ -22,6 +22,7 @@ from compare.checker.investigation import (
     overruled,
 )
 from compare.checker.leaf import Loss
+from compare.checker.noise.constants import Fitted, at_fitted_constants
 from compare.checker.noise.measure import (
     MANY_DRAWS,
     Noise,
@@ -281,6 +282,11 @@ class _Judge(NamedTuple):
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         detectable = max(one.tolerance for one in gradient.values())
+        fitted = self._at_its_constants(exact, found)
+        if fitted is not None:
+            exact, found = fitted.point, self._mathematics(own, fitted.point, narrow)
+            notes = [str(fitted), *comparison.accuracy_told(gradient, self.accuracy)]
+            detectable = max(detectable, fitted.hidden)
         if not all(one.agrees for one in found.values()):
             finding = self._disagreed(own, exact, found, loss, narrow)
             return finding._replace(detectable=detectable)
@@ -293,6 +299,14 @@ class _Judge(NamedTuple):
         wrong = comparison.disagreeing(rows)
         verdict = "manual_inaccurate" if wrong else "agree"
         return _Finding(verdict, loss, rows, [*wrong, *notes], detectable)
+
+    def _at_its_constants(self, exact: Point, found: Comparison) -> Fitted | None:
+        """The reference at the constants that manual has, where these are all they differ by."""
+        if not all(one.agrees for one in found.values()):
+            tolerances = {key: one.tolerance for key, one in found.items()}
+            with contextlib.suppress(Exception):  # What cannot be traced has none.
+                return at_fitted_constants(self.sides, exact, tolerances)
+        return None
 
     def _disagreed(
         self, own: Point, exact: Point, found: Comparison, loss: Loss, narrow: Narrowing | None

@@ -19,7 +19,7 @@ from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
 from compare.sites import is_jaxs
 from compare.trees import Layout
 
-__all__ = ["LOOPS", "custom_rules", "opened", "rewritten", "traced"]
+__all__ = ["LOOPS", "Equation", "custom_rules", "opened", "rewritten", "traced"]
 
 _RULES = frozenset({"custom_jvp_call", "custom_vjp_call"})
 

@@ -28,12 +28,13 @@ from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
-    "Arrays", "LossAndAux", "Program", "Side", "compiled",
+    "Arrays", "Constant", "LossAndAux", "Program", "Side", "compiled",
     "differentiated", "digest", "fingerprint", "has_float64", "side", "told", "traceable",
     "tracing", "with_stand_ins",
 ]  # fmt: skip
 
 Arrays = list[Any]
+Constant = Callable[[np.generic], Any]
 
 _UNTRACEABLE = (
     jax.errors.ConcretizationTypeError,
@@ -62,6 +63,8 @@ class Side:
         opened: what stands for it where its custom rules are to be opened; None for `fn` itself.
         wide: what stands for it in float64, where `fn` itself computes in a narrower type; None
             for `fn` itself.
+        at_constants: `at_constants(constant)` is what stands for it in float64 with other constants
+            (`widened`); None where nothing stands for it.
         by_lines: what computes the same, each operation at its own line of a person's source; None
             for `fn` itself.
         changed: the settings of jax that `fn` has changed, which were undone.
@@ -75,6 +78,7 @@ class Side:
         value: Callable[..., Any] | None = None,
         opened: "Side | None" = None,
         wide: "Side | None" = None,
+        at_constants: "Callable[[Constant], Side] | None" = None,
         by_lines: "Side | None" = None,
     ):
         self.fn = fn
@@ -82,6 +86,7 @@ class Side:
         self.value = value
         self.opened = opened
         self.wide = wide
+        self.at_constants = at_constants
         self.by_lines = by_lines
         self.changed: dict[str, str] = {}
         self._programs: dict[Any, Program] = {}
@@ -266,11 +271,16 @@ def with_stand_ins(
         fn: what a person gave to be differentiated.
         by_jax: `by_jax(fn) -> (fn of the side, its loss)`.
     """
+
+    def at_constants(constant: Constant) -> Side:
+        return Side(*by_jax(widened(fn, constant)))
+
     both, loss = by_jax(fn)
-    wide = Side(*by_jax(widened(fn)))
     without_rules, _ = by_jax(opened(fn))
+    wide = Side(*by_jax(widened(fn)))
     # Opened, it computes the same; as it was, its equations know their lines.
-    return Side(both, loss, opened=Side(without_rules, loss, wide=wide), wide=wide)
+    stand_in = Side(without_rules, loss, wide=wide, at_constants=at_constants)
+    return Side(both, loss, opened=stand_in, wide=wide, at_constants=at_constants)
 
 
 def _scalar(loss: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ input is kept in float64 here (a complex one in complex128), and its custom rule
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core, source_info_util
 
-from compare.checker.sides.opened import LOOPS, rewritten, traced
+from compare.checker.sides.opened import LOOPS, Equation, rewritten, traced
 from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
 from compare.sites import inner_site
 from compare.trees import shape_of
@@ -23,13 +24,20 @@ from compare.trees import shape_of
 __all__ = ["types_of_constants", "widened"]
 
 
-def widened(fn: Callable[..., Any]) -> Callable[..., Any]:
+def widened(
+    fn: Callable[..., Any], constant: Callable[[np.generic], Any] = lambda value: value
+) -> Callable[..., Any]:
     """Returns `fn(params, *args)`, which at inputs in float64 computes in float64 throughout.
+
+    Args:
+        fn: the function.
+        constant: what stands in place of a number of a narrower type that rounding has changed, as
+            it has 0.1; the number itself if nothing is given.
 
     Raises (when it runs):
         ValueError: an equation takes apart the bits of a number, or calls a kernel.
     """
-    return rewritten(fn, _equation, _traced)
+    return rewritten(fn, functools.partial(_equation, constant), _traced)
 
 
 def _traced(fn: Callable[[list[Any]], Any], arrays: list[Any]) -> tuple[core.ClosedJaxpr, Any]:
@@ -54,25 +62,33 @@ def _is_the_same_but_wide(x: Any, aval: Any) -> bool:
     return x.dtype in (aval.dtype, _wide(aval.dtype))
 
 
-def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+_Constant = Callable[[np.generic], Any]
+
+
+def _equation(constant: _Constant, eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
     # What is computed in its stead is of the same line.
     info = eqn.source_info
     with source_info_util.user_context(info.traceback, name_stack=info.name_stack):
-        return _computed(eqn, values)
+        return _computed(constant, eqn, values)
 
 
-def _computed(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+def _computed(constant: _Constant, eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
     name = eqn.primitive.name
     inner = called_jaxpr(eqn)
+    equation = functools.partial(_equation, constant)
     if inner is not None and not inner_site(inner, "of a library"):
-        return evaluate(inner.jaxpr, inner.consts, values, _equation)
+        return evaluate(inner.jaxpr, inner.consts, values, equation)
     if inner is not None:
-        return _called(eqn, inner)(*values)
+        return _called(eqn, inner, equation)(*values)
+    values = [
+        constant(a.val) if isinstance(a, core.Literal) and _is_narrow(a) else x
+        for a, x in zip(eqn.invars, values, strict=True)
+    ]
     if not any(_is_wide(x) for x in values):
         return bind(eqn, *values)
     wide = [jnp.asarray(x, _wide(jnp.result_type(x))) if _is_floating(x) else x for x in values]
     if name in LOOPS:
-        return LOOPS[name](eqn, wide, _equation)
+        return LOOPS[name](eqn, wide, equation)
     if name in _FORBIDDEN:
         raise ValueError(f"{name} cannot be computed in float64 in place of a narrower type")
     if name == "reduce_precision":
@@ -82,24 +98,26 @@ def _computed(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
         if params.get(setting) is not None:
             params[setting] = _wide(params[setting])
     if params.get("update_jaxpr") is not None:  # What a scatter does with two numbers.
-        params["update_jaxpr"], params["update_consts"] = _of_two_wide(params)
+        params["update_jaxpr"], params["update_consts"] = _of_two_wide(params, equation)
     out = eqn.primitive.bind(*wide, **params)
     return list(out) if eqn.primitive.multiple_results else [out]
 
 
-def _called(eqn: core.JaxprEqn, inner: core.ClosedJaxpr) -> Callable[..., list[Any]]:
+def _called(
+    eqn: core.JaxprEqn, inner: core.ClosedJaxpr, equation: Equation
+) -> Callable[..., list[Any]]:
     """A call of a library's function, still a call: its equations have no lines of their own."""
 
     def call(*values: Any) -> list[Any]:
-        return evaluate(inner.jaxpr, inner.consts, values, _equation)
+        return evaluate(inner.jaxpr, inner.consts, values, equation)
 
     call.__name__ = str(eqn.params.get("name", eqn.primitive.name))
     return jax.jit(call)
 
 
-def _of_two_wide(params: dict[str, Any]) -> tuple[core.Jaxpr, Any]:
+def _of_two_wide(params: dict[str, Any], equation: Equation) -> tuple[core.Jaxpr, Any]:
     jaxpr, consts = params["update_jaxpr"], params["update_consts"]
-    closed = jax.make_jaxpr(lambda *two: evaluate(jaxpr, consts, two, _equation))(
+    closed = jax.make_jaxpr(lambda *two: evaluate(jaxpr, consts, two, equation))(
         *(jnp.zeros((), _wide(v.aval.dtype)) for v in jaxpr.invars)
     )
     return closed.jaxpr, tuple(closed.consts)
@@ -115,6 +133,10 @@ def types_of_constants(jaxpr: core.Jaxpr) -> set[Any]:
         found |= {a.val.dtype for a in eqn.invars if isinstance(a, core.Literal) and _is_rounded(a)}
         found = found.union(*map(types_of_constants, inner_jaxprs(eqn)))
     return found
+
+
+def _is_narrow(constant: core.Literal) -> bool:
+    return constant.val.dtype != np.float64 and _is_rounded(constant)
 
 
 def _is_rounded(constant: core.Literal) -> bool:

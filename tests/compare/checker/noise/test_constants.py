@@ -1,0 +1,75 @@
+"""A loss that names a narrower type rounds its constants, and a gradient that does not is right."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare import check_gradients, check_rule
+
+
+@pytest.fixture
+def u() -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
+
+
+def sine_of(constant: float, dtype: Any) -> Any:
+    return lambda u: (jnp.sin(constant * u.astype(dtype)).astype(u.dtype), u)
+
+
+def its_gradient(constant: float) -> Any:
+    return lambda u, g: (constant * g * jnp.cos(constant * u),)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_constants_in_full_are_no_mistake(u: jax.Array, dtype: Any):
+    report = check_rule(sine_of(0.1, dtype), its_gradient(0.1), u)
+    assert report.verdict == "agree"
+    assert "rounds its constants to a narrower type" in str(report)
+
+
+def test_numpy_has_them_in_full_too():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(5, 3)), np.eye(3)[[0, 2, 1, 1, 0]]
+
+    def loss(logits: Any, labels: Any) -> Any:
+        smooth = 0.9 * labels.astype(jnp.float32) + 0.1 / 3
+        return -jnp.mean(jnp.sum(smooth * jax.nn.log_softmax(logits.astype(jnp.float32)), axis=1))
+
+    def by_hand(logits: Any, labels: Any) -> Any:
+        smooth = 0.9 * labels + 0.1 / 3
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        total = np.exp(shifted).sum(axis=1, keepdims=True)
+        value = -np.mean(np.sum(smooth * (shifted - np.log(total)), axis=1))
+        return value, (np.exp(shifted) / total * smooth.sum(axis=1, keepdims=True) - smooth) / 5
+
+    report = check_gradients(by_hand, loss, logits, labels, jit=False)
+    assert report.verdict == "agree", str(report)
+
+
+def test_a_constant_more_than_half_a_unit_away_is_wrong(u: jax.Array):
+    half = float(np.spacing(np.float32(0.1))) / 2
+    within, without = (float(np.float32(0.1)) + times * half for times in (0.9, 1.1))
+    forward = sine_of(0.1, jnp.float32)
+    assert check_rule(forward, its_gradient(within), u).verdict == "agree"
+    assert check_rule(forward, its_gradient(without), u).verdict == "manual_wrong"
+
+
+def test_twice_what_would_be_caught_is_caught(u: jax.Array):
+    right = its_gradient(0.1)
+    detectable = check_rule(sine_of(0.1, jnp.float32), right, u).detectable
+
+    def wrong(u: jax.Array, g: jax.Array) -> Any:
+        return (right(u, g)[0].at[2, 1].add(2 * detectable),)
+
+    report = check_rule(sine_of(0.1, jnp.float32), wrong, u)
+    assert report.verdict == "manual_wrong"
+
+
+def test_what_constants_hide_of_a_single_entry_is_said():
+    x = jnp.asarray(0.7)
+    report = check_rule(sine_of(0.1, jnp.float32), its_gradient(0.1), x)
+    assert report.verdict == "agree"
+    assert report.detectable > 1e-9
