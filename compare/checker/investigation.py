@@ -11,6 +11,7 @@ from jax.tree_util import tree_leaves_with_path
 from compare.checker.comparison import Comparison, Rows, mathematics
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
+from compare.checker.noise.constants import in_full
 from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
 from compare.checker.referee import (
     RANDOM_DIRECTIONS,
@@ -26,8 +27,8 @@ from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.opened import opened
-from compare.checker.sides.side import Side
-from compare.checker.sides.widened import types_of_constants, widened
+from compare.checker.sides.side import Constant, Side
+from compare.checker.sides.widened import rounded_constants, widened
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
@@ -319,6 +320,7 @@ def _ruling(case: Disagreement) -> Ruling:
 
 
 def _diagnosis(case: Disagreement) -> Diagnosis:
+    case, again = _to_be_run_again(case)
     wrong = Case(
         case.loss,
         case.leaves,
@@ -326,7 +328,7 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
         case.manual_gradient,
         case.autodiff_gradient,
         {path: case.rows[("grad", path)].tolerance for path in case.leaves},
-        functools.partial(_run_again, case) if case.narrow is None else _wide_candidate(case),
+        again,
     )
     try:
         return diagnose(wrong)
@@ -341,54 +343,98 @@ def _run_again(case: Disagreement) -> dict[str, Any]:
     return {path: found[path] for path in case.manual_gradient}
 
 
-def _wide_candidate(case: Disagreement) -> Callable[[], dict[str, Any]] | None:
-    """What computes manual's gradient in float64 throughout, whatever narrower types it names.
+def _to_be_run_again(
+    case: Disagreement,
+) -> tuple[Disagreement, Callable[[], dict[str, Any]] | None]:
+    """The case, and what computes manual's gradient anew, in float64 throughout.
 
-    In a narrow type none of its values is one of the loss to the digits of float64, and the first
-    line of all would be taken for the wrong one.
+    Whatever narrower types manual names: in one of those none of its values is one of the loss to
+    the digits of float64, and the first line of all would be taken for the wrong one. For the same
+    reason both have their constants in full.
 
     Returns:
-        The candidate; None where its values would not be those of the loss either: it cannot be
-        traced, is another in float64, or a constant of the one is rounded and that of the other
-        not.
+        None in place of the candidate where its values would not be those of the loss: it cannot be
+        traced, is another in float64, or has constants that the loss has in a type of its own.
     """
-    layout = case.sides.evaluation.layout
-    wide = Side(widened(case.sides.manual.fn))
+    layout, autodiff = case.sides.evaluation.layout, case.sides.autodiff
+    as_it_is = functools.partial(_run_again, case)
     arrays = jax.device_put(case.point.arrays)
-
-    def gradient() -> dict[str, Any]:
-        found = _by_path(wide.eager(arrays, layout=layout)[1], "")
-        return {path: found[path] for path in case.manual_gradient}
-
+    if case.narrow is None and autodiff.in_float64(arrays, layout) is autodiff:
+        return case, as_it_is
     try:
-        if len(_types_of_constants(case)) > 1:
-            return None
+        constant = in_full(_constants(case))
+        if constant is None:
+            return case, None
+        case = _at_constants(case, constant)
+        if case.narrow is None:
+            return case, as_it_is if _has_the_value(case) else None
+        wide = Side(widened(case.sides.manual.fn, constant))
+
+        def gradient() -> dict[str, Any]:
+            found = _by_path(wide.eager(arrays, layout=layout)[1], "")
+            return {path: found[path] for path in case.manual_gradient}
+
         found = gradient()
         same = all(
             largest_difference(np.asarray(found[path]), leaf) <= _limit(case, path, leaf)
             for path, leaf in case.manual_gradient.items()
         )
-    except Exception:  # NumPy, a kernel.
-        return None
-    # No function of Python's own: while it traces, there are no values that could be watched.
-    return gradient.__call__ if same else None
+        # No function of Python's own: while it traces, there are no values that could be watched.
+        return case, gradient.__call__ if same else None
+    except Exception:  # A kernel, a loss that cannot be traced in float64.
+        return case, None
 
 
-def _types_of_constants(case: Disagreement) -> set[Any]:
-    """The types to which both sides, as they are written, round their constants."""
-    layout, loss, narrow = case.sides.evaluation.layout, case.sides.autodiff.loss, case.narrow
+def _at_constants(case: Disagreement, constant: Constant) -> Disagreement:
+    """The case with a reference that has other constants."""
+    sides = case.sides
+    if sides.autodiff.at_constants is None:
+        return case
+    reference = sides.autodiff.at_constants(constant)
+    autodiff = sides.evaluation.run(reference, case.point.arrays, on_cpu=True)
+    point = case.point._replace(autodiff=autodiff)
+    return case._replace(sides=sides._replace(autodiff=reference), point=point)
+
+
+def _has_the_value(case: Disagreement) -> bool:
+    """Whether the value that manual returns is the loss's, if that is part of the comparison."""
+    manual, autodiff = case.point.leaves("manual"), case.point.leaves("autodiff")
+    return all(
+        largest_difference(manual[key], autodiff[key]) <= row.tolerance
+        for key, row in case.rows.items()
+        if key[0] == "value"
+    )
+
+
+def _constants(case: Disagreement) -> set[Any]:
+    """The constants that rounding has changed, of both sides as they are written.
+
+    What NumPy computes with is not known; it is taken for the shortest number that rounds to what
+    the loss has.
+    """
+    layout, loss = case.sides.evaluation.layout, case.sides.autodiff.loss
     assert loss is not None
-    assert narrow is not None
+
+    def of_the_loss(arrays: list[Any]) -> Any:
+        params, args = layout.rebuild(arrays)
+        return loss(params, *args)
 
     def both(arrays: list[Any]) -> Any:
-        params, args = layout.rebuild(arrays)
-        return loss(params, *args), case.sides.manual.eager(arrays, layout=layout)
+        return of_the_loss(arrays), case.sides.manual.eager(arrays, layout=layout)
 
+    arrays = case.point.arrays
+    if case.narrow is None:
+        try:
+            return rounded_constants(jax.make_jaxpr(both)(arrays).jaxpr)
+        except Exception:
+            found = rounded_constants(jax.make_jaxpr(of_the_loss)(arrays).jaxpr)
+            numbers = [float(str(np.asarray(value).astype(dtype))) for dtype, value in found]
+            return found | {(np.dtype(np.float64), number) for number in numbers}
     try:
-        traced = jax.make_jaxpr(both)(case.point.arrays)
+        traced = jax.make_jaxpr(both)(arrays)
     except Exception:  # It may be run in the narrower type alone.
-        traced = jax.make_jaxpr(both)([cast(x, narrow.dtype) for x in case.point.arrays])
-    return types_of_constants(traced.jaxpr)
+        traced = jax.make_jaxpr(both)([cast(x, case.narrow.dtype) for x in arrays])
+    return rounded_constants(traced.jaxpr)
 
 
 def _manual_again(

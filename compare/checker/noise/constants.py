@@ -12,7 +12,7 @@ The values are found by least squares: moved by t_i halves of such a unit, h_i, 
 which is repeated with what is left (Newton's method, with the slopes of the beginning).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,10 +21,34 @@ import numpy as np
 
 from compare.checker.sides.evaluation import Key, Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
-from compare.checker.sides.side import Side, compiled
+from compare.checker.sides.side import Constant, Side, compiled
 from compare.trees import largest
 
-__all__ = ["Fitted", "at_fitted_constants"]
+__all__ = ["Fitted", "at_fitted_constants", "in_full"]
+
+
+def in_full(constants: Iterable[tuple[Any, float]]) -> Constant | None:
+    """Returns what every constant is before it is rounded, where one of float64 tells it.
+
+    Args:
+        constants: type and value of all that rounding has changed, as `rounded_constants` has them.
+
+    Returns:
+        `constant(value)`, as `widened` takes it; None where some are rounded further than others,
+        and it is not known from what.
+    """
+    known, narrow = [], []
+    for dtype, value in constants:
+        (known if dtype == np.float64 else narrow).append((dtype, value))
+    if not known:
+        return (lambda value: value) if len({dtype for dtype, _ in narrow}) <= 1 else None
+    full = {}
+    for dtype, value in narrow:
+        before = {x for _, x in known if float(np.asarray(x).astype(dtype)) == value}
+        if len(before) != 1:
+            return None
+        full[dtype, value] = np.float64(before.pop())
+    return lambda value: full.get(_name(value), value)
 
 
 class Fitted(NamedTuple):

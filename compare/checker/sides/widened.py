@@ -21,7 +21,7 @@ from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
 from compare.sites import inner_site
 from compare.trees import shape_of
 
-__all__ = ["types_of_constants", "widened"]
+__all__ = ["rounded_constants", "widened"]
 
 
 def widened(
@@ -123,15 +123,16 @@ def _of_two_wide(params: dict[str, Any], equation: Equation) -> tuple[core.Jaxpr
     return closed.jaxpr, tuple(closed.consts)
 
 
-def types_of_constants(jaxpr: core.Jaxpr) -> set[Any]:
-    """Collects the floating types of the constants that rounding has changed, as it has 0.1.
+def rounded_constants(jaxpr: core.Jaxpr) -> set[tuple[Any, float]]:
+    """Collects the floating constants that rounding has changed, as it has 0.1: type and value.
 
     Widened, such a constant is what it was rounded to: 0.1 of float32 is not that of float64.
     """
     found = set()
     for eqn in jaxpr.eqns:
-        found |= {a.val.dtype for a in eqn.invars if isinstance(a, core.Literal) and _is_rounded(a)}
-        found = found.union(*map(types_of_constants, inner_jaxprs(eqn)))
+        constants = [a for a in eqn.invars if isinstance(a, core.Literal) and _is_rounded(a)]
+        found |= {(a.val.dtype, float(a.val)) for a in constants}
+        found = found.union(*map(rounded_constants, inner_jaxprs(eqn)))
     return found
 
 

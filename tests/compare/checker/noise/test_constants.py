@@ -1,5 +1,6 @@
 """A loss that names a narrower type rounds its constants, and a gradient that does not is right."""
 
+import linecache
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from compare import check_gradients, check_rule
+from compare.checker.noise.constants import in_full
 
 
 @pytest.fixture
@@ -73,3 +75,50 @@ def test_what_constants_hide_of_a_single_entry_is_said():
     report = check_rule(sine_of(0.1, jnp.float32), its_gradient(0.1), x)
     assert report.verdict == "agree"
     assert report.detectable > 1e-9
+
+
+def test_constants_in_full_are_known_by_those_of_float64():
+    narrow = [(x.dtype, float(x)) for x in (np.float32(0.1), np.float32(1 / 3))]
+    full = [(np.dtype(np.float64), x) for x in (0.1, 1 / 3, 0.7)]
+    known = in_full([*narrow, *full])
+    assert known is not None
+    assert [known(x) for x in (np.float32(0.1), np.float32(1 / 3))] == [0.1, 1 / 3]
+    assert in_full([*narrow, full[0]]) is None
+    assert in_full([*narrow, *full, (np.dtype(np.float64), 0.1 + 1e-12)]) is None
+    alike = in_full(narrow)
+    assert alike is not None
+    assert alike(np.float32(0.1)) == np.float32(0.1)
+
+
+def wrong_slope(xp: Any) -> Any:
+    def by_hand(p: Any, x: Any) -> Any:
+        z = x @ p
+        h = xp.tanh(0.1 * z)
+        value = xp.mean(h**2)
+        dh = 2 * h / h.size
+        dz = 0.1 * dh * (1 - h)  # fault
+        return value, x.T @ dz
+
+    return by_hand
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_the_line_is_found_where_the_loss_alone_rounds_its_constants(xp: Any):
+    rng = np.random.default_rng(0)
+
+    def loss(p: Any, x: Any) -> Any:
+        return jnp.mean(jnp.tanh(0.1 * (x @ p).astype(jnp.float32)) ** 2)
+
+    by_hand = wrong_slope(xp)
+    args = rng.normal(size=(7, 5)), rng.normal(size=(9, 7))
+    report = check_gradients(by_hand, loss, *args, jit=xp is jnp)
+    assert report.verdict == "manual_wrong"
+    assert report.diagnosis is not None
+    first, *_ = report.diagnosis.suspects
+    line = linecache.getline(*_place(first))
+    assert line.rstrip().endswith("# fault"), str(report)
+
+
+def _place(suspect: str) -> tuple[str, int]:
+    file, _, number = suspect.rpartition(":")
+    return file, int(number)

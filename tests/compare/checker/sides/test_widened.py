@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.sides.widened import types_of_constants, widened
+from compare.checker.sides.widened import rounded_constants, widened
 from compare.sites import site_of
 
 X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
@@ -136,14 +136,14 @@ def test_bits_taken_apart_are_refused():
         widened(bits)(X)
 
 
-def test_the_types_that_round_a_constant_are_known():
+def test_the_constants_that_rounding_changes_are_known():
     def fn(x):
         y = 0.1 * x.astype(jnp.float32) + 0.5
         return jax.jit(lambda y: 0.3 * y)(y.astype(jnp.float16)), 2 * x
 
-    found = types_of_constants(jax.make_jaxpr(fn)(X).jaxpr)
-    assert found == {np.dtype(np.float32), np.dtype(np.float16)}
-    assert types_of_constants(jax.make_jaxpr(lambda x: 3 * x + 0.25)(X).jaxpr) == set()
+    found = rounded_constants(jax.make_jaxpr(fn)(X).jaxpr)
+    assert found == {(x.dtype, float(x)) for x in (np.float32(0.1), np.float16(0.3))}
+    assert rounded_constants(jax.make_jaxpr(lambda x: 3 * x + 0.25)(X).jaxpr) == set()
 
 
 def test_what_is_widened_stays_on_its_line():
