@@ -11,7 +11,12 @@ from jax.tree_util import tree_leaves_with_path
 from compare.checker.comparison import Comparison, Rows, mathematics
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
-from compare.checker.noise.constants import in_full
+from compare.checker.noise.constants import (
+    constants_of,
+    has_rounded_constants,
+    in_full,
+    shortest,
+)
 from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
 from compare.checker.referee import (
     RANDOM_DIRECTIONS,
@@ -23,12 +28,12 @@ from compare.checker.referee import (
     rule,
 )
 from compare.checker.reporting.verdicts import Verdict
-from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
+from compare.checker.sides.evaluation import DRAWS, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.side import Constant, Side
-from compare.checker.sides.widened import rounded_constants, widened
+from compare.checker.sides.widened import widened
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
@@ -339,8 +344,7 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
 
 def _run_again(case: Disagreement) -> dict[str, Any]:
     """Manual's gradient by path, computed once more, without being compiled."""
-    found = _by_path(_manual_again(case, by=case.sides.manual.by_lines)[1], "")
-    return {path: found[path] for path in case.manual_gradient}
+    return _gradient(case, Result(*_manual_again(case, by=case.sides.manual.by_lines)))
 
 
 def _to_be_run_again(
@@ -356,33 +360,61 @@ def _to_be_run_again(
         None in place of the candidate where its values would not be those of the loss: it cannot be
         traced, is another in float64, or has constants that the loss has in a type of its own.
     """
-    layout, autodiff = case.sides.evaluation.layout, case.sides.autodiff
+    sides, arrays = case.sides, jax.device_put(case.point.arrays)
     as_it_is = functools.partial(_run_again, case)
-    arrays = jax.device_put(case.point.arrays)
-    if case.narrow is None and autodiff.in_float64(arrays, layout) is autodiff:
+    if case.narrow is None and not has_rounded_constants(sides, arrays):
         return case, as_it_is
     try:
-        constant = in_full(_constants(case))
+        manual, loss = _constants(case)
+        constant = in_full(manual, loss)
         if constant is None:
             return case, None
         case = _at_constants(case, constant)
-        if case.narrow is None:
+        if case.narrow is None and all(dtype == np.float64 for dtype, _ in manual):
             return case, as_it_is if _has_the_value(case) else None
-        wide = Side(widened(case.sides.manual.fn, constant))
+        # In float64 it has to be what it was, before it is given other constants.
+        if not _is_manual(case, _eager(case, widened(sides.manual.fn))):
+            return case, None
+        run = functools.partial(_eager, case, widened(sides.manual.fn, constant))
 
         def gradient() -> dict[str, Any]:
-            found = _by_path(wide.eager(arrays, layout=layout)[1], "")
-            return {path: found[path] for path in case.manual_gradient}
+            return _gradient(case, run())
 
-        found = gradient()
-        same = all(
-            largest_difference(np.asarray(found[path]), leaf) <= _limit(case, path, leaf)
-            for path, leaf in case.manual_gradient.items()
-        )
         # No function of Python's own: while it traces, there are no values that could be watched.
-        return case, gradient.__call__ if same else None
+        return case._replace(point=case.point._replace(manual=run())), gradient.__call__
     except Exception:  # A kernel, a loss that cannot be traced in float64.
         return case, None
+
+
+def _eager(case: Disagreement, fn: Callable[..., Any]) -> Result:
+    """What a function returns in manual's stead, without being compiled."""
+    arrays = jax.device_put(case.point.arrays)
+    return Result(*Side(fn).eager(arrays, layout=case.sides.evaluation.layout))
+
+
+def _gradient(case: Disagreement, result: Result) -> dict[str, Any]:
+    found = _by_path(result.grads, "")
+    return {path: found[path] for path in case.manual_gradient}
+
+
+def _is_manual(case: Disagreement, result: Result) -> bool:
+    found = _gradient(case, result)
+    return all(
+        largest_difference(np.asarray(found[path]), leaf) <= _limit(case, path, leaf)
+        for path, leaf in case.manual_gradient.items()
+    )
+
+
+def _constants(case: Disagreement) -> tuple[set[Any], set[Any]]:
+    """The constants of manual and of the loss that rounding has changed.
+
+    What NumPy computes with is not known; it is taken for what a person will have written.
+    """
+    arrays = case.point.arrays
+    manual, loss = constants_of(case.sides, arrays)
+    if case.narrow is not None and not (manual and loss):  # It may be run in that type alone.
+        manual, loss = constants_of(case.sides, [cast(x, case.narrow.dtype) for x in arrays])
+    return manual or shortest(loss), loss
 
 
 def _at_constants(case: Disagreement, constant: Constant) -> Disagreement:
@@ -404,37 +436,6 @@ def _has_the_value(case: Disagreement) -> bool:
         for key, row in case.rows.items()
         if key[0] == "value"
     )
-
-
-def _constants(case: Disagreement) -> set[Any]:
-    """The constants that rounding has changed, of both sides as they are written.
-
-    What NumPy computes with is not known; it is taken for the shortest number that rounds to what
-    the loss has.
-    """
-    layout, loss = case.sides.evaluation.layout, case.sides.autodiff.loss
-    assert loss is not None
-
-    def of_the_loss(arrays: list[Any]) -> Any:
-        params, args = layout.rebuild(arrays)
-        return loss(params, *args)
-
-    def both(arrays: list[Any]) -> Any:
-        return of_the_loss(arrays), case.sides.manual.eager(arrays, layout=layout)
-
-    arrays = case.point.arrays
-    if case.narrow is None:
-        try:
-            return rounded_constants(jax.make_jaxpr(both)(arrays).jaxpr)
-        except Exception:
-            found = rounded_constants(jax.make_jaxpr(of_the_loss)(arrays).jaxpr)
-            numbers = [float(str(np.asarray(value).astype(dtype))) for dtype, value in found]
-            return found | {(np.dtype(np.float64), number) for number in numbers}
-    try:
-        traced = jax.make_jaxpr(both)(arrays)
-    except Exception:  # It may be run in the narrower type alone.
-        traced = jax.make_jaxpr(both)([cast(x, case.narrow.dtype) for x in arrays])
-    return rounded_constants(traced.jaxpr)
 
 
 def _manual_again(

@@ -38,7 +38,10 @@ def traced(fn: Callable[[list[Any]], Any], arrays: list[Any]) -> tuple[core.Clos
 
 
 def rewritten(
-    fn: Callable[..., Any], equation: Equation, trace: Tracing = traced
+    fn: Callable[..., Any],
+    equation: Equation,
+    trace: Tracing = traced,
+    constant: Callable[[Any], Any] = lambda value: value,
 ) -> Callable[..., Any]:
     """Returns `fn(params, *args)`, traced and evaluated with `equation` for each of its equations.
 
@@ -46,6 +49,7 @@ def rewritten(
         fn: a function of pytrees; what is no array is passed on as it is.
         equation: as `jaxprs.evaluate` takes it.
         trace: how it is traced.
+        constant: `constant(value)` stands in place of an array that it closes over.
     """
 
     def run(params: Any, *args: Any) -> Any:
@@ -57,7 +61,8 @@ def rewritten(
             return fn(params, *args)
 
         closed, shape = trace(flat, arrays)
-        outs = evaluate(closed.jaxpr, closed.consts, arrays, equation)
+        consts = [constant(value) for value in closed.consts]
+        outs = evaluate(closed.jaxpr, consts, arrays, equation)
         return jax.tree.unflatten(jax.tree.structure(shape), outs)
 
     return run

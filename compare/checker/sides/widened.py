@@ -8,7 +8,7 @@ input is kept in float64 here (a complex one in complex128), and its custom rule
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,23 +21,27 @@ from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
 from compare.sites import inner_site
 from compare.trees import shape_of
 
-__all__ = ["rounded_constants", "widened"]
+__all__ = ["rounded_constants", "rounding", "widened"]
 
 
 def widened(
-    fn: Callable[..., Any], constant: Callable[[np.generic], Any] = lambda value: value
+    fn: Callable[..., Any], constant: Callable[[Any], Any] = lambda value: value
 ) -> Callable[..., Any]:
     """Returns `fn(params, *args)`, which at inputs in float64 computes in float64 throughout.
 
     Args:
         fn: the function.
-        constant: what stands in place of a number of a narrower type that rounding has changed, as
-            it has 0.1; the number itself if nothing is given.
+        constant: `constant(value)` stands in place of a number that a narrower type has rounded
+            (`rounding`); the number itself if nothing is given.
 
     Raises (when it runs):
         ValueError: an equation takes apart the bits of a number, or calls a kernel.
     """
-    return rewritten(fn, functools.partial(_equation, constant), _traced)
+
+    def known(value: Any) -> Any:
+        return constant(value) if _is_narrow(value) else value
+
+    return rewritten(fn, functools.partial(_equation, known), _traced, known)
 
 
 def _traced(fn: Callable[[list[Any]], Any], arrays: list[Any]) -> tuple[core.ClosedJaxpr, Any]:
@@ -62,7 +66,7 @@ def _is_the_same_but_wide(x: Any, aval: Any) -> bool:
     return x.dtype in (aval.dtype, _wide(aval.dtype))
 
 
-_Constant = Callable[[np.generic], Any]
+_Constant = Callable[[Any], Any]
 
 
 def _equation(constant: _Constant, eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
@@ -76,14 +80,14 @@ def _computed(constant: _Constant, eqn: core.JaxprEqn, values: list[Any]) -> Seq
     name = eqn.primitive.name
     inner = called_jaxpr(eqn)
     equation = functools.partial(_equation, constant)
+    values = [
+        constant(a.val) if isinstance(a, core.Literal) else x
+        for a, x in zip(eqn.invars, values, strict=True)
+    ]
     if inner is not None and not inner_site(inner, "of a library"):
         return evaluate(inner.jaxpr, inner.consts, values, equation)
     if inner is not None:
         return _called(eqn, inner, equation)(*values)
-    values = [
-        constant(a.val) if isinstance(a, core.Literal) and _is_narrow(a) else x
-        for a, x in zip(eqn.invars, values, strict=True)
-    ]
     if not any(_is_wide(x) for x in values):
         return bind(eqn, *values)
     wide = [jnp.asarray(x, _wide(jnp.result_type(x))) if _is_floating(x) else x for x in values]
@@ -123,31 +127,47 @@ def _of_two_wide(params: dict[str, Any], equation: Equation) -> tuple[core.Jaxpr
     return closed.jaxpr, tuple(closed.consts)
 
 
-def rounded_constants(jaxpr: core.Jaxpr) -> set[tuple[Any, float]]:
-    """Collects the floating constants that rounding has changed, as it has 0.1: type and value.
+def rounded_constants(closed: core.ClosedJaxpr) -> set[tuple[Any, float]]:
+    """Collects the constants that rounding has changed, as it has 0.1: type and value.
 
     Widened, such a constant is what it was rounded to: 0.1 of float32 is not that of float64.
     """
-    found = set()
-    for eqn in jaxpr.eqns:
-        constants = [a for a in eqn.invars if isinstance(a, core.Literal) and _is_rounded(a)]
-        found |= {(a.val.dtype, float(a.val)) for a in constants}
-        found = found.union(*map(rounded_constants, inner_jaxprs(eqn)))
-    return found
+    found = {rounding(value) for value in [*closed.consts, *_literals(closed.jaxpr)]}
+    return {known for known in found if known is not None}
 
 
-def _is_narrow(constant: core.Literal) -> bool:
-    return constant.val.dtype != np.float64 and _is_rounded(constant)
+def rounding(constant: Any) -> tuple[Any, float] | None:
+    """Returns the type that has rounded a constant, and its value; None of what is exact.
+
+    A number of float64 that float32 can hold has come from there.
+    """
+    dtype = getattr(constant, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating) or np.size(constant) != 1:
+        return None
+    number = float(np.asarray(constant).reshape(()))
+    own = np.dtype(np.float32) if number == float(np.float32(number)) else np.dtype(np.float64)
+    own = own if dtype == np.float64 else dtype
+    return (own, number) if _fills(number, own) else None
 
 
-def _is_rounded(constant: core.Literal) -> bool:
-    """Whether a constant fills its type's digits, as no whole number and no 0.5 does."""
-    value, dtype = np.asarray(constant.val), constant.val.dtype
-    if value.ndim or not jnp.issubdtype(dtype, jnp.floating) or not np.isfinite(value):
+def _fills(number: float, dtype: Any) -> bool:
+    """Whether a number needs the digits of its type, as no whole number and no 0.5 does."""
+    if not np.isfinite(number):
         return False
-    number = float(value)
     digits = np.frexp(number)[0] * 2.0 ** (jnp.finfo(dtype).nmant // 2)
     return number != round(number) and digits != round(digits)
+
+
+def _literals(jaxpr: core.Jaxpr) -> Iterator[Any]:
+    for eqn in jaxpr.eqns:
+        yield from (a.val for a in eqn.invars if isinstance(a, core.Literal))
+        for inner in inner_jaxprs(eqn):
+            yield from _literals(inner)
+
+
+def _is_narrow(constant: Any) -> bool:
+    known = rounding(constant)
+    return known is not None and known[0] != np.float64
 
 
 def _is_floating(x: Any) -> bool:

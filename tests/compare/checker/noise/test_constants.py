@@ -29,7 +29,31 @@ def its_gradient(constant: float) -> Any:
 def test_constants_in_full_are_no_mistake(u: jax.Array, dtype: Any):
     report = check_rule(sine_of(0.1, dtype), its_gradient(0.1), u)
     assert report.verdict == "agree"
-    assert "rounds its constants to a narrower type" in str(report)
+    assert "differ by constants alone" in str(report)
+
+
+TENTH = jnp.float32(0.1)
+WRITTEN = {
+    "an array of before": lambda x: TENTH,
+    "a number of NumPy": lambda x: np.float32(0.1),
+    "an array": lambda x: jnp.asarray(0.1, jnp.float32),
+    "an array of NumPy": lambda x: np.array([0.1], np.float32),
+    "an array as large": lambda x: jnp.full_like(x, 0.1, jnp.float32),
+}
+
+
+@pytest.mark.parametrize("tenth", WRITTEN.values(), ids=WRITTEN)
+def test_a_constant_of_float32_on_one_side_is_no_mistake(u: jax.Array, tenth: Any):
+    def by_hand(p: Any, x: Any) -> Any:
+        h = jnp.tanh(tenth(x @ p) * (x @ p))
+        return jnp.mean(h), x.T @ (tenth(h) * (1 - h**2) / h.size)
+
+    def loss(p: Any, x: Any) -> Any:
+        return jnp.mean(jnp.tanh(0.1 * (x @ p)))
+
+    x = u[:, :3]
+    assert check_gradients(by_hand, loss, u[:3], x).verdict == "agree"
+    assert check_gradients(jax.value_and_grad(loss), lambda *a: by_hand(*a)[0], u[:3], x).agree
 
 
 def test_numpy_has_them_in_full_too():
@@ -78,25 +102,26 @@ def test_what_constants_hide_of_a_single_entry_is_said():
 
 
 def test_constants_in_full_are_known_by_those_of_float64():
-    narrow = [(x.dtype, float(x)) for x in (np.float32(0.1), np.float32(1 / 3))]
-    full = [(np.dtype(np.float64), x) for x in (0.1, 1 / 3, 0.7)]
-    known = in_full([*narrow, *full])
+    narrow = {(x.dtype, float(x)) for x in (np.float32(0.1), np.float32(1 / 3))}
+    tenth, third, other = ((np.dtype(np.float64), x) for x in (0.1, 1 / 3, 0.7))
+    known = in_full(narrow, {tenth, third, other})
     assert known is not None
     assert [known(x) for x in (np.float32(0.1), np.float32(1 / 3))] == [0.1, 1 / 3]
-    assert in_full([*narrow, full[0]]) is None
-    assert in_full([*narrow, *full, (np.dtype(np.float64), 0.1 + 1e-12)]) is None
-    alike = in_full(narrow)
-    assert alike is not None
-    assert alike(np.float32(0.1)) == np.float32(0.1)
+    assert in_full(narrow, {tenth}) is None
+    assert in_full(narrow, {tenth, third, (np.dtype(np.float64), 0.1 + 1e-12)}) is None
+    for manual, loss in ((narrow, set()), (narrow | {other}, narrow)):
+        alike = in_full(manual, loss)
+        assert alike is not None
+        assert alike(np.float32(0.1)) == np.float32(0.1)
 
 
-def wrong_slope(xp: Any) -> Any:
+def wrong_slope(xp: Any, tenth: Any) -> Any:
     def by_hand(p: Any, x: Any) -> Any:
         z = x @ p
-        h = xp.tanh(0.1 * z)
+        h = xp.tanh(tenth * z)
         value = xp.mean(h**2)
         dh = 2 * h / h.size
-        dz = 0.1 * dh * (1 - h)  # fault
+        dz = tenth * dh * (1 - h)  # fault
         return value, x.T @ dz
 
     return by_hand
@@ -109,14 +134,27 @@ def test_the_line_is_found_where_the_loss_alone_rounds_its_constants(xp: Any):
     def loss(p: Any, x: Any) -> Any:
         return jnp.mean(jnp.tanh(0.1 * (x @ p).astype(jnp.float32)) ** 2)
 
-    by_hand = wrong_slope(xp)
+    by_hand = wrong_slope(xp, 0.1)
     args = rng.normal(size=(7, 5)), rng.normal(size=(9, 7))
-    report = check_gradients(by_hand, loss, *args, jit=xp is jnp)
+    assert is_found(check_gradients(by_hand, loss, *args, jit=xp is jnp))
+
+
+@pytest.mark.parametrize("tenth", [TENTH, np.float32(0.1)])
+def test_the_line_is_found_where_the_candidate_alone_has_float32(tenth: Any):
+    rng = np.random.default_rng(0)
+
+    def loss(p: Any, x: Any) -> Any:
+        return jnp.mean(jnp.tanh(0.1 * (x @ p)) ** 2)
+
+    args = rng.normal(size=(7, 5)), rng.normal(size=(9, 7))
+    assert is_found(check_gradients(wrong_slope(jnp, tenth), loss, *args))
+
+
+def is_found(report: Any) -> bool:
     assert report.verdict == "manual_wrong"
     assert report.diagnosis is not None
     first, *_ = report.diagnosis.suspects
-    line = linecache.getline(*_place(first))
-    assert line.rstrip().endswith("# fault"), str(report)
+    return linecache.getline(*_place(first)).rstrip().endswith("# fault")
 
 
 def _place(suspect: str) -> tuple[str, int]:
