@@ -17,7 +17,8 @@ from compare.trees import largest, largest_difference
 __all__ = [
     "Accuracy", "Compared", "Comparison", "Rows", "accuracy_told", "allowed", "arithmetic",
     "disagreeing", "is_clear", "is_close", "is_measured", "is_settled", "mathematics",
-    "nothing_tested", "precision_told", "rows", "too_coarse", "unjudged", "unmeasured",
+    "nothing_tested", "precision_told", "rows", "small_told", "too_coarse", "unjudged",
+    "unmeasured",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
@@ -250,6 +251,20 @@ def accuracy_told(found: Comparison, accuracy: Accuracy) -> list[str]:
         asked = f"{accuracy:g}"
     reached = max(one.error_share for one in found.values())
     return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
+
+
+def small_told(found: Comparison) -> list[str]:
+    """Tells what an error may come from that is no larger than float32 rounds; else nothing."""
+    largest = max(one.error_share for one in found.values())
+    if not largest <= _SMALL:
+        return []
+    return [
+        f"no error is larger than {largest:.0e} of a leaf's largest entry: a constant in float32 or "
+        f"with few digits makes such errors; accuracy={_SMALL:.0e} lets them pass"
+    ]
+
+
+_SMALL = 1e-6
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:

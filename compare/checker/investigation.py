@@ -370,7 +370,7 @@ def _to_be_run_again(
         if constant is None:
             return case, None
         case = _at_constants(case, constant)
-        if case.narrow is None and all(dtype == np.float64 for dtype, _ in manual):
+        if case.narrow is None and not any(own.margin for own in manual):
             return case, as_it_is if _has_the_value(case) else None
         # In float64 it has to be what it was, before it is given other constants.
         if not _is_manual(case, _eager(case, widened(sides.manual.fn))):
@@ -412,9 +412,10 @@ def _constants(case: Disagreement) -> tuple[set[Any], set[Any]]:
     """
     arrays = case.point.arrays
     manual, loss = constants_of(case.sides, arrays)
-    if case.narrow is not None and not (manual and loss):  # It may be run in that type alone.
+    if case.narrow is not None and (manual is None or loss is None):  # It runs in that type alone.
         manual, loss = constants_of(case.sides, [cast(x, case.narrow.dtype) for x in arrays])
-    return manual or shortest(loss), loss
+    loss = loss or set()
+    return shortest(loss) if manual is None else manual, loss
 
 
 def _at_constants(case: Disagreement, constant: Constant) -> Disagreement:

@@ -313,7 +313,7 @@ class _Judge(NamedTuple):
     ) -> _Finding:
         """Who is wrong: the forward pass, one of the two sides, or neither."""
         rows = comparison.rows(found)
-        details = comparison.disagreeing(rows)
+        details = [*comparison.disagreeing(rows), *comparison.small_told(found)]
         case = Disagreement(self.sides, exact, rows, narrow, own)
         with float64_on_cpu():
             unlike = [

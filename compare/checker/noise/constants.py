@@ -1,39 +1,40 @@
-"""Constants that a narrower type rounds: are they all that two gradients differ by?
+"""Constants that are rounded: are they all that two gradients differ by?
 
 Where one side has 0.1 of float32, which is 0.100000001, and the other has 0.1 in full, neither is
-wrong: in float32 they are the same. Such a constant is known to half a unit in the last place of
-its type. Where other values in that range make the difference vanish, in every entry of every leaf
-and to the digits of float64, there was none.
+wrong: in float32 they are the same. Nor is 0.79788456 where the other side has all digits of
+√(2/π). Such a constant is known to a few halves of a unit in the last place of its type, or to one
+in the last of its written digits (`Rounded`). Where other values in that range make the difference
+vanish, in every entry of every leaf and to the digits of float64, there was none.
 
-The values are found by least squares: moved by t_i halves of such a unit, h_i, with |t_i| ≤ 1, the
+The values are found by least squares: moved by t_i of its margin h_i, |t_i| ≤ 1, each, the
 constants c make a difference d of the two sides
 
     d(c + Σ_i h_i t_i) ≈ d(c) + Σ_i (d(c + h_i) − d(c)) t_i = 0
 
 which is repeated with what is left (Newton's method, with the slopes of the beginning). A constant
 that both sides have is moved in both.
+
+Of what NumPy computes with nothing is known. There the loss's constants are moved, by so little as
+float32 rounds, and each has to come to itself or to what it is rounded to, by float32 or to so many
+digits.
 """
 
-import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from compare.checker.sides.evaluation import Key, Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
 from compare.checker.sides.side import Constant, Side, compiled
-from compare.checker.sides.widened import rounded_constants, rounding, widened
+from compare.checker.sides.widened import Rounded, rounded_constants, rounding, widened
 from compare.trees import in_double, largest
 
 __all__ = [
     "Fitted", "at_fitted_constants", "constants_of", "has_rounded_constants", "in_full", "shortest",
 ]  # fmt: skip
-
-Known = tuple[Any, float]
-"""The type that has rounded a constant, and its value."""
 
 
 class Fitted(NamedTuple):
@@ -41,8 +42,8 @@ class Fitted(NamedTuple):
 
     Attributes:
         point: it.
-        hidden: an error that constants could explain as well: the most that half a unit in the last
-            place of each changes any entry of the gradient by.
+        hidden: an error that constants could explain as well: the most that the margins of all
+            change any entry of the gradient by.
     """
 
     point: Point
@@ -50,27 +51,33 @@ class Fitted(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            "both differ by constants alone, which one has in full and the other rounded to a "
-            "narrower type: at others within half a unit in the last place of that type, worth "
+            "both differ by constants alone, which one has rounded, to a narrower type or to fewer "
+            "digits: at others within that rounding, which is worth "
             f"{self.hidden:.0e} here at most, they agree"
         )
 
 
 def has_rounded_constants(sides: Sides, arrays: list[Any]) -> bool:
-    """Tells whether one of the programs has a constant of a narrower type than float64.
+    """Tells whether one of the programs has a constant that is known less well than float64 can.
 
     Args:
         sides: whose.
         arrays: the point, in float64.
     """
-    found: set[Known] = set()
-    for side in (sides.manual, sides.autodiff):
-        with contextlib.suppress(Exception):  # NumPy has no program.
-            found |= sides.evaluation.program(side, arrays, on_cpu=True).constants
-    return any(dtype != np.float64 for dtype, _ in found)
+    found = (_of_program(sides, side, arrays) for side in (sides.manual, sides.autodiff))
+    return any(constant.margin for own in found for constant in own or ())
 
 
-def constants_of(sides: Sides, arrays: list[Any]) -> tuple[set[Known], set[Known]]:
+def _of_program(sides: Sides, side: Side, arrays: list[Any]) -> set[Rounded] | None:
+    try:
+        return sides.evaluation.program(side, arrays, on_cpu=True).constants
+    except Exception:  # NumPy has no program.
+        return None
+
+
+def constants_of(
+    sides: Sides, arrays: list[Any]
+) -> tuple[set[Rounded] | None, set[Rounded] | None]:
     """Collects the constants that rounding has changed, of both sides as they are written.
 
     Args:
@@ -78,7 +85,7 @@ def constants_of(sides: Sides, arrays: list[Any]) -> tuple[set[Known], set[Known
         arrays: the point, in a type in which both can be traced.
 
     Returns:
-        Those of manual and those of the loss; of a side that cannot be traced there are none.
+        Those of manual and those of the loss; None for a side that cannot be traced.
     """
     layout, loss = sides.evaluation.layout, sides.autodiff.loss
     assert loss is not None
@@ -87,16 +94,16 @@ def constants_of(sides: Sides, arrays: list[Any]) -> tuple[set[Known], set[Known
         params, args = layout.rebuild(arrays)
         return loss(params, *args)
 
-    def of(fn: Callable[[list[Any]], Any]) -> set[Known]:
+    def of(fn: Callable[[list[Any]], Any]) -> set[Rounded] | None:
         try:
             return rounded_constants(jax.make_jaxpr(fn)(arrays))
         except Exception:  # NumPy, a number of another type in a carry.
-            return set()
+            return None
 
     return of(lambda arrays: sides.manual.eager(arrays, layout=layout)), of(value)
 
 
-def in_full(manual: set[Known], loss: set[Known]) -> Constant | None:
+def in_full(manual: set[Rounded], loss: set[Rounded]) -> Constant | None:
     """Returns what every constant is before it is rounded, where one of float64 tells it.
 
     Args:
@@ -108,32 +115,32 @@ def in_full(manual: set[Known], loss: set[Known]) -> Constant | None:
         further than others, and it is not known from what.
     """
     constants = manual | loss
-    if len({dtype for dtype, _ in constants}) <= 1:
+    if len({constant.dtype for constant in constants if constant.margin}) <= 1 and all(
+        constant.margin for constant in constants
+    ):
         return lambda value: value
-    full = {}
-    for dtype, value in constants:
-        if dtype == np.float64:
+    exact = {constant.value for constant in constants if not constant.margin}
+    full: dict[Rounded | None, float] = {}
+    for constant in constants:
+        if not constant.margin:
             continue
-        before = {
-            x for own, x in constants
-            if own == np.float64 and float(np.asarray(x).astype(dtype)) == value
-        }  # fmt: skip
+        before = {number for number in exact if constant.comes_from(number)}
         if len(before) == 1:
-            full[dtype, value] = np.float64(before.pop())
-        elif before or (dtype, value) not in manual & loss:
+            full[constant] = before.pop()
+        elif before or (constant.dtype != np.float64 and constant not in manual & loss):
             return None
 
-    def constant(value: Any) -> Any:
-        known = rounding(value)
-        return value if known is None else full.get(known, value)
+    def constant_in_full(value: Any) -> Any:
+        number = full.get(rounding(value))
+        return value if number is None else np.full(np.shape(value), number)
 
-    return constant
+    return constant_in_full
 
 
-def shortest(constants: set[Known]) -> set[Known]:
+def shortest(constants: set[Rounded]) -> set[Rounded]:
     """Returns the shortest numbers that are rounded to these: what a person will have written."""
-    numbers = (float(str(np.asarray(value).astype(dtype))) for dtype, value in constants)
-    return {(np.dtype(np.float64), number) for number in numbers}
+    numbers = (float(str(np.asarray(c.value).astype(c.dtype))) for c in constants)
+    return {Rounded(np.dtype(np.float64), number) for number in numbers}
 
 
 def at_fitted_constants(sides: Sides, exact: Point, tolerances: dict[Key, float]) -> Fitted | None:
@@ -147,28 +154,37 @@ def at_fitted_constants(sides: Sides, exact: Point, tolerances: dict[Key, float]
     Returns:
         None where no constant is rounded, more than 16 are, or no values of theirs explain it.
     """
-    make = sides.autodiff.at_constants
-    if make is None or not has_rounded_constants(sides, exact.arrays):
+    arrays, make = exact.arrays, sides.autodiff.at_constants
+    in_numpy = _of_program(sides, sides.manual, arrays) is None
+    if make is None or not (
+        _is_of_float32(exact, tolerances) if in_numpy else has_rounded_constants(sides, arrays)
+    ):
         return None
     with float64_on_cpu():
-        arrays = jax.device_put(exact.arrays)
-        manual, autodiff = (
-            sorted((x for x in own if x[0] != np.float64), key=lambda x: (x[1], str(x[0])))
-            for own in constants_of(sides, arrays)
-        )
-        constants = list(dict.fromkeys([*manual, *autodiff]))
-        if not 0 < len(constants) <= _MANY:
+        arrays = jax.device_put(arrays)
+        manual, loss = (own or set() for own in constants_of(sides, arrays))
+        margins = {constant: constant.margin for constant in _inexact(manual, loss)}
+        if in_numpy:
+            narrow = {constant: constant._replace(dtype=np.dtype(np.float32)) for constant in loss}
+            margins = {c: max(c.margin, narrow[c].margin) for c in loss}
+        if not 0 < len(margins) <= _MANY:
             return None
+        constants = sorted(margins, key=lambda constant: (constant.value, str(constant.dtype)))
+        steps = np.array([margins[constant] for constant in constants])
         moved = {
-            "manual": lambda constant: Side(widened(sides.manual.fn, constant)),
-            "autodiff": make,
+            "manual": (manual, lambda constant: Side(widened(sides.manual.fn, constant))),
+            "autodiff": (loss, make),
         }
         runs = {
-            name: _moving(moved[name], arrays, sides, constants)
-            for name, own in (("manual", manual), ("autodiff", autodiff))
-            if own
+            name: _moving(side, arrays, sides, constants, steps)
+            for name, (own, side) in moved.items()
+            if own & margins.keys()
         }
-        return _Fit(exact, tolerances, runs, len(constants)).fitted()
+        fit = _Fit(exact, tolerances, runs, len(constants))
+        t = fit.place()
+        if t is None or (in_numpy and not _are_rounded(constants, t * steps, steps)):
+            return None
+        return Fitted(fit.at(t), fit.worth())
 
 
 _MANY = 16
@@ -181,19 +197,59 @@ _ENTRIES = 4096
 """About so many entries of a leaf are fitted; all of them have to agree."""
 
 
+def _is_of_float32(exact: Point, tolerances: dict[Key, float]) -> bool:
+    """Whether the difference is no larger than the digits of float32 explain."""
+    reference = exact.leaves("autodiff")
+    return all(
+        largest(difference) <= max(tolerance, 1e-6 * largest(reference[key]))
+        for (key, tolerance), difference in zip(
+            tolerances.items(), exact.differences([*tolerances]), strict=True
+        )
+    )
+
+
+def _inexact(manual: set[Rounded], loss: set[Rounded]) -> set[Rounded]:
+    """Those that are known less well than float64 can.
+
+    A number of some digits is what it says, unless the other side has it with all.
+    """
+    exact = {constant.value for constant in manual | loss if not constant.margin}
+    return {
+        constant
+        for constant in manual | loss
+        if constant.margin
+        and (constant.dtype != np.float64 or any(map(constant.comes_from, exact)))
+    }
+
+
+def _are_rounded(constants: list[Rounded], moves: np.ndarray, steps: np.ndarray) -> bool:
+    """Whether each exact one has come to itself, or to what it is in float32 or to some digits."""
+
+    def is_rounded(constant: Rounded, move: float, step: float) -> bool:
+        number = constant.value
+        known = [number, float(np.float32(number))]
+        known += [float(f"{number:.{digits}e}") for digits in range(6, 14)]
+        return constant.margin > 0 or any(
+            abs(number + move - other) <= 1e-3 * step for other in known
+        )
+
+    return all(map(is_rounded, constants, moves, steps))
+
+
 def _moving(
-    make: Callable[[Constant], Side], arrays: list[Any], sides: Sides, constants: list[Known]
+    make: Callable[[Constant], Side],
+    arrays: list[Any],
+    sides: Sides,
+    constants: list[Rounded],
+    steps: np.ndarray,
 ) -> Callable[[np.ndarray], Result]:
-    """One side as a function of the constants, in halves of a unit from what they are."""
-    numbers = np.array([number for _, number in constants])
-    # Half a unit in the last place of 1, and of a number in [2ᵏ, 2ᵏ⁺¹).
-    halves = np.array([float(jnp.finfo(dtype).eps) / 2 for dtype, _ in constants])
-    halves *= 2.0 ** (np.frexp(numbers)[1] - 1)
-    places: dict[Known | None, int] = {known: at for at, known in enumerate(constants)}
+    """One side as a function of how far its constants are moved, in steps."""
+    numbers = np.array([constant.value for constant in constants])
+    places: dict[Rounded | None, int] = {known: at for at, known in enumerate(constants)}
 
     @compiled
     def run(t: jax.Array, arrays: list[Any]) -> Any:
-        moved = numbers + halves * t
+        moved = numbers + steps * t
 
         def constant(value: Any) -> Any:
             place = places.get(rounding(value))
@@ -218,25 +274,28 @@ class _Fit:
         self._tolerances = {key: own for key, own in tolerances.items() if own > 0}
         self._as_given = {name: run(np.zeros(count)) for name, run in runs.items()}
 
-    def fitted(self) -> Fitted | None:
-        """Returns what both are where they agree; None where they do so nowhere."""
+    def place(self) -> np.ndarray | None:
+        """Returns how far the constants are moved where both agree; None where they do nowhere."""
         t = np.zeros(self._count)
-        point, moved = self._exact, [self._at(one) for one in np.eye(t.size)]
-        start = self._left(point)
-        slopes = np.stack([self._left(one) - start for one in moved], axis=1)
+        point, start = self._exact, self._left(self._exact)
+        slopes = np.stack([self._left(one) - start for one in self._moved], axis=1)
         for _ in range(_STEPS):
             # Two constants that do the same are moved alike, and not against each other.
             t = t - np.linalg.lstsq(slopes, self._left(point), rcond=_ALIKE)[0]
             if not np.all(np.abs(t) <= _WITHIN):
                 return None
-            point = self._at(t)
+            point = self.at(t)
             differences = zip(self._tolerances.values(), self._differences(point), strict=True)
             if all(largest(d) <= tolerance for tolerance, d in differences):
-                return Fitted(point, self._worth(moved))
+                return t
         return None
 
-    def _at(self, t: np.ndarray) -> Point:
-        """What both return at other constants: what they did, and by how much it is moved."""
+    @functools.cached_property
+    def _moved(self) -> list[Point]:
+        return [self.at(one) for one in np.eye(self._count)]
+
+    def at(self, t: np.ndarray) -> Point:
+        """Returns what both did, and how it is moved by other constants."""
 
         def moved(name: str) -> Result:
             trees = getattr(self._exact, name), self._as_given[name], self._runs[name](t)
@@ -263,13 +322,13 @@ class _Fit:
         flat: Any = np.concatenate(rows)
         return np.concatenate([flat.real, flat.imag])
 
-    def _worth(self, moved: list[Point]) -> float:
-        """The most that all constants, each moved by half a unit, change the difference by."""
+    def worth(self) -> float:
+        """Returns the most that the constants, each moved by a step, change the difference by."""
         keys = [key for key in self._tolerances if key[0] == "grad"]
         start = self._exact.differences(keys)
         by_constant = [
             [np.abs(d - s) for d, s in zip(one.differences(keys), start, strict=True)]
-            for one in moved
+            for one in self._moved
         ]
         return max((largest(sum(leaf)) for leaf in zip(*by_constant, strict=True)), default=0.0)
 

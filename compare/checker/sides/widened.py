@@ -9,7 +9,8 @@ input is kept in float64 here (a complex one in complex128), and its custom rule
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
 from compare.sites import inner_site
 from compare.trees import shape_of
 
-__all__ = ["rounded_constants", "rounding", "widened"]
+__all__ = ["Rounded", "rounded_constants", "rounding", "widened"]
 
 
 def widened(
@@ -31,15 +32,15 @@ def widened(
 
     Args:
         fn: the function.
-        constant: `constant(value)` stands in place of a number that a narrower type has rounded
-            (`rounding`); the number itself if nothing is given.
+        constant: `constant(value)` stands in place of a number that is rounded (`rounding`); the
+            number itself if nothing is given.
 
     Raises (when it runs):
         ValueError: an equation takes apart the bits of a number, or calls a kernel.
     """
 
     def known(value: Any) -> Any:
-        return constant(value) if _is_narrow(value) else value
+        return value if rounding(value) is None else constant(value)
 
     return rewritten(fn, functools.partial(_equation, known), _traced, known)
 
@@ -127,8 +128,45 @@ def _of_two_wide(params: dict[str, Any], equation: Equation) -> tuple[core.Jaxpr
     return closed.jaxpr, tuple(closed.consts)
 
 
-def rounded_constants(closed: core.ClosedJaxpr) -> set[tuple[Any, float]]:
-    """Collects the constants that rounding has changed, as it has 0.1: type and value.
+class Rounded(NamedTuple):
+    """A constant that is not exact, as 0.1 is not.
+
+    Attributes:
+        dtype: the type that has rounded it.
+        value: what it was rounded to.
+    """
+
+    dtype: Any
+    value: float
+
+    @property
+    def margin(self) -> float:
+        """How far it may be from what it was before: 0 if it is known as well as float64 can.
+
+        Of a type, four halves of a unit in its last place: a number may be the product of two that
+        were rounded as well. Of digits as they are written, one in the last, if there are so many
+        that they will be the first of more.
+        """
+        if self.dtype != np.float64:
+            # A unit in the last place of 1, and of a number in [2ᵏ, 2ᵏ⁺¹).
+            exponent = int(np.frexp(self.value)[1]) - 1
+            return 2 * float(jnp.finfo(self.dtype).eps) * 2.0**exponent
+        _, digits, exponent = Decimal(repr(self.value)).as_tuple()
+        return 10.0 ** int(exponent) if len(digits) in _WRITTEN else 0.0
+
+    def comes_from(self, number: float) -> bool:
+        """Tells whether this is what a number is rounded to."""
+        if self.dtype != np.float64:
+            return float(np.asarray(number).astype(self.dtype)) == self.value
+        return abs(number - self.value) < self.margin
+
+
+_WRITTEN = range(7, 15)
+"""A constant of fewer digits is meant so, as 1.702 is; one of more is all of float64's."""
+
+
+def rounded_constants(closed: core.ClosedJaxpr) -> set[Rounded]:
+    """Collects the constants that are not exact.
 
     Widened, such a constant is what it was rounded to: 0.1 of float32 is not that of float64.
     """
@@ -136,8 +174,8 @@ def rounded_constants(closed: core.ClosedJaxpr) -> set[tuple[Any, float]]:
     return {known for known in found if known is not None}
 
 
-def rounding(constant: Any) -> tuple[Any, float] | None:
-    """Returns the type that has rounded a constant, and its value; None of what is exact.
+def rounding(constant: Any) -> Rounded | None:
+    """Returns a constant as what has rounded it; None of what is exact, or no single number.
 
     A number of float64 that float32 can hold has come from there.
     """
@@ -145,9 +183,10 @@ def rounding(constant: Any) -> tuple[Any, float] | None:
     if dtype is None or not jnp.issubdtype(dtype, jnp.floating) or np.size(constant) != 1:
         return None
     number = float(np.asarray(constant).reshape(()))
-    own = np.dtype(np.float32) if number == float(np.float32(number)) else np.dtype(np.float64)
-    own = own if dtype == np.float64 else dtype
-    return (own, number) if _fills(number, own) else None
+    with np.errstate(over="ignore"):
+        narrow = number == float(np.float32(number))
+    own = np.dtype(np.float32) if narrow and dtype == np.float64 else np.dtype(dtype)
+    return Rounded(own, number) if _fills(number, own) else None
 
 
 def _fills(number: float, dtype: Any) -> bool:
@@ -163,11 +202,6 @@ def _literals(jaxpr: core.Jaxpr) -> Iterator[Any]:
         yield from (a.val for a in eqn.invars if isinstance(a, core.Literal))
         for inner in inner_jaxprs(eqn):
             yield from _literals(inner)
-
-
-def _is_narrow(constant: Any) -> bool:
-    known = rounding(constant)
-    return known is not None and known[0] != np.float64
 
 
 def _is_floating(x: Any) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from compare import check_gradients, check_rule
 from compare.checker.noise.constants import in_full
+from compare.checker.sides.widened import Rounded
 
 
 @pytest.fixture
@@ -75,9 +76,9 @@ def test_numpy_has_them_in_full_too():
     assert report.verdict == "agree", str(report)
 
 
-def test_a_constant_more_than_half_a_unit_away_is_wrong(u: jax.Array):
-    half = float(np.spacing(np.float32(0.1))) / 2
-    within, without = (float(np.float32(0.1)) + times * half for times in (0.9, 1.1))
+def test_a_constant_more_than_two_units_away_is_wrong(u: jax.Array):
+    unit = float(np.spacing(np.float32(0.1)))
+    within, without = (float(np.float32(0.1)) + times * unit for times in (1.9, 2.1))
     forward = sine_of(0.1, jnp.float32)
     assert check_rule(forward, its_gradient(within), u).verdict == "agree"
     assert check_rule(forward, its_gradient(without), u).verdict == "manual_wrong"
@@ -101,14 +102,50 @@ def test_what_constants_hide_of_a_single_entry_is_said():
     assert report.detectable > 1e-9
 
 
+ROOT = float(np.sqrt(2 / np.pi))
+
+
+def gelu(xp: Any, root: Any, *, scale: float = 1.0) -> Any:
+    def by_hand(w: Any, x: Any) -> Any:
+        z = x @ w
+        t = xp.tanh(root * (z + 0.044715 * z**3))
+        slope = 0.5 * (1 + t) + 0.5 * z * (1 - t**2) * root * (1 + 3 * 0.044715 * z**2)
+        return xp.mean(0.5 * z * (1 + t)), x.T @ (scale * slope / z.size)
+
+    return by_hand
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "verdict"),
+    [
+        (gelu(jnp, 0.79788456), "agree"),
+        (gelu(jnp, 0.7978845), "agree"),
+        (gelu(np, 0.79788456), "agree"),
+        (gelu(np, np.float32(ROOT)), "agree"),
+        (gelu(jnp, 0.79788), "loss_differs"),
+        (gelu(np, 0.79788), "loss_differs"),
+        (gelu(jnp, ROOT, scale=1.00000001), "manual_wrong"),
+        (gelu(np, ROOT, scale=1.00000001), "manual_wrong"),
+    ],
+)
+def test_the_first_digits_of_a_constant_are_enough_if_they_are_many(by_hand: Any, verdict: str):
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=(5, 3)), rng.normal(size=(8, 5))
+    jit = by_hand.__closure__[-1].cell_contents is jnp
+    report = check_gradients(by_hand, lambda w, x: jnp.mean(jax.nn.gelu(x @ w)), w, x, jit=jit)
+    assert report.verdict == verdict, str(report)
+    is_told = any("accuracy=1e-06 lets them pass" in detail for detail in report.details)
+    assert is_told == (verdict == "manual_wrong")
+
+
 def test_constants_in_full_are_known_by_those_of_float64():
-    narrow = {(x.dtype, float(x)) for x in (np.float32(0.1), np.float32(1 / 3))}
-    tenth, third, other = ((np.dtype(np.float64), x) for x in (0.1, 1 / 3, 0.7))
+    narrow = {Rounded(x.dtype, float(x)) for x in (np.float32(0.1), np.float32(1 / 3))}
+    tenth, third, other = (Rounded(np.dtype(np.float64), x) for x in (0.1, 1 / 3, 0.7 / 3))
     known = in_full(narrow, {tenth, third, other})
     assert known is not None
     assert [known(x) for x in (np.float32(0.1), np.float32(1 / 3))] == [0.1, 1 / 3]
     assert in_full(narrow, {tenth}) is None
-    assert in_full(narrow, {tenth, third, (np.dtype(np.float64), 0.1 + 1e-12)}) is None
+    assert in_full(narrow, {tenth, third, Rounded(np.dtype(np.float64), 0.1 + 1e-12)}) is None
     for manual, loss in ((narrow, set()), (narrow | {other}, narrow)):
         alike = in_full(manual, loss)
         assert alike is not None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.sides.widened import rounded_constants, widened
+from compare.checker.sides.widened import Rounded, rounded_constants, widened
 from compare.sites import site_of
 
 X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
@@ -142,7 +142,7 @@ def test_the_constants_that_rounding_changes_are_known():
         return jax.jit(lambda y: 0.3 * y)(y.astype(jnp.float16)), 2 * x
 
     found = rounded_constants(jax.make_jaxpr(fn)(X))
-    assert found == {(x.dtype, float(x)) for x in (np.float32(0.1), np.float16(0.3))}
+    assert found == {Rounded(x.dtype, float(x)) for x in (np.float32(0.1), np.float16(0.3))}
     assert rounded_constants(jax.make_jaxpr(lambda x: 3 * x + 0.25)(X)) == set()
 
 
