@@ -29,7 +29,7 @@ import numpy as np
 from compare.checker.sides.evaluation import Key, Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
 from compare.checker.sides.side import Constant, Side, compiled
-from compare.checker.sides.widened import Rounded, rounded_constants, rounding, widened
+from compare.checker.sides.widened import Rounded, rounding, widened
 from compare.trees import in_double, largest
 
 __all__ = [
@@ -58,27 +58,27 @@ class Fitted(NamedTuple):
 
 
 def has_rounded_constants(sides: Sides, arrays: list[Any]) -> bool:
-    """Tells whether one of the programs has a constant that is known less well than float64 can.
+    """Tells whether one of the programs may have a constant known less well than float64 can.
 
     Args:
         sides: whose.
         arrays: the point, in float64.
     """
-    found = (_of_program(sides, side, arrays) for side in (sides.manual, sides.autodiff))
-    return any(constant.margin for own in found for constant in own or ())
+    return any(_rounds_constants(sides, side, arrays) for side in (sides.manual, sides.autodiff))
 
 
-def _of_program(sides: Sides, side: Side, arrays: list[Any]) -> set[Rounded] | None:
+def _rounds_constants(sides: Sides, side: Side, arrays: list[Any]) -> bool | None:
+    """The same of one side; None where it has no program, as what is computed by NumPy."""
     try:
-        return sides.evaluation.program(side, arrays, on_cpu=True).constants
-    except Exception:  # NumPy has no program.
+        return sides.evaluation.program(side, arrays, on_cpu=True).rounds_constants
+    except Exception:
         return None
 
 
 def constants_of(
     sides: Sides, arrays: list[Any]
 ) -> tuple[set[Rounded] | None, set[Rounded] | None]:
-    """Collects the constants that rounding has changed, of both sides as they are written.
+    """Collects the constants that are not exact, of both sides as they are written.
 
     Args:
         sides: whose.
@@ -90,17 +90,24 @@ def constants_of(
     layout, loss = sides.evaluation.layout, sides.autodiff.loss
     assert loss is not None
 
-    def value(arrays: list[Any]) -> Any:
-        params, args = layout.rebuild(arrays)
-        return loss(params, *args)
+    def of(fn: Callable[..., Any]) -> set[Rounded] | None:
+        found: set[Rounded | None] = set()
 
-    def of(fn: Callable[[list[Any]], Any]) -> set[Rounded] | None:
+        def constant(value: Any) -> Any:
+            found.add(rounding(value))
+            return value
+
+        def all_of(arrays: list[Any]) -> Any:
+            params, args = layout.rebuild(arrays)
+            return widened(fn, constant)(params, *args)
+
         try:
-            return rounded_constants(jax.make_jaxpr(fn)(arrays))
+            jax.eval_shape(all_of, arrays)
         except Exception:  # NumPy, a number of another type in a carry.
             return None
+        return {known for known in found if known is not None}
 
-    return of(lambda arrays: sides.manual.eager(arrays, layout=layout)), of(value)
+    return of(sides.manual.fn), of(loss)
 
 
 def in_full(manual: set[Rounded], loss: set[Rounded]) -> Constant | None:
@@ -155,7 +162,7 @@ def at_fitted_constants(sides: Sides, exact: Point, tolerances: dict[Key, float]
         None where no constant is rounded, more than 16 are, or no values of theirs explain it.
     """
     arrays, make = exact.arrays, sides.autodiff.at_constants
-    in_numpy = _of_program(sides, sides.manual, arrays) is None
+    in_numpy = _rounds_constants(sides, sides.manual, arrays) is None
     if make is None or not (
         _is_of_float32(exact, tolerances) if in_numpy else has_rounded_constants(sides, arrays)
     ):

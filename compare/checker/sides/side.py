@@ -21,7 +21,7 @@ from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import opened
 from compare.checker.sides.remembered import Remembered
 from compare.checker.sides.settings import kept_settings
-from compare.checker.sides.widened import rounded_constants, widened
+from compare.checker.sides.widened import rounds_constants, widened
 from compare.escapes import first_line
 from compare.jaxprs import compiler_options
 from compare.sites import raised_at, shown
@@ -184,7 +184,7 @@ class Program:
         fingerprint: equal for two traces of a function that does the same at both.
         key: equal for two programs that return the same for the same arrays.
         narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
-        constants: those that rounding has changed, as `rounded_constants` has them.
+        rounds_constants: whether one may be known less well than float64 can.
         seconds: that lowering and compiling it took, when it was last compiled; 0 before.
     """
 
@@ -192,7 +192,7 @@ class Program:
         self._plain = plain
         self._options = compiler_options(traced.jaxpr.jaxpr) if plain else {}
         self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
-        self.constants = rounded_constants(traced.jaxpr)
+        self.rounds_constants = rounds_constants(traced.jaxpr)
         text = str(traced.jaxpr.jaxpr)
         self.fingerprint = _fingerprint(text, traced.jaxpr.consts)
         # What is not used is no part of the program, but is passed to it.

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core, source_info_util
 
 from compare.checker.sides.opened import LOOPS, Equation, rewritten, traced
@@ -22,7 +23,7 @@ from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
 from compare.sites import inner_site
 from compare.trees import shape_of
 
-__all__ = ["Rounded", "rounded_constants", "rounding", "widened"]
+__all__ = ["Rounded", "rounding", "rounds_constants", "widened"]
 
 
 def widened(
@@ -81,10 +82,11 @@ def _computed(constant: _Constant, eqn: core.JaxprEqn, values: list[Any]) -> Seq
     name = eqn.primitive.name
     inner = called_jaxpr(eqn)
     equation = functools.partial(_equation, constant)
-    values = [
-        constant(a.val) if isinstance(a, core.Literal) else x
-        for a, x in zip(eqn.invars, values, strict=True)
-    ]
+    is_known = not any(isinstance(x, Tracer) for x in values)
+    if is_known and inner is None and name not in _MOVES and _is_narrow_result(eqn):
+        with jax.ensure_compile_time_eval():  # A constant as well, as 1 / √48 is.
+            return bind(eqn, *values)
+    values = [x if isinstance(x, Tracer) else constant(x) for x in values]
     if inner is not None and not inner_site(inner, "of a library"):
         return evaluate(inner.jaxpr, inner.consts, values, equation)
     if inner is not None:
@@ -106,6 +108,16 @@ def _computed(constant: _Constant, eqn: core.JaxprEqn, values: list[Any]) -> Seq
         params["update_jaxpr"], params["update_consts"] = _of_two_wide(params, equation)
     out = eqn.primitive.bind(*wide, **params)
     return list(out) if eqn.primitive.multiple_results else [out]
+
+
+# Of one number they make the same number, or that number many times.
+_MOVES = frozenset({"broadcast_in_dim", "copy", "reshape", "squeeze", "expand_dims"})
+
+
+def _is_narrow_result(eqn: core.JaxprEqn) -> bool:
+    """Whether an equation makes a single number of a narrower type."""
+    avals: list[Any] = [out.aval for out in eqn.outvars]
+    return len(avals) == 1 and _is_narrow(avals[0]) and avals[0].shape == ()
 
 
 def _called(
@@ -165,13 +177,15 @@ _WRITTEN = range(7, 15)
 """A constant of fewer digits is meant so, as 1.702 is; one of more is all of float64's."""
 
 
-def rounded_constants(closed: core.ClosedJaxpr) -> set[Rounded]:
-    """Collects the constants that are not exact.
+def rounds_constants(closed: core.ClosedJaxpr) -> bool:
+    """Tells whether there may be a constant that is known less well than float64 can.
 
     Widened, such a constant is what it was rounded to: 0.1 of float32 is not that of float64.
     """
-    found = {rounding(value) for value in [*closed.consts, *_literals(closed.jaxpr)]}
-    return {known for known in found if known is not None}
+    constants = [*closed.consts, *_literals(closed.jaxpr)]
+    return _narrows(closed.jaxpr) or any(
+        known.margin for value in constants if (known := rounding(value)) is not None
+    )
 
 
 def rounding(constant: Any) -> Rounded | None:
@@ -195,6 +209,19 @@ def _fills(number: float, dtype: Any) -> bool:
         return False
     digits = np.frexp(number)[0] * 2.0 ** (jnp.finfo(dtype).nmant // 2)
     return number != round(number) and digits != round(digits)
+
+
+def _narrows(jaxpr: core.Jaxpr) -> bool:
+    """Whether any number is of a narrower type."""
+    return any(
+        any(_is_narrow(v.aval) for v in eqn.outvars) or any(map(_narrows, inner_jaxprs(eqn)))
+        for eqn in jaxpr.eqns
+    )
+
+
+def _is_narrow(aval: Any) -> bool:
+    dtype = getattr(aval, "dtype", np.float64)
+    return jnp.issubdtype(dtype, jnp.floating) and dtype != np.float64
 
 
 def _literals(jaxpr: core.Jaxpr) -> Iterator[Any]:

@@ -39,6 +39,7 @@ WRITTEN = {
     "a number of NumPy": lambda x: np.float32(0.1),
     "an array": lambda x: jnp.asarray(0.1, jnp.float32),
     "an array of NumPy": lambda x: np.array([0.1], np.float32),
+    "what is computed of constants": lambda x: jnp.float32(1) / jnp.asarray(10, jnp.float32),
     "an array as large": lambda x: jnp.full_like(x, 0.1, jnp.float32),
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.sides.widened import Rounded, rounded_constants, widened
+from compare.checker.sides.widened import Rounded, rounding, rounds_constants, widened
 from compare.sites import site_of
 
 X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
@@ -137,13 +137,24 @@ def test_bits_taken_apart_are_refused():
 
 
 def test_the_constants_that_rounding_changes_are_known():
+    found = []
+
+    def constant(value):
+        found.append(rounding(value))
+        return value
+
     def fn(x):
         y = 0.1 * x.astype(jnp.float32) + 0.5
-        return jax.jit(lambda y: 0.3 * y)(y.astype(jnp.float16)), 2 * x
+        scale = 1 / jnp.sqrt(jnp.float32(48))
+        return jax.jit(lambda y: 0.3 * y)(y.astype(jnp.float16)), 2 * x * scale, x / 3.3
 
-    found = rounded_constants(jax.make_jaxpr(fn)(X))
-    assert found == {Rounded(x.dtype, float(x)) for x in (np.float32(0.1), np.float16(0.3))}
-    assert rounded_constants(jax.make_jaxpr(lambda x: 3 * x + 0.25)(X)) == set()
+    jax.eval_shape(widened(fn, constant), X)
+    narrow = [np.float32(0.1), np.float16(0.3), 1 / np.sqrt(np.float32(48))]
+    assert set(found) == {
+        *(Rounded(x.dtype, float(x)) for x in narrow), Rounded(np.dtype(np.float64), 3.3)
+    }  # fmt: skip
+    assert rounds_constants(jax.make_jaxpr(fn)(X))
+    assert not rounds_constants(jax.make_jaxpr(lambda x: 3 * x + 0.25 - x / 3.3)(X))
 
 
 def test_what_is_widened_stays_on_its_line():
