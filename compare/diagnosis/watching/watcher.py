@@ -6,10 +6,11 @@ asked: what did this line compute, of what, and what if that were another value.
 
 import contextlib
 import functools
+import itertools
 import operator
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeGuard
 
 import jax
@@ -35,10 +36,11 @@ from compare.diagnosis.recording.instrumented import (
     instrumented,
     is_instrumentable,
 )
+from compare.diagnosis.recording.operators import BINARY, IN_PLACE, UNARY
 from compare.diagnosis.tape import Equation, Recording, record_results
 from compare.diagnosis.watching.graph import Graph
 from compare.sites import at_own_lines, is_users
-from compare.trees import is_key
+from compare.trees import is_key, is_tensor
 
 __all__ = ["Passed", "graph_of", "passed_through", "record_python"]
 
@@ -122,6 +124,10 @@ def passed_through(fn: Callable[[], Any], limit: Limit | None = None) -> list[Pa
     return watcher.of_users()
 
 
+_Targets = tuple[Any, ...] | None
+"""What entries are unpacked into, one for each up to a starred one; None for what is none."""
+
+
 class _Watcher:
     """What the instrumented functions hand their operations to."""
 
@@ -171,8 +177,16 @@ class _Watcher:
                     site = f"{code.co_filename}:{line}"
                     self.passed.append(Passed(site, value, own is result))
             return result
-        if function in (map, filter) and args and callable(args[0]):
-            return function(functools.partial(self.call, line, args[0]), *args[1:], **kwargs)
+        if function is reversed and args and is_array(args[0]):
+            if is_tensor(args[0]):  # Of which it makes another tensor.
+                return self._done(line, "reversed", reversed, args, kwargs)
+            return self._rows(line, args[0], reversed)
+        if function in _GOING_THROUGH:
+            entries = [self._rows(line, own, place=n) if is_array(own) else own
+                       for n, own in enumerate(args)]  # fmt: skip
+            if function in (map, filter) and args and callable(args[0]):
+                entries[0] = functools.partial(self.call, line, args[0])
+            return function(*entries, **kwargs)
         casts = _is_cast(function) and any(map(is_number, args))
         if function in _OF_PYTHON or (isinstance(function, type) and not casts):
             return function(*args, **kwargs)
@@ -191,16 +205,33 @@ class _Watcher:
 
     def binary(self, line: int, name: str, left: Any, right: Any) -> Any:
         if not (is_number(left) or is_number(right)):
-            return _BINARY[name](left, right)
-        return self._done(line, name, _BINARY[name], (left, right), {}, is_operand)
+            return BINARY[name](left, right)
+        return self._done(line, name, BINARY[name], (left, right), {}, is_operand)
 
     def unary(self, line: int, name: str, value: Any) -> Any:
-        return self._done(line, name, _UNARY[name], (value,), {})
+        return self._done(line, name, UNARY[name], (value,), {})
 
     def item(self, line: int, value: Any, index: Any) -> Any:
         if not is_array(value):
             return value[index]
         return self._done(line, "item", operator.getitem, (value, index), {})
+
+    def iterated(self, line: int, value: Any, targets: _Targets) -> Any:
+        """Gives what a loop goes through: an array as its rows, all else as it is."""
+        entries = self._rows(line, value) if is_array(value) else value
+        if targets is None:
+            return entries
+        return (self.unpacked(line, entry, targets) for entry in entries)
+
+    def unpacked(self, line: int, value: Any, targets: _Targets) -> Any:
+        """Gives what is unpacked into targets: an array as its rows, all else as it is."""
+        if targets is None:
+            return value
+        entries = [*self._rows(line, value)] if is_array(value) else value
+        if not any(own is not None for own in targets) or not isinstance(entries, list | tuple):
+            return entries
+        known = itertools.zip_longest(entries, targets[: len(entries)])
+        return [self.unpacked(line, entry, own) for entry, own in known]
 
     def attribute(self, line: int, value: Any, name: str) -> Any:
         if not is_array(value):
@@ -211,7 +242,7 @@ class _Watcher:
         self._done(line, "set_item", operator.setitem, (target, index, value), {})
 
     def in_place(self, line: int, name: str, target: Any, value: Any) -> Any:
-        return self._done(line, name, _IN_PLACE[name], (target, value), {})
+        return self._done(line, name, IN_PLACE[name], (target, value), {})
 
     def attribute_in_place(
         self, line: int, name: str, owner: Any, attribute: str
@@ -233,6 +264,36 @@ class _Watcher:
         # In place it would change what the target sees before that is told.
         new = (self.binary if is_array(target) else self.in_place)(line, name, old, value)
         self.set_item(line, target, index, new)
+
+    def _rows(
+        self, line: int, value: Any, way: Callable[..., Iterator[Any]] = iter, place: int = 0
+    ) -> Iterator[Any]:
+        """Goes through the rows of an array, each of which becomes an equation as `value[i]` has.
+
+        Args:
+            line: that goes through them.
+            value: the array.
+            way: `iter` or `reversed`.
+            place: among those that the line goes through side by side.
+        """
+        if isinstance(value, Tracer) or getattr(value.dtype, "kind", "") in _NO_NUMBERS:
+            return way(value)
+        # Of a row there is no expression: it is in the call that goes through all of them.
+        origin = ((), (way, place), (_stack(), "item", None))
+
+        def rows() -> Iterator[Any]:
+            indices = way(range(len(value))) if np.ndim(value) else itertools.count()
+            for index, row in zip(indices, way(value), strict=False):
+                if self._limit is not None:
+                    self._limit.check()
+                given, slots = ((value, index), {}), [self.slot(value)]
+                self._record(
+                    line, "item", operator.getitem, given, [id(value)], [value], slots, row, [row],
+                    [], origin,
+                )  # fmt: skip
+                yield row
+
+        return rows()
 
     def _done(
         self,
@@ -270,6 +331,7 @@ class _Watcher:
     def _record(
         self, line: int, name: str, fn: Callable[..., Any], given: Any, ids: list[int],
         leaves: list[Any], slots: list[int], result: Any, new: list[Any], changed: list[int],
+        origin: Any = None,
     ) -> None:  # fmt: skip
         kinds = [kind_of(x) for x in leaves]
         numbers = [i for i, x in enumerate(numbers_of(result)) if any(x is n for n in new)]
@@ -283,10 +345,9 @@ class _Watcher:
             return [on_host(x) for x in results]
 
         outputs = tuple(self._new(x) for x in ([leaves[i] for i in changed] or new))
-        stack = _stack()
-        file = stack[0][0].co_filename
+        origin = origin or (_stack(), name, None)
+        file = (origin[0] or origin[2][0])[0][0].co_filename
         site = f"{file}:{line}" if is_users(file) else ""
-        column = (stack, name, None)
         self.equations.append(
             Equation(
                 _PRIMITIVES.get(name, name),
@@ -294,11 +355,11 @@ class _Watcher:
                 tuple(slots),
                 outputs,
                 again,
-                signature=column,
+                signature=origin,
                 site=site,
                 whole=True,
                 step=None,
-                origin=column,
+                origin=origin,
             )
         )
 
@@ -332,42 +393,20 @@ def _stack() -> tuple[Any, ...]:
     return tuple(found)
 
 
-_BINARY: dict[str, Callable[..., Any]] = {
-    "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
-    "MatMult": operator.matmul, "Pow": operator.pow, "FloorDiv": operator.floordiv,
-    "Mod": operator.mod, "BitAnd": operator.and_, "BitOr": operator.or_, "BitXor": operator.xor,
-    "LShift": operator.lshift, "RShift": operator.rshift, "Eq": operator.eq, "NotEq": operator.ne,
-    "Lt": operator.lt, "LtE": operator.le, "Gt": operator.gt, "GtE": operator.ge,
-}  # fmt: skip
-_IN_PLACE: dict[str, Callable[..., Any]] = {
-    "Add": operator.iadd, "Sub": operator.isub, "Mult": operator.imul, "Div": operator.itruediv,
-    "MatMult": operator.imatmul, "Pow": operator.ipow, "FloorDiv": operator.ifloordiv,
-    "Mod": operator.imod, "BitAnd": operator.iand, "BitOr": operator.ior,
-    "BitXor": operator.ixor, "LShift": operator.ilshift, "RShift": operator.irshift,
-}  # fmt: skip
-_UNARY: dict[str, Callable[..., Any]] = {
-    "USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert
-}  # fmt: skip
 _PRIMITIVES = {
     "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "USub": "neg", "T": "transpose",
     "reshape": "reshape", "astype": "convert_element_type", "stack": "stack",
     "float": "convert_element_type", "float64": "convert_element_type",
 }  # fmt: skip
 # They take arrays and give none, or give back what they got.
-_OF_PYTHON = (
-    len,
-    range,
-    zip,
-    enumerate,
-    reversed,
-    isinstance,
-    print,
-    id,
-    type,
-    getattr,
-    iter,
-    next,
-)
+_OF_PYTHON = (len, range, reversed, isinstance, print, id, type, getattr, next)
+# They go through the rows of arrays.
+_GOING_THROUGH = (
+    zip, enumerate, iter, map, filter, list, tuple, itertools.chain, itertools.islice,
+    itertools.pairwise, itertools.zip_longest,
+)  # fmt: skip
+_NO_NUMBERS = "OSU"
+"""The kinds of arrays of objects and of texts."""
 
 
 def _params(name: str, leaves: list[Any]) -> dict[str, Any]:
