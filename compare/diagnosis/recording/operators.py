@@ -1,10 +1,11 @@
-"""The operators of Python, by the names that its syntax tree has for them."""
+"""The operators of Python, by their names in its syntax tree, and its functions of any object."""
 
+import itertools
 import operator
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["BINARY", "IN_PLACE", "UNARY"]
+__all__ = ["BINARY", "GOING_THROUGH", "IN_PLACE", "OF_PYTHON", "UNARY"]
 
 BINARY: dict[str, Callable[..., Any]] = {
     "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
@@ -22,3 +23,12 @@ IN_PLACE: dict[str, Callable[..., Any]] = {
 UNARY: dict[str, Callable[..., Any]] = {
     "USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert
 }  # fmt: skip
+
+OF_PYTHON = (len, range, reversed, isinstance, print, id, type, getattr, next)
+"""They take arrays and give none, or give back what they got."""
+
+GOING_THROUGH = (
+    zip, enumerate, iter, map, filter, list, tuple, itertools.chain, itertools.islice,
+    itertools.pairwise, itertools.zip_longest,
+)  # fmt: skip
+"""They go through the rows of arrays."""

@@ -36,11 +36,17 @@ from compare.diagnosis.recording.instrumented import (
     instrumented,
     is_instrumentable,
 )
-from compare.diagnosis.recording.operators import BINARY, IN_PLACE, UNARY
+from compare.diagnosis.recording.operators import (
+    BINARY,
+    GOING_THROUGH,
+    IN_PLACE,
+    OF_PYTHON,
+    UNARY,
+)
 from compare.diagnosis.tape import Equation, Recording, record_results
 from compare.diagnosis.watching.graph import Graph
 from compare.sites import at_own_lines, is_users
-from compare.trees import is_key, is_tensor
+from compare.trees import in_double, is_key, is_tensor, largest
 
 __all__ = ["Passed", "graph_of", "passed_through", "record_python"]
 
@@ -52,10 +58,17 @@ def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) 
         TimeoutError: it takes longer than `limit`.
         Exception: whatever `fn` raises.
     """
+    return _recorded(fn, limit)[0]
+
+
+def _recorded(
+    fn: Callable[[], dict[str, Any]], limit: Limit | None
+) -> tuple[Recording, dict[str, Any]]:
+    """What `fn` does, and what it returns."""
     watcher = _Watcher(limit)
     found = watcher.call(0, fn)
     outputs = {name: watcher.slot(value) for name, value in found.items()}
-    return Recording(watcher.equations, outputs, watcher.constants)
+    return Recording(watcher.equations, outputs, watcher.constants), found
 
 
 def graph_of(fn: Callable[[], dict[str, Any]], names: Iterable[str], limit: Limit) -> Graph:
@@ -70,13 +83,19 @@ def graph_of(fn: Callable[[], dict[str, Any]], names: Iterable[str], limit: Limi
 
     Raises:
         TimeoutError: it takes longer than `limit`.
+        ValueError: what was seen does not give the results again.
         Exception: whatever `fn` raises.
     """
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
         graph = Graph(_recording(fn), limit)
         if all(graph.outputs[name] in graph.maker for name in names):
             return graph
-    return Graph(record_python(fn, limit), limit)
+    recording, found = _recorded(fn, limit)
+    graph = Graph(recording, limit)
+    for name, value in found.items():
+        if not _alike(in_double(graph.values[graph.outputs[name]]), in_double(on_host(value))):
+            raise ValueError(f"{name} is changed by way of another array that shares its memory")
+    return graph
 
 
 def _recording(fn: Callable[[], dict[str, Any]]) -> Recording:
@@ -181,14 +200,14 @@ class _Watcher:
             if is_tensor(args[0]):  # Of which it makes another tensor.
                 return self._done(line, "reversed", reversed, args, kwargs)
             return self._rows(line, args[0], reversed)
-        if function in _GOING_THROUGH:
+        if function in GOING_THROUGH:
             entries = [self._rows(line, own, place=n) if is_array(own) else own
                        for n, own in enumerate(args)]  # fmt: skip
             if function in (map, filter) and args and callable(args[0]):
                 entries[0] = functools.partial(self.call, line, args[0])
             return function(*entries, **kwargs)
         casts = _is_cast(function) and any(map(is_number, args))
-        if function in _OF_PYTHON or (isinstance(function, type) and not casts):
+        if function in OF_PYTHON or (isinstance(function, type) and not casts):
             return function(*args, **kwargs)
         args = tuple(drawn(own, self.slot) for own in args)
         kwargs = {key: drawn(own, self.slot) for key, own in kwargs.items()}
@@ -398,13 +417,6 @@ _PRIMITIVES = {
     "reshape": "reshape", "astype": "convert_element_type", "stack": "stack",
     "float": "convert_element_type", "float64": "convert_element_type",
 }  # fmt: skip
-# They take arrays and give none, or give back what they got.
-_OF_PYTHON = (len, range, reversed, isinstance, print, id, type, getattr, next)
-# They go through the rows of arrays.
-_GOING_THROUGH = (
-    zip, enumerate, iter, map, filter, list, tuple, itertools.chain, itertools.islice,
-    itertools.pairwise, itertools.zip_longest,
-)  # fmt: skip
 _NO_NUMBERS = "OSU"
 """The kinds of arrays of objects and of texts."""
 
@@ -413,6 +425,12 @@ def _params(name: str, leaves: list[Any]) -> dict[str, Any]:
     if name == "T" and leaves:
         return {"permutation": tuple(range(np.ndim(leaves[0])))[::-1]}
     return {}
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether numbers are the same, to what the order of a sum may change."""
+    close = 1e-6 * largest(other[np.isfinite(other)])
+    return one.shape == other.shape and np.allclose(one, other, 0, close, equal_nan=True)
 
 
 def _equal(one: Any, other: Any) -> bool:

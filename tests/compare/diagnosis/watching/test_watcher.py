@@ -10,7 +10,7 @@ import pytest
 from compare.diagnosis.expressions import lines_of, source_of
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.watcher import passed_through, record_python
+from compare.diagnosis.watching.watcher import graph_of, passed_through, record_python
 
 A, B = np.random.default_rng(0).standard_normal((2, 3, 4))
 
@@ -193,6 +193,19 @@ def test_the_rows_of_two_arrays_are_two_operations():
     }
     assert {source_of(graph.equations[i].origin) for i in rows} == {""}
     assert lines_of(graph.equations[rows[0]].origin)[0] == graph.equations[rows[0]].site
+
+
+def test_what_is_changed_by_way_of_another_array_is_refused():
+    def fn():
+        rows = A * B
+        for row in rows:
+            row *= 2  # And so are the rows of `rows`, of which nothing is seen.
+        return {"a": rows * 3}
+
+    with pytest.raises(ValueError, match="a is changed by way of another array"):
+        graph_of(fn, ["a"], Limit(60.0))
+    graph = graph_of(lambda: {"a": A * np.array([np.nan, np.inf, 1.0, 0.0])}, ["a"], Limit(60.0))
+    assert graph.equations[-1].name == "mul"
 
 
 def test_what_is_no_array_is_gone_through_as_python_does():
