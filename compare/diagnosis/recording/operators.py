@@ -24,10 +24,10 @@ UNARY: dict[str, Callable[..., Any]] = {
     "USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert
 }  # fmt: skip
 
-OF_PYTHON = (len, range, reversed, isinstance, print, id, type, getattr, next)
+OF_PYTHON: tuple[Any, ...] = (len, range, reversed, isinstance, print, id, type, getattr, next)
 """They take arrays and give none, or give back what they got."""
 
-GOING_THROUGH = (
+GOING_THROUGH: tuple[Any, ...] = (
     zip, enumerate, iter, map, filter, list, tuple, itertools.chain, itertools.islice,
     itertools.pairwise, itertools.zip_longest,
 )  # fmt: skip
