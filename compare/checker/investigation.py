@@ -12,12 +12,12 @@ from compare.checker.comparison import Comparison, Rows, mathematics
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
 from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
+from compare.checker.numerical.differences import eager_differences
 from compare.checker.referee import (
     RANDOM_DIRECTIONS,
     REFUTED,
     Ruling,
     along,
-    eager_differences,
     random_direction,
     rule,
 )
