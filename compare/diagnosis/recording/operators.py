@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["BINARY", "GOING_THROUGH", "IN_PLACE", "OF_PYTHON", "UNARY"]
+__all__ = ["APPLYING", "BINARY", "GOING_THROUGH", "IN_PLACE", "OF_PYTHON", "UNARY"]
 
 BINARY: dict[str, Callable[..., Any]] = {
     "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
@@ -27,8 +27,11 @@ UNARY: dict[str, Callable[..., Any]] = {
 OF_PYTHON: tuple[Any, ...] = (len, range, reversed, isinstance, print, id, type, getattr, next)
 """They take arrays and give none, or give back what they got."""
 
+APPLYING: tuple[Any, ...] = (map, filter)
+"""They call a function with what they go through."""
+
 GOING_THROUGH: tuple[Any, ...] = (
-    zip, enumerate, iter, map, filter, list, tuple, itertools.chain, itertools.islice,
+    *APPLYING, zip, enumerate, iter, list, tuple, itertools.chain, itertools.islice,
     itertools.pairwise, itertools.zip_longest,
 )  # fmt: skip
 """They go through the rows of arrays."""

@@ -37,6 +37,7 @@ from compare.diagnosis.recording.instrumented import (
     is_instrumentable,
 )
 from compare.diagnosis.recording.operators import (
+    APPLYING,
     BINARY,
     GOING_THROUGH,
     IN_PLACE,
@@ -203,7 +204,7 @@ class _Watcher:
         if function in GOING_THROUGH:
             entries = [self._rows(line, own, place=n) if is_array(own) else own
                        for n, own in enumerate(args)]  # fmt: skip
-            if function in (map, filter) and args and callable(args[0]):
+            if function in APPLYING and args and callable(args[0]):
                 entries[0] = functools.partial(self.call, line, args[0])
             return function(*entries, **kwargs)
         casts = _is_cast(function) and any(map(is_number, args))
