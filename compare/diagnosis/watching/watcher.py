@@ -197,16 +197,16 @@ class _Watcher:
                     site = f"{code.co_filename}:{line}"
                     self.passed.append(Passed(site, value, own is result))
             return result
-        if function is reversed and args and is_array(args[0]):
-            if is_tensor(args[0]):  # Of which it makes another tensor.
-                return self._done(line, "reversed", reversed, args, kwargs)
-            return self._rows(line, args[0], reversed)
         if function in GOING_THROUGH:
             entries = [self._rows(line, own, place=n) if is_array(own) else own
                        for n, own in enumerate(args)]  # fmt: skip
             if function in APPLYING and args and callable(args[0]):
                 entries[0] = functools.partial(self.call, line, args[0])
             return function(*entries, **kwargs)
+        if function is reversed and args and is_array(args[0]):
+            if is_tensor(args[0]):  # Of which it makes another tensor.
+                return self._done(line, "reversed", reversed, args, kwargs)
+            return self._rows(line, args[0], reversed)
         casts = _is_cast(function) and any(map(is_number, args))
         if function in OF_PYTHON or (isinstance(function, type) and not casts):
             return function(*args, **kwargs)
