@@ -29,7 +29,7 @@ from compare.commands.options import (
 )
 from compare.commands.predict import predict
 from compare.commands.report import report
-from compare.commands.training import config
+from compare.commands.training import config, supervision
 from compare.commands.training.train import train
 from compare.datasets import DataError
 from compare.escapes import escaped
@@ -38,7 +38,6 @@ from compare.experiments import (
     FolderInUseError,
     ParamsFileError,
     PeerLostError,
-    processes,
 )
 from compare.files import WriteError
 
@@ -68,12 +67,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"handgrad {__version__}")
         sys.exit(0)
     if problem := _unknown(argv):
-        processes.exit_with(_say(problem, USAGE))
+        supervision.exit_with(_say(problem, USAGE))
     argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
     if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
     if argv[0] in COMMANDS and (problem := spelling.misspelt(argv[1:], argv[0], COMMANDS[argv[0]])):
-        processes.exit_with(_say(problem, USAGE))
+        supervision.exit_with(_say(problem, USAGE))
     with streams.guarded(sys.stdout, sys.stderr) as out:
         code = _run(argv, whole=whole)
         out.flush()
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "and the files that options name are written"
             )
             code = code or DATA
-        processes.exit_with(code)
+        supervision.exit_with(code)
 
 
 _COMPLETION = "--print-completion"

@@ -18,14 +18,9 @@ from compare.checker.comparison import Rows, disagreeing, unjudged
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf, Loss
 from compare.checker.noise.measure import of_manual
-from compare.checker.referee import (
-    REFUTED,
-    Derivative,
-    along,
-    confirmed_differences,
-    derivative_of,
-    random_direction,
-)  # fmt: skip
+from compare.checker.numerical.derivative import Derivative
+from compare.checker.numerical.differences import confirmed_differences
+from compare.checker.referee import REFUTED, along, derivative_of, random_direction
 from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu

@@ -16,13 +16,13 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.rules import (
-    Inputs,
     cotangents,
     inner_product,
     nondifferentiable,
     require_rule,
 )
 from compare.checker.sides.opened import custom_rules, opened
+from compare.checker.sides.parameters import Inputs
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, traceable, with_stand_ins
 from compare.escapes import first_line

@@ -18,12 +18,12 @@ from compare.checker.noise.constants import (
     shortest,
 )
 from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
+from compare.checker.numerical.differences import eager_differences
 from compare.checker.referee import (
     RANDOM_DIRECTIONS,
     REFUTED,
     Ruling,
     along,
-    eager_differences,
     random_direction,
     rule,
 )

@@ -42,7 +42,7 @@ from compare.checker.sides.float64 import (
     x64,
 )
 from compare.checker.sides.narrowing import Narrowing
-from compare.checker.sides.precision import manual_in_float64
+from compare.checker.sides.precision import asked_in_float64, manual_in_float64
 from compare.checker.sides.repetition import (
     opened_reference,
     require_repeated_loss,
@@ -150,11 +150,13 @@ class _Judge(NamedTuple):
     def finding(self, arrays: Arrays) -> _Finding:
         """Whether there is a question at all, and then the three questions."""
         by_rules, evaluation = self.sides.autodiff, self.sides.evaluation
-        reference, loss = opened_reference(by_rules, arrays, evaluation)
+        with asked_in_float64(by_rules, arrays, evaluation):
+            reference, loss = opened_reference(by_rules, arrays, evaluation)
         judge = self._replace(sides=self.sides._replace(autodiff=reference))
         judge._prepare(arrays)
         on_cpu = is_float64_on_cpu(arrays)
-        manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
+        with asked_in_float64(self.sides.manual, arrays, evaluation):
+            manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
         try:
             autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
@@ -176,7 +178,8 @@ class _Judge(NamedTuple):
     def alone(self, arrays: Arrays, reason: str) -> _Finding:
         """The referee's word, without a reference."""
         evaluation, on_cpu = self.sides.evaluation, is_float64_on_cpu(arrays)
-        manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
+        with asked_in_float64(self.sides.manual, arrays, evaluation):
+            manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
         note = unrepeated(self.sides.manual, manual, arrays, evaluation, on_cpu=on_cpu)
         found = _Finding(*alone.finding(self.sides, manual, arrays, reason))
         return found._replace(details=[*found.details, *filter(None, [note])])

@@ -1,31 +1,26 @@
 """The third opinion: directional derivatives that share nothing with either side.
 
-Where every primitive on the way is analytic, the complex step (Squire & Trapp 1998) gives the
-derivative to rounding: Im f(x + i h d) / h has no subtraction. Elsewhere central differences at
-several steps, extrapolated (Richardson 1911; Ridders 1982), come with an error bar of their own:
-how much the extrapolations differ among themselves, plus the rounding of f over the step. Both use
-values of the loss alone, never a derivative rule.
+They are numerical, of values of the loss alone, never of a derivative rule, and come with error
+bars. Who of the two sides is far outside of them is refuted.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
 
 from compare.checker.kinks import MANY, random_numbers
-from compare.checker.noise.rounding import unit_in_last_place
-from compare.checker.sides.side import compiled
-from compare.jaxprs import bind, called_jaxpr, evaluate
-from compare.trees import aligned_empty, called, of_blocks
+from compare.checker.numerical.complex_step import complex_step, is_analytic
+from compare.checker.numerical.derivative import Derivative, Leaves, Loss
+from compare.checker.numerical.differences import central_differences, confirmed_differences, zeros
+from compare.trees import called, of_blocks
 
 __all__ = [
-    "RANDOM_DIRECTIONS", "REFUTED", "Derivative", "Opinion", "Ruling", "along",
-    "confirmed_differences", "derivative_of", "eager_differences", "random_direction", "rule",
+    "RANDOM_DIRECTIONS", "REFUTED", "Opinion", "Ruling", "along", "derivative_of",
+    "random_direction", "rule",
 ]  # fmt: skip
 
 RANDOM_DIRECTIONS = 3
@@ -36,22 +31,6 @@ LEAVES = 8
 
 REFUTED = 10.0
 """A value is refuted where it is so many error bars away."""
-
-Leaves = dict[str, np.ndarray]
-Loss = Callable[[list[Any], list[Any]], Any]
-
-
-class Derivative(Protocol):
-    """The derivative of a loss in a direction, by a numerical method."""
-
-    def __call__(
-        self, leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
-    ) -> tuple[float, float]:
-        """Computes (value, error bar) in a direction given by path.
-
-        An error bar of `enough` is not made smaller.
-        """
-        ...
 
 
 class Opinion(NamedTuple):
@@ -125,9 +104,9 @@ def rule(
 def derivative_of(loss: Loss, leaves: Leaves, constants: list[Any]) -> tuple[str, Derivative]:
     """Returns the name of the method that fits a loss, and the method."""
     traced = jax.make_jaxpr(loss)(list(leaves.values()), constants)
-    if _is_analytic(traced.jaxpr) and not any(map(np.iscomplexobj, leaves.values())):
-        return "complex step", _complex_step(loss)
-    return "central differences", _central_differences(loss)
+    if is_analytic(traced.jaxpr) and not any(map(np.iscomplexobj, leaves.values())):
+        return "complex step", complex_step(loss)
+    return "central differences", central_differences(loss)
 
 
 def _verdict(opinions: list[Opinion]) -> str:
@@ -228,7 +207,7 @@ def _directions(
 
     def along_worst(path: str) -> Leaves:
         _, at, share = worst[path]
-        direction = _zeros(leaves[path], type(share))
+        direction = zeros(leaves[path], type(share))
         direction.reshape(-1)[at] = share
         return {path: direction}
 
@@ -258,12 +237,6 @@ def _worst_entry(manual: np.ndarray, autodiff: np.ndarray) -> tuple[float, int, 
     return size, at, 1.0
 
 
-def _zeros(like: np.ndarray, dtype: Any) -> np.ndarray:
-    zeros = aligned_empty(like.shape, dtype)
-    zeros.fill(0)
-    return zeros
-
-
 def _ahead(directions: Iterator[tuple[str, Leaves]]) -> Iterator[tuple[str, Leaves]]:
     """The same, of those that most proofs need each made while the one before is used."""
     found = next(directions, None)
@@ -277,179 +250,3 @@ def _ahead(directions: Iterator[tuple[str, Leaves]]) -> Iterator[tuple[str, Leav
     if found is not None:
         yield found
         yield from directions
-
-
-_ANALYTIC = frozenset(
-    "add add_any asin acos atan broadcast_in_dim concatenate convert_element_type copy cos cosh "
-    "cumprod cumsum div dot_general exp exp2 expm1 expand_dims gather integer_pow log log1p "
-    "logistic mul neg pad reduce_prod reduce_sum reshape rev rsqrt sin sinh slice sqrt square "
-    "squeeze sub tan tanh transpose".split()
-)
-
-
-def _is_analytic(jaxpr: core.Jaxpr) -> bool:
-    """Whether every floating equation is analytic; those of integers may be anything."""
-    for eqn in jaxpr.eqns:
-        inner = called_jaxpr(eqn)
-        floats = [v for v in [*eqn.invars, *eqn.outvars] if _is_floating(v)]
-        if inner is not None:
-            if not _is_analytic(inner.jaxpr):
-                return False
-        elif floats and eqn.primitive.name not in _ANALYTIC:
-            return False
-    return True
-
-
-def _is_floating(atom: Any) -> bool:
-    return jnp.issubdtype(atom.aval.dtype, jnp.floating)
-
-
-def _complex_step(loss: Loss) -> Derivative:
-    size = 1e-30
-
-    @compiled
-    def stepped(moved: list[Any], leaves: list[Any], constants: list[Any]) -> Any:
-        closed = jax.make_jaxpr(loss)(leaves, constants)
-        inputs = [*moved, *jax.tree.leaves(constants)]
-        return jnp.imag(evaluate(closed.jaxpr, closed.consts, inputs, _complex_equation)[0]) / size
-
-    def derivative(
-        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
-    ) -> tuple[float, float]:
-        # All leaves are complex, so that one program serves them all.
-        moved = [x + 1j * size * direction.get(path, 0.0) for path, x in leaves.items()]
-        value = float(stepped(moved, list(leaves.values()), constants))
-        # Its rounding is that of the value itself; sums of many terms may lose a few digits.
-        return value, max(abs(value), 1e-3) * 1e4 * unit_in_last_place(np.float64)
-
-    return derivative
-
-
-def _complex_equation(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
-    """One equation on complex inputs: what names a real dtype is not to drop the imaginary part."""
-    name, inner = eqn.primitive.name, called_jaxpr(eqn)
-    if inner is not None:
-        return evaluate(inner.jaxpr, inner.consts, values, _complex_equation)
-    if not any(jnp.iscomplexobj(v) for v in values):
-        return bind(eqn, *values)
-    if name == "convert_element_type":
-        return values
-    if name == "logistic":
-        return [1 / (1 + jnp.exp(-values[0]))]
-    params = dict(eqn.params)
-    if name == "dot_general":
-        params["preferred_element_type"] = None
-    arrays = [jnp.asarray(v) for v in values]
-    arrays = [v.astype(complex) if jnp.issubdtype(v.dtype, jnp.inexact) else v for v in arrays]
-    return [eqn.primitive.bind(*arrays, **params)]
-
-
-_SMALLEST_STEP, _STEPS = 2.0**-12, 10
-_SMALLEST_FINE_STEP, _FINE_STEPS = 2.0**-20, 16
-
-_AT_ONCE = 2
-"""So many steps are one program, the smallest ones first: they are often enough."""
-
-_STEPS_IN_PYTHON = 7
-"""Fewer where each is two calls of a person's function."""
-
-
-def _central_differences(
-    loss: Loss, smallest: float = _SMALLEST_STEP, count: int = _STEPS
-) -> Derivative:
-    """Central differences at so many steps, each twice the one before: a few at once."""
-
-    @compiled
-    def values(
-        leaves: list[Any], direction: list[Any], constants: list[Any], steps: Any
-    ) -> jax.Array:
-        def at(step: Any) -> Any:
-            return loss([x + step * d for x, d in zip(leaves, direction, strict=True)], constants)
-
-        return jax.lax.map(at, jnp.concatenate([steps, -steps]))
-
-    placed: dict[str, Any] = {}  # On the device, of the last leaves.
-
-    def derivative(
-        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
-    ) -> tuple[float, float]:
-        if placed.get("of") is not leaves:
-            own = [*leaves.values()]
-            zeros = [_zeros(x, x.dtype) for x in own]
-            placed.update(of=leaves, own=jax.device_put(own), zeros=jax.device_put(zeros))
-        directions = [
-            direction.get(path, zero) for path, zero in zip(leaves, placed["zeros"], strict=True)
-        ]
-        slopes, per_step = np.zeros(0), np.zeros(0)
-        best, error = math.nan, math.inf
-        for first in range(0, count, _AT_ONCE):
-            steps = smallest * 2.0 ** np.arange(first, first + _AT_ONCE)[::-1]
-            found = np.asarray(values(placed["own"], directions, constants, steps))
-            up, down = np.split(found, 2)
-            slopes = np.concatenate([(up - down) / (2 * steps), slopes])
-            per_step = np.concatenate([np.maximum(np.abs(up), np.abs(down)) / steps, per_step])
-            best, error = _extrapolate(slopes, per_step)
-            if error <= enough:
-                break
-        return best, error
-
-    return derivative
-
-
-def confirmed_differences(loss: Loss) -> Derivative:
-    """Returns central differences down to small steps, at two sets that must find the same.
-
-    A step over a kink gives each set another number, and so a large error bar.
-    """
-    sets = [
-        _central_differences(loss, share * _SMALLEST_FINE_STEP, _FINE_STEPS)
-        for share in (1.0, 0.71)
-    ]
-
-    def derivative(
-        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
-    ) -> tuple[float, float]:
-        (one, bar), (other, second) = (of(leaves, constants, direction) for of in sets)
-        return one, max(bar, second, abs(one - other))
-
-    return derivative
-
-
-def eager_differences(loss: Loss) -> Derivative:
-    """Returns central differences of a loss that jax cannot trace, one call after another."""
-    steps = _SMALLEST_STEP * 2.0 ** np.arange(_STEPS_IN_PYTHON)[::-1]
-
-    def derivative(
-        leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
-    ) -> tuple[float, float]:
-        def at(step: float) -> float:
-            return float(
-                loss([x + step * direction.get(path, 0.0) for path, x in leaves.items()], constants)
-            )
-
-        up, down = np.array([at(s) for s in steps]), np.array([at(-s) for s in steps])
-        return _extrapolate((up - down) / (2 * steps), np.maximum(np.abs(up), np.abs(down)) / steps)
-
-    return derivative
-
-
-def _extrapolate(slopes: np.ndarray, per_step: np.ndarray) -> tuple[float, float]:
-    """Richardson's table on central differences, whose error is a series in the step squared.
-
-    Of all entries the one with the smallest error bar: the distance to the two it was made from,
-    three times over, and the rounding of the loss divided by the step, magnified by the table.
-    """
-    rounding = 4 * unit_in_last_place(np.float64) * per_step
-    best, error = float(slopes[0]), np.inf
-    row = slopes
-    for k in range(1, len(slopes)):
-        weight = 4.0**k
-        better = (weight * row[1:] - row[:-1]) / (weight - 1)
-        bars = (
-            3 * np.maximum(np.abs(better - row[1:]), np.abs(better - row[:-1])) + 2 * rounding[k:]
-        )
-        i = int(np.argmin(bars))
-        if bars[i] < error:
-            best, error = float(better[i]), float(bars[i])
-        row = better
-    return best, error

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,15 +23,15 @@ from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
-from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.parameters import Inputs, Parameters, input_names
 from compare.checker.sides.question import Question
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, told, traceable, with_stand_ins
 from compare.trees import Layout, expanded, is_inexact, path_of
 
 __all__ = [
-    "Inputs", "assert_rule_agrees", "check_rule", "cotangents", "inner_product",
-    "nondifferentiable", "require_rule", "rule_asked",
+    "assert_rule_agrees", "check_rule", "cotangents", "inner_product", "nondifferentiable",
+    "require_rule", "rule_asked",
 ]  # fmt: skip
 
 Function = Callable[..., Any]
@@ -148,66 +148,6 @@ def assert_rule_agrees(rule_or_fwd: Function, *bwd_and_inputs: Any, **settings: 
     """
     __tracebackhide__ = True
     require_agreement(check_rule(rule_or_fwd, *bwd_and_inputs, **settings))
-
-
-class Inputs:
-    """The inputs of a function, by the names in its signature.
-
-    Args:
-        fn: whose signature it is.
-        inputs: as they were given.
-        fixed: the names of those that are not differentiated.
-        constant: those of them that a person declared so.
-
-    Attributes:
-        parameters: those that are differentiated, and what else is in their trees.
-        fixed: the others, by name.
-        not_compared: of every leaf that is not compared its path, and why.
-
-    Raises:
-        ValueError: nothing is differentiated, or a name is no input.
-    """
-
-    def __init__(
-        self,
-        fn: Function,
-        inputs: Sequence[Any],
-        fixed: Collection[str] = (),
-        constant: Sequence[str] = (),
-    ):
-        self._names = _input_names(fn, len(inputs))
-        if isinstance(constant, str):
-            raise ValueError(f"constant is a sequence of names; write constant=({constant!r},)")
-        for name in constant:
-            if name not in self._names:
-                raise ValueError(
-                    f"constant names {name!r}, which is no input; choose from "
-                    f"{', '.join(self._names)}"
-                )
-        named = OrderedDict(zip(self._names, inputs, strict=True))
-        self.fixed = {name: x for name, x in named.items() if name in fixed}
-        self.parameters = Parameters(
-            OrderedDict((n, x) for n, x in named.items() if n not in fixed)
-        )
-        if constant and not self.parameters.floating:
-            raise ValueError(f"constant names every floating input: {', '.join(constant)}")
-        self.parameters.require_floating("input")
-        declared = {
-            path: "declared constant"
-            for name in constant
-            for path in Parameters({name: self.fixed[name]}).floating
-        }
-        self.not_compared = {**self.parameters.not_compared, **declared}
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the inputs, in order."""
-        return self._names
-
-    def rebuild(self, floating: Any, fixed: Any) -> list[Any]:
-        """Returns the inputs in order, with these arrays in place of the differentiated ones."""
-        named = {**self.parameters.rebuild(floating), **fixed}
-        return [named[name] for name in self._names]
 
 
 def cotangents(fn: Function, point: Inputs, seed: int) -> dict[str, Any]:
@@ -376,7 +316,7 @@ def nondifferentiable(fn: Any, inputs: Sequence[Any]) -> set[str]:
     """Returns the names of those inputs that the rule of a function has in its nondiff_argnums."""
     if not _is_decorated(fn):
         return set()
-    names = _input_names(fn.fun, len(inputs))
+    names = input_names(fn.fun, len(inputs))
     return {names[i] for i in fn.nondiff_argnums if i < len(names)}
 
 
@@ -425,14 +365,3 @@ def _by_path(cotangents: Sequence[Any], point: Inputs) -> dict[str, Any]:
             below = [p for p in floating if p == where or p.startswith(f"{where}/")]
             found |= {p: jnp.zeros_like(floating[p]) for p in below}
     return {path: d for path, d in found.items() if path not in point.not_compared}
-
-
-def _input_names(fn: Function, count: int) -> list[str]:
-    """The names of a function's positional parameters; those of *inputs are numbered."""
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        parameters = ()
-    names = [p.name for p in parameters if p.kind in positional][:count]
-    return [*names, *(f"input {i}" for i in range(len(names), count))]

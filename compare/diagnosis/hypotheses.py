@@ -13,7 +13,7 @@ import numpy as np
 from compare.diagnosis.backward import Backward, Place
 from compare.diagnosis.case import Case, Leaves
 from compare.diagnosis.forward import on_host
-from compare.diagnosis.suspects import Suspect, added_to_the_loss
+from compare.diagnosis.suspecting.suspects import Suspect, added_to_the_loss
 from compare.diagnosis.tape import Equation, Tape, record
 from compare.diagnosis.watching.numpy_ops import computed, quick
 from compare.jaxprs import compiler_options

@@ -17,7 +17,7 @@ from compare.diagnosis.case import Case, Diagnosis, Leaves, distance, near
 from compare.diagnosis.hypotheses import Hypothesis, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mistakes import display_name
-from compare.diagnosis.suspects import Suspect, first_met, pairs, suspects
+from compare.diagnosis.suspecting.suspects import Suspect, first_met, pairs, suspects
 from compare.diagnosis.tape import Tape, record
 from compare.diagnosis.watching.listing import with_marked
 from compare.diagnosis.watching.watch import Watched, lines_of_a_bug, watch

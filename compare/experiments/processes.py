@@ -1,18 +1,13 @@
 """Runs several processes, on one host or on many, that train as one through `jax.distributed`.
 
 When a process is lost the others cannot go on, and they do not always get an exception: jax's
-runtime kills a process that has lost its coordinator. So every process is the worker of a
-supervisor, another process, which survives it and says in one line what has happened.
+runtime kills a process that has lost its coordinator (see `compare.commands.training.supervision`).
 """
 
 import os
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,8 +16,8 @@ from jax.experimental import multihost_utils
 from compare.escapes import first_line
 
 __all__ = [
-    "HEARTBEAT_SECONDS", "NoClusterError", "PeerLostError", "Processes", "exit_with", "is_first",
-    "join", "leave", "several", "share", "supervise", "watching_peers",
+    "HEARTBEAT_SECONDS", "NoClusterError", "PeerLostError", "Processes", "is_first", "join",
+    "leave", "lost", "several", "share", "watching_peers",
 ]  # fmt: skip
 
 HEARTBEAT_SECONDS = 20
@@ -30,8 +25,6 @@ HEARTBEAT_SECONDS = 20
 
 JOIN_SECONDS = 60
 """The time that processes wait for each other at the start."""
-
-_WORKER = "HANDGRAD_WORKER"
 
 
 class PeerLostError(Exception):
@@ -58,39 +51,6 @@ class Processes(NamedTuple):
     bind: str | None = None
     size: int | None = None
     rank: int | None = None
-
-
-Handling = Callable[[Callable[[int], None]], AbstractContextManager[None]]
-
-
-def supervise(argv: Sequence[str], handling: Handling) -> int | None:
-    """Runs this command again in a worker, and waits for the worker.
-
-    Args:
-        argv: the arguments of `handgrad`.
-        handling: makes a signal call a function with its number while its context lasts.
-
-    Returns:
-        The worker's exit code; None in the worker itself, which then does the work.
-
-    Raises:
-        PeerLostError: the runtime killed the worker because another process is lost.
-    """
-    if _WORKER in os.environ:
-        threading.Thread(target=_end_with_supervisor, daemon=True).start()
-        return None
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "compare", *argv],
-        env={**os.environ, _WORKER: "1"},
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-    # The worker is in a session of its own, to which the terminal sends no SIGINT.
-    with handling(worker.send_signal):
-        code = worker.wait()
-    if code == -signal.SIGABRT:
-        raise PeerLostError(_lost("ended the run"))
-    return code
 
 
 def join(processes: Processes) -> None:
@@ -154,15 +114,6 @@ def share(tree: Any) -> Any:
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
-def exit_with(code: int) -> NoReturn:
-    """Ends this process; a worker ends at once, as a peer may be waiting for it."""
-    if _WORKER in os.environ:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
-
-
 def watching_peers(work: Callable[[], int]) -> int:
     """Runs `work` in one process among several.
 
@@ -176,11 +127,12 @@ def watching_peers(work: Callable[[], int]) -> int:
         return work()
     except (ValueError, jax.errors.JaxRuntimeError) as error:
         if several() and _is_about_peers(error):
-            raise PeerLostError(_lost(f"ended the run ({first_line(error)[:120]})")) from error
+            raise PeerLostError(lost(f"ended the run ({first_line(error)[:120]})")) from error
         raise
 
 
-def _lost(what: str) -> str:
+def lost(what: str) -> str:
+    """Says that another process was lost, "which `what`", and what to do."""
     return (
         f"another process was lost, which {what}; start all of them again, with --resume to go on "
         "from the last checkpoint"
@@ -190,12 +142,6 @@ def _lost(what: str) -> str:
 def _is_about_peers(error: Exception) -> bool:
     words = ("gloo", "nccl", "collective", "coordination", "peer", "heartbeat")
     return any(word in str(error).lower() for word in words)
-
-
-def _end_with_supervisor() -> None:
-    """Ends the worker when its supervisor is gone: then the pipe to standard input closes."""
-    os.read(0, 1)
-    os._exit(1)
 
 
 def _silence_runtime() -> None:

@@ -1,4 +1,4 @@
-"""The algorithms behind `conv2d`: what each piece of it is computed by, on which platform.
+"""The algorithms behind the convolutions: what each piece is computed by, on which platform.
 
 Accelerators have one right primitive, `lax.conv_general_dilated`. XLA's CPU convolution is slow
 where the image has few channels, and as a kernel gradient; there the same sums are taken another
@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -18,7 +19,7 @@ from jax import lax
 from manual.rules._blocks import in_blocks
 from manual.rules._windows import Extent, Windows, fold, unfold
 
-__all__ = ["correlate", "input_gradient", "kernel_gradient"]
+__all__ = ["bias_gradient", "correlate", "input_gradient", "kernel_gradient", "plus_bias"]
 
 _FEW_CHANNELS = 4
 """Up to here a CPU is faster with multiplications and additions of whole images (measured: 0.1 of
@@ -290,3 +291,23 @@ def _kernel_gradient_depthwise(x: jax.Array, dy: jax.Array, *, w: Windows) -> ja
 
     _, dw = in_blocks(of_examples, dy, x)
     return dw.reshape(*w.window, 1, -1).astype(x.dtype)
+
+
+def plus_bias(y: jax.Array, b: jax.Array | None) -> jax.Array:
+    """Returns y + b, the same b at every place, and y where there is no b.
+
+    Shapes: y (..., n_out), b (n_out,) -> (..., n_out).
+
+    Raises:
+        AssertionError: if the shapes are not these, or the dtypes differ.
+    """
+    if b is None:
+        return y
+    chex.assert_shape(b, y.shape[-1:])
+    chex.assert_type(b, y.dtype)
+    return y + b[(None,) * (y.ndim - 1)]
+
+
+def bias_gradient(b: jax.Array | None, dy: jax.Array) -> jax.Array | None:
+    """Computes db = Σ dy over all places, where there is a b."""
+    return None if b is None else jnp.sum(dy.reshape(-1, dy.shape[-1]), axis=0)

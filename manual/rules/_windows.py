@@ -13,7 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["Extent", "Padding", "Size", "Windows", "both", "fold", "unfold", "windows"]
+__all__ = [
+    "Extent", "Padding", "Size", "Windows", "both", "fold", "pads_of", "positive", "unfold",
+    "windows",
+]  # fmt: skip
 
 Extent = tuple[int, int]
 """Height and width, or their strides."""
@@ -90,12 +93,32 @@ def both(name: str, value: int | Sequence[int]) -> Extent:
     """
     pair = (value, value) if isinstance(value, int) else value
     try:
-        first, second = map(operator.index, pair)
+        first, second = map(_count, pair)
     except (TypeError, ValueError):
         first, second = 0, 0
-    if isinstance(value, bool) or min(first, second) < 1:
+    if min(first, second) < 1:
         raise ValueError(f"{name} must be a positive integer or two of them, got {value!r}")
     return first, second
+
+
+def positive(name: str, value: int) -> int:
+    """Returns a positive integer.
+
+    Raises:
+        ValueError: if `value` is none, with the name of the setting.
+    """
+    try:
+        count = _count(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return count
+
+
+def _count(value: Any) -> int:
+    """An integer of whichever library; True is none, and counts nothing."""
+    return 0 if isinstance(value, bool) else operator.index(value)
 
 
 def _pair(values: Sequence[int]) -> Extent:
@@ -106,14 +129,26 @@ def _pair(values: Sequence[int]) -> Extent:
 def _resolve(
     padding: Padding, image: Sequence[int], extent: Sequence[int], stride: Sequence[int]
 ) -> list[Extent]:
-    if padding == "VALID":
-        return [(0, 0), (0, 0)]
     if padding == "SAME":
         missing = [
             max((-(-n // s) - 1) * s + e - n, 0)
             for n, e, s in zip(image, extent, stride, strict=True)
         ]
         return [(m // 2, m - m // 2) for m in missing]
+    return pads_of(padding)
+
+
+def pads_of(padding: Padding) -> list[Extent]:
+    """Returns what is padded in front and behind, for both directions.
+
+    Args:
+        padding: as `windows` takes it, but for "SAME", which depends on the image.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    if padding == "VALID":
+        return [(0, 0), (0, 0)]
     try:
         pairs = [] if isinstance(padding, str) else [tuple(pad) for pad in padding]
     except TypeError:

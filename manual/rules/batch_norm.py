@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from manual.rules._requirements import require_epsilon
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -54,7 +55,9 @@ def batch_norm_fwd(
 
     Raises:
         AssertionError: if the shapes are not these, or scale and bias differ in dtype.
+        ValueError: if epsilon is negative.
     """
+    require_epsilon("batch_norm", epsilon)
     _assert_per_channel(x, scale, bias)
     chex.assert_type(bias, scale.dtype)
     rows = _wide_rows(x)
@@ -141,7 +144,9 @@ def batch_norm_inference_fwd(
     Raises:
         AssertionError: if the shapes are not these, or scale and bias, or mean and var, differ in
             dtype.
+        ValueError: if epsilon is negative.
     """
+    require_epsilon("batch_norm_inference", epsilon)
     _assert_per_channel(x, scale, bias, mean, var)
     chex.assert_type([bias, var], [scale.dtype, mean.dtype])
     r = lax.rsqrt(var.astype(jnp.promote_types(x.dtype, jnp.float32)) + epsilon)

@@ -9,9 +9,14 @@ from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 
-from manual.rules._conv import correlate, input_gradient, kernel_gradient
+from manual.rules._conv import (
+    bias_gradient,
+    correlate,
+    input_gradient,
+    kernel_gradient,
+    plus_bias,
+)
 from manual.rules._windows import Padding, Size, windows
 from manual.rules.rule import Rule
 
@@ -46,14 +51,12 @@ def conv2d_fwd(
         ValueError: if a setting is none of those allowed, or no window fits.
     """
     settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    y = without_bias(x, w, b, **settings)
-    return y if b is None else y + b[None, None, None, :], (x, w, b)
+    return plus_bias(without_bias(x, w, **settings), b), (x, w, b)
 
 
 def without_bias(
     x: jax.Array,
     w: jax.Array,
-    b: jax.Array | None,
     *,
     stride: Size,
     padding: Padding,
@@ -67,9 +70,6 @@ def without_bias(
     if groups < 1 or n_in % groups or n_out % groups:
         raise ValueError(f"groups must divide the channels {n_in} and {n_out}, got {groups}")
     chex.assert_shape(w, (*w.shape[:2], n_in // groups, n_out))
-    if b is not None:
-        chex.assert_shape(b, (n_out,))
-        chex.assert_type(b, x.dtype)
     places = windows(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     return correlate(x, w, w=places, groups=groups)
 
@@ -117,8 +117,7 @@ def conv2d_bwd(
     places = windows(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     dx = input_gradient(dy, w, w=places, groups=groups)
     dw = kernel_gradient(x, dy, w=places, groups=groups)
-    db = None if b is None else jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
-    return dx, dw, db
+    return dx, dw, bias_gradient(b, dy)
 
 
 conv2d = Rule(conv2d_fwd, conv2d_bwd)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from manual.rules._requirements import require_epsilon, require_last_axis
 from manual.rules.rule import Rule
 
 __all__ = ["group_norm", "group_norm_bwd", "group_norm_fwd"]
@@ -46,8 +47,10 @@ def group_norm_fwd(
 
     Raises:
         AssertionError: if the shapes are not these, or scale and bias differ in dtype.
-        ValueError: if groups does not divide c.
+        ValueError: if groups does not divide c, x is a scalar, or epsilon is negative.
     """
+    require_last_axis("group_norm", "x", x)
+    require_epsilon("group_norm", epsilon)
     c = x.shape[-1]
     if groups < 1 or c % groups:
         raise ValueError(f"groups must divide the {c} channels, got {groups}")

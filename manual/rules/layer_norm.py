@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from manual.rules._blocks import in_blocks
+from manual.rules._requirements import require_epsilon, require_last_axis
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -89,7 +90,10 @@ def layer_norm_fwd(
 
     Raises:
         AssertionError: if the shapes are not these, or scale and bias differ in dtype.
+        ValueError: if x is a scalar, or epsilon is negative.
     """
+    require_last_axis("layer_norm", "x", x)
+    require_epsilon("layer_norm", epsilon)
     chex.assert_shape([scale, bias], (x.shape[-1],))
     chex.assert_type(bias, scale.dtype)
     rows = _wide_rows(x)
@@ -149,7 +153,10 @@ def rms_norm_fwd(
 
     Raises:
         AssertionError: if the shapes are not these.
+        ValueError: if x is a scalar, or epsilon is negative.
     """
+    require_last_axis("rms_norm", "x", x)
+    require_epsilon("rms_norm", epsilon)
     chex.assert_shape(scale, (x.shape[-1],))
     rows = _wide_rows(x)
     r = lax.rsqrt(jnp.mean(rows * rows, axis=1) + epsilon)[:, None]

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from manual.rules._means import share_of_mean
+from manual.rules._requirements import require_alike
 from manual.rules.rule import Rule, chosen
 
 __all__ = [
@@ -34,12 +35,6 @@ __all__ = [
 ]
 
 
-def _assert_alike(outputs: jax.Array, targets: jax.Array) -> None:
-    """Refuses what would broadcast, (n, 1) against (n,), and what would promote."""
-    chex.assert_equal_shape([outputs, targets])
-    chex.assert_type(targets, outputs.dtype)
-
-
 def mean_squared_error_fwd(
     predictions: jax.Array, targets: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array]]:
@@ -50,7 +45,7 @@ def mean_squared_error_fwd(
     Raises:
         AssertionError: if shapes or dtypes differ.
     """
-    _assert_alike(predictions, targets)
+    require_alike(predictions, targets)
     error = predictions - targets
     return jnp.mean(error**2), (error,)
 
@@ -80,7 +75,7 @@ def sigmoid_binary_cross_entropy_fwd(
     Raises:
         AssertionError: if shapes or dtypes differ.
     """
-    _assert_alike(logits, targets)
+    require_alike(logits, targets)
     terms = jnp.maximum(logits, 0) - targets * logits + jnp.log1p(jnp.exp(-jnp.abs(logits)))
     return jnp.mean(terms), (logits, targets)
 
@@ -130,7 +125,7 @@ def softmax_cross_entropy_fwd(logits: jax.Array, targets: jax.Array) -> tuple[ja
         AssertionError: if shapes or dtypes are not these.
     """
     chex.assert_axis_dimension_gteq(logits, -1, 0)
-    _assert_alike(logits, targets)
+    require_alike(logits, targets)
     largest, total = _exponentials(logits)
     terms = jnp.where(targets == 0, 0, targets * (logits - largest - jnp.log(total)))
     return -terms.sum(axis=-1).mean(), (logits, (largest, total), targets)

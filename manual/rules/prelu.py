@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from manual.rules._requirements import require_last_axis
 from manual.rules.rule import Rule
 
 __all__ = ["prelu", "prelu_bwd", "prelu_fwd"]
@@ -21,7 +22,9 @@ def prelu_fwd(x: jax.Array, slope: jax.Array) -> tuple[jax.Array, Arrays]:
 
     Raises:
         AssertionError: if the shapes are not these, or the dtypes differ.
+        ValueError: if x is a scalar.
     """
+    require_last_axis("prelu", "x", x)
     chex.assert_shape(slope, (x.shape[-1],))
     chex.assert_type(slope, x.dtype)
     return jnp.where(x >= 0, x, slope * x), (x, slope)

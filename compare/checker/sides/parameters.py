@@ -1,6 +1,8 @@
-"""The leaves of a tree that are differentiated, each under its path, and what else it holds."""
+"""The leaves of a tree, or of inputs, that are differentiated, by path, and what else it holds."""
 
+import inspect
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +20,7 @@ from compare.trees import (
     path_of,
 )  # fmt: skip
 
-__all__ = ["Parameters"]
+__all__ = ["Inputs", "Parameters", "input_names"]
 
 
 class Parameters:
@@ -93,6 +95,77 @@ class Parameters:
                 leaf = np.where(np.isinf(in_double(leaf)), 0.0, in_double(leaf))
             for fault in nonfinite_faults(f"the {kind}", path, leaf):
                 raise ValueError(f"{fault}; give a point at which every {kind} is finite")
+
+
+class Inputs:
+    """The inputs of a function, by the names in its signature.
+
+    Args:
+        fn: whose signature it is.
+        inputs: as they were given.
+        fixed: the names of those that are not differentiated.
+        constant: those of them that a person declared so.
+
+    Attributes:
+        parameters: those that are differentiated, and what else is in their trees.
+        fixed: the others, by name.
+        not_compared: of every leaf that is not compared its path, and why.
+
+    Raises:
+        ValueError: nothing is differentiated, or a name is no input.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        inputs: Sequence[Any],
+        fixed: Collection[str] = (),
+        constant: Sequence[str] = (),
+    ):
+        self._names = input_names(fn, len(inputs))
+        if isinstance(constant, str):
+            raise ValueError(f"constant is a sequence of names; write constant=({constant!r},)")
+        for name in constant:
+            if name not in self._names:
+                raise ValueError(
+                    f"constant names {name!r}, which is no input; choose from "
+                    f"{', '.join(self._names)}"
+                )
+        named = OrderedDict(zip(self._names, inputs, strict=True))
+        self.fixed = {name: x for name, x in named.items() if name in fixed}
+        self.parameters = Parameters(
+            OrderedDict((n, x) for n, x in named.items() if n not in fixed)
+        )
+        if constant and not self.parameters.floating:
+            raise ValueError(f"constant names every floating input: {', '.join(constant)}")
+        self.parameters.require_floating("input")
+        declared = {
+            path: "declared constant"
+            for name in constant
+            for path in Parameters({name: self.fixed[name]}).floating
+        }
+        self.not_compared = {**self.parameters.not_compared, **declared}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the inputs, in order."""
+        return self._names
+
+    def rebuild(self, floating: Any, fixed: Any) -> list[Any]:
+        """Returns the inputs in order, with these arrays in place of the differentiated ones."""
+        named = {**self.parameters.rebuild(floating), **fixed}
+        return [named[name] for name in self._names]
+
+
+def input_names(fn: Callable[..., Any], count: int) -> list[str]:
+    """Returns the names of a function's positional parameters; those of *inputs are numbered."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()
+    names = [p.name for p in parameters if p.kind in positional][:count]
+    return [*names, *(f"input {i}" for i in range(len(names), count))]
 
 
 def _is_differentiated(leaf: Any) -> bool:

@@ -1,19 +1,50 @@
 """In which precision the side under test computes, whatever precision it is asked for."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.sides.evaluation import Point, Result, Sides
+from compare.checker.sides.evaluation import Evaluation, Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu, is_float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, is_representable, narrowing
-from compare.checker.sides.side import Arrays
+from compare.checker.sides.side import Arrays, Side, has_float64
 from compare.escapes import first_line
+from compare.sites import raised_at, shown
 from compare.trees import cast, is_inexact
 
-__all__ = ["alone_in_float64", "manual_in_float64"]
+__all__ = ["alone_in_float64", "asked_in_float64", "manual_in_float64"]
+
+
+@contextlib.contextmanager
+def asked_in_float64(side: Side, arrays: Arrays, evaluation: Evaluation) -> Iterator[None]:
+    """Says so where a side fails at these arrays for being in float64 alone.
+
+    Raises:
+        ValueError: it fails in float64, and does not in float32.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not has_float64(arrays) or not _runs_in_float32(side, arrays, evaluation):
+            raise
+        name = "the loss" if side.loss is not None else "the candidate"
+        site = raised_at(error)
+        where = f"{shown(site)}: " if site else ""
+        raise ValueError(
+            f"pass dtype='float32': {name} cannot be run in float64 "
+            f"({where}{first_line(error).rstrip(':')}; {_TO_DO})"
+        ) from error
+
+
+def _runs_in_float32(side: Side, arrays: Arrays, evaluation: Evaluation) -> bool:
+    with jax.enable_x64(False), contextlib.suppress(Exception):
+        evaluation.run(side, [cast(x, np.float32) for x in arrays])
+        return True
+    return False
 
 
 def manual_in_float64(sides: Sides, own: Point) -> tuple[Sides, Point, Narrowing | None]:

@@ -193,17 +193,29 @@ class Keeping:
                 raise UsageError(
                     f"--log-dir {self.log_dir}: needs tensorboardX; {INSTALL_TENSORBOARD}"
                 )
-            files.require_writable(_nearest(self.log_dir) / "events")
+            _require_writable("--log-dir", self.log_dir, "events")
         if self.out is None:
             return
         if importlib.util.find_spec("matplotlib") is None:
             raise UsageError(f"--out {self.out}: needs matplotlib; pip install 'handgrad[report]'")
-        files.require_writable(_nearest(self.out) / "train.json")
+        _require_writable("--out", self.out, "train.json")
 
 
-def _nearest(folder: Path) -> Path:
-    """Returns the folder itself, or the innermost one above it that exists."""
-    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
+def _require_writable(option: str, folder: Path, name: str) -> None:
+    """Tries to write a file in a folder, or in the innermost one above it that exists.
+
+    Raises:
+        WriteError: it cannot be written. Where it is not there the message is about the folder.
+    """
+    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    file = nearest / name
+    try:
+        files.require_writable(file)
+    except files.WriteError as error:
+        cause = error.__cause__
+        if file.exists() or not isinstance(cause, OSError):
+            raise
+        raise files.WriteError(f"{option} {files.unwritten(folder, cause)}") from cause
 
 
 def settings(recipe: problems.Recipe, **further: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from compare import problems, terminal
 from compare.commands import outputs
-from compare.commands.interruption import handling, noticing_interruption
+from compare.commands.interruption import noticing_interruption
 from compare.commands.options import (
     AGREE,
     DISAGREE,
@@ -28,6 +28,7 @@ from compare.commands.options import (
     not_given,
     require_platform,
 )
+from compare.commands.training import supervision
 from compare.commands.training.options import Cluster, Keeping, Optimization, settings
 from compare.commands.training.shown import Shown
 from compare.escapes import escaped
@@ -99,7 +100,7 @@ def train(
     keep.require_usable()
     joined = cluster.joined()
     if joined is not None:
-        code = processes.supervise(sys.argv[1:], handling)
+        code = supervision.supervise(sys.argv[1:])
         if code is not None:
             return code
     cluster.request_devices()

@@ -7,6 +7,7 @@ The copy computes what the original does, on the same objects; only the operatio
 import ast
 import copy
 import functools
+import itertools
 import linecache
 import types
 from typing import Any, TypeGuard
@@ -196,7 +197,11 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         self.generic_visit(node)
         (target, *others) = node.targets
-        if others or not isinstance(target, ast.Subscript):
+        if others:
+            return node
+        if isinstance(target, ast.Tuple | ast.List):
+            node.value = self.told(node, "unpacked", node.value, _targets(target))
+        if not isinstance(target, ast.Subscript):
             return node
         call = self.told(node, "set_item", target.value, _index(target.slice), node.value)
         return ast.copy_location(ast.Expr(call), node)
@@ -217,6 +222,23 @@ class _Rewriter(ast.NodeTransformer):
         own = node.target.value, ast.Constant(node.target.attr)
         call = ast.Call(self.told(node, "attribute_in_place", name, *own), [node.value], [])
         return ast.copy_location(ast.Expr(ast.copy_location(call, node)), node)
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        self.generic_visit(node)
+        node.iter = self.told(node.iter, "iterated", node.iter, _targets(node.target))
+        return node
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        self.generic_visit(node)
+        if not node.is_async:
+            node.iter = self.told(node.iter, "iterated", node.iter, _targets(node.target))
+        return node
+
+    def visit_Starred(self, node: ast.Starred) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = self.told(node.value, "iterated", node.value, ast.Constant(None))
+        return node
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
         self.generic_visit(node)
@@ -241,6 +263,18 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         return node
+
+
+def _targets(node: ast.expr) -> ast.Constant:
+    """What is unpacked into a target, up to a starred one, in nested tuples; None for no tuple."""
+
+    def of(target: ast.expr) -> Any:
+        if not isinstance(target, ast.Tuple | ast.List):
+            return None
+        own = itertools.takewhile(lambda e: not isinstance(e, ast.Starred), target.elts)
+        return tuple(map(of, own))
+
+    return ast.Constant(of(node))
 
 
 def _index(node: ast.expr) -> ast.expr:

@@ -6,10 +6,11 @@ asked: what did this line compute, of what, and what if that were another value.
 
 import contextlib
 import functools
+import itertools
 import operator
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeGuard
 
 import jax
@@ -35,10 +36,18 @@ from compare.diagnosis.recording.instrumented import (
     instrumented,
     is_instrumentable,
 )
+from compare.diagnosis.recording.operators import (
+    APPLYING,
+    BINARY,
+    GOING_THROUGH,
+    IN_PLACE,
+    OF_PYTHON,
+    UNARY,
+)
 from compare.diagnosis.tape import Equation, Recording, record_results
 from compare.diagnosis.watching.graph import Graph
 from compare.sites import at_own_lines, is_users
-from compare.trees import is_key
+from compare.trees import in_double, is_key, is_tensor, largest
 
 __all__ = ["Passed", "graph_of", "passed_through", "record_python"]
 
@@ -50,10 +59,17 @@ def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) 
         TimeoutError: it takes longer than `limit`.
         Exception: whatever `fn` raises.
     """
+    return _recorded(fn, limit)[0]
+
+
+def _recorded(
+    fn: Callable[[], dict[str, Any]], limit: Limit | None
+) -> tuple[Recording, dict[str, Any]]:
+    """What `fn` does, and what it returns."""
     watcher = _Watcher(limit)
     found = watcher.call(0, fn)
     outputs = {name: watcher.slot(value) for name, value in found.items()}
-    return Recording(watcher.equations, outputs, watcher.constants)
+    return Recording(watcher.equations, outputs, watcher.constants), found
 
 
 def graph_of(fn: Callable[[], dict[str, Any]], names: Iterable[str], limit: Limit) -> Graph:
@@ -68,13 +84,20 @@ def graph_of(fn: Callable[[], dict[str, Any]], names: Iterable[str], limit: Limi
 
     Raises:
         TimeoutError: it takes longer than `limit`.
+        ValueError: what was seen does not give the results again.
         Exception: whatever `fn` raises.
     """
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
         graph = Graph(_recording(fn), limit)
         if all(graph.outputs[name] in graph.maker for name in names):
             return graph
-    return Graph(record_python(fn, limit), limit)
+    recording, found = _recorded(fn, limit)
+    graph = Graph(recording, limit)
+    for name, value in found.items():
+        if not _alike(in_double(graph.values[graph.outputs[name]]), in_double(on_host(value))):
+            # An array was changed by way of another that shares its memory.
+            raise ValueError(f"the operations that were seen do not give {name} again")
+    return graph
 
 
 def _recording(fn: Callable[[], dict[str, Any]]) -> Recording:
@@ -120,6 +143,10 @@ def passed_through(fn: Callable[[], Any], limit: Limit | None = None) -> list[Pa
     with contextlib.suppress(TimeoutError):
         watcher.call(0, fn)
     return watcher.of_users()
+
+
+_Targets = tuple[Any, ...] | None
+"""What entries are unpacked into, one for each up to a starred one; None for what is none."""
 
 
 class _Watcher:
@@ -171,10 +198,18 @@ class _Watcher:
                     site = f"{code.co_filename}:{line}"
                     self.passed.append(Passed(site, value, own is result))
             return result
-        if function in (map, filter) and args and callable(args[0]):
-            return function(functools.partial(self.call, line, args[0]), *args[1:], **kwargs)
+        if function in GOING_THROUGH:
+            entries = [self._rows(line, own, place=n) if is_array(own) else own
+                       for n, own in enumerate(args)]  # fmt: skip
+            if function in APPLYING and args and callable(args[0]):
+                entries[0] = functools.partial(self.call, line, args[0])
+            return function(*entries, **kwargs)
+        if function is reversed and args and is_array(args[0]):
+            if is_tensor(args[0]):  # Of which it makes another tensor.
+                return self._done(line, "reversed", reversed, args, kwargs)
+            return self._rows(line, args[0], reversed)
         casts = _is_cast(function) and any(map(is_number, args))
-        if function in _OF_PYTHON or (isinstance(function, type) and not casts):
+        if function in OF_PYTHON or (isinstance(function, type) and not casts):
             return function(*args, **kwargs)
         args = tuple(drawn(own, self.slot) for own in args)
         kwargs = {key: drawn(own, self.slot) for key, own in kwargs.items()}
@@ -191,16 +226,33 @@ class _Watcher:
 
     def binary(self, line: int, name: str, left: Any, right: Any) -> Any:
         if not (is_number(left) or is_number(right)):
-            return _BINARY[name](left, right)
-        return self._done(line, name, _BINARY[name], (left, right), {}, is_operand)
+            return BINARY[name](left, right)
+        return self._done(line, name, BINARY[name], (left, right), {}, is_operand)
 
     def unary(self, line: int, name: str, value: Any) -> Any:
-        return self._done(line, name, _UNARY[name], (value,), {})
+        return self._done(line, name, UNARY[name], (value,), {})
 
     def item(self, line: int, value: Any, index: Any) -> Any:
         if not is_array(value):
             return value[index]
         return self._done(line, "item", operator.getitem, (value, index), {})
+
+    def iterated(self, line: int, value: Any, targets: _Targets) -> Any:
+        """Gives what a loop goes through: an array as its rows, all else as it is."""
+        entries = self._rows(line, value) if is_array(value) else value
+        if targets is None:
+            return entries
+        return (self.unpacked(line, entry, targets) for entry in entries)
+
+    def unpacked(self, line: int, value: Any, targets: _Targets) -> Any:
+        """Gives what is unpacked into targets: an array as its rows, all else as it is."""
+        if targets is None:
+            return value
+        entries = [*self._rows(line, value)] if is_array(value) else value
+        if not any(own is not None for own in targets) or not isinstance(entries, list | tuple):
+            return entries
+        known = itertools.zip_longest(entries, targets[: len(entries)])
+        return [self.unpacked(line, entry, own) for entry, own in known]
 
     def attribute(self, line: int, value: Any, name: str) -> Any:
         if not is_array(value):
@@ -211,7 +263,7 @@ class _Watcher:
         self._done(line, "set_item", operator.setitem, (target, index, value), {})
 
     def in_place(self, line: int, name: str, target: Any, value: Any) -> Any:
-        return self._done(line, name, _IN_PLACE[name], (target, value), {})
+        return self._done(line, name, IN_PLACE[name], (target, value), {})
 
     def attribute_in_place(
         self, line: int, name: str, owner: Any, attribute: str
@@ -233,6 +285,36 @@ class _Watcher:
         # In place it would change what the target sees before that is told.
         new = (self.binary if is_array(target) else self.in_place)(line, name, old, value)
         self.set_item(line, target, index, new)
+
+    def _rows(
+        self, line: int, value: Any, way: Callable[..., Iterator[Any]] = iter, place: int = 0
+    ) -> Iterator[Any]:
+        """Goes through the rows of an array, each of which becomes an equation as `value[i]` has.
+
+        Args:
+            line: that goes through them.
+            value: the array.
+            way: `iter` or `reversed`.
+            place: among those that the line goes through side by side.
+        """
+        if isinstance(value, Tracer) or getattr(value.dtype, "kind", "") in _NO_NUMBERS:
+            return way(value)
+        # Of a row there is no expression: it is in the call that goes through all of them.
+        origin = ((), (way, place), (_stack(), "item", None))
+
+        def rows() -> Iterator[Any]:
+            indices = way(range(len(value))) if np.ndim(value) else itertools.count()
+            for index, row in zip(indices, way(value), strict=False):
+                if self._limit is not None:
+                    self._limit.check()
+                given, slots = ((value, index), {}), [self.slot(value)]
+                self._record(
+                    line, "item", operator.getitem, given, [id(value)], [value], slots, row, [row],
+                    [], origin,
+                )  # fmt: skip
+                yield row
+
+        return rows()
 
     def _done(
         self,
@@ -270,11 +352,17 @@ class _Watcher:
     def _record(
         self, line: int, name: str, fn: Callable[..., Any], given: Any, ids: list[int],
         leaves: list[Any], slots: list[int], result: Any, new: list[Any], changed: list[int],
+        origin: Any = None,
     ) -> None:  # fmt: skip
         kinds = [kind_of(x) for x in leaves]
         numbers = [i for i, x in enumerate(numbers_of(result)) if any(x is n for n in new)]
 
+        # What reads no number gives what it gave: it may draw others the next time.
+        drawn_once = None if leaves else [on_host(x) for x in new]
+
         def again(*values: Any) -> list[Any]:
+            if drawn_once is not None:
+                return drawn_once
             own = [kind(value) for kind, value in zip(kinds, values, strict=True)]
             taken = iter(own[len(ids) :])
             args, kwargs = with_numbers(given, dict(zip(ids, own, strict=False)), taken)
@@ -283,10 +371,9 @@ class _Watcher:
             return [on_host(x) for x in results]
 
         outputs = tuple(self._new(x) for x in ([leaves[i] for i in changed] or new))
-        stack = _stack()
-        file = stack[0][0].co_filename
+        origin = origin or (_stack(), name, None)
+        file = (origin[0] or origin[2][0])[0][0].co_filename
         site = f"{file}:{line}" if is_users(file) else ""
-        column = (stack, name, None)
         self.equations.append(
             Equation(
                 _PRIMITIVES.get(name, name),
@@ -294,11 +381,11 @@ class _Watcher:
                 tuple(slots),
                 outputs,
                 again,
-                signature=column,
+                signature=origin,
                 site=site,
                 whole=True,
                 step=None,
-                origin=column,
+                origin=origin,
             )
         )
 
@@ -332,48 +419,25 @@ def _stack() -> tuple[Any, ...]:
     return tuple(found)
 
 
-_BINARY: dict[str, Callable[..., Any]] = {
-    "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
-    "MatMult": operator.matmul, "Pow": operator.pow, "FloorDiv": operator.floordiv,
-    "Mod": operator.mod, "BitAnd": operator.and_, "BitOr": operator.or_, "BitXor": operator.xor,
-    "LShift": operator.lshift, "RShift": operator.rshift, "Eq": operator.eq, "NotEq": operator.ne,
-    "Lt": operator.lt, "LtE": operator.le, "Gt": operator.gt, "GtE": operator.ge,
-}  # fmt: skip
-_IN_PLACE: dict[str, Callable[..., Any]] = {
-    "Add": operator.iadd, "Sub": operator.isub, "Mult": operator.imul, "Div": operator.itruediv,
-    "MatMult": operator.imatmul, "Pow": operator.ipow, "FloorDiv": operator.ifloordiv,
-    "Mod": operator.imod, "BitAnd": operator.iand, "BitOr": operator.ior,
-    "BitXor": operator.ixor, "LShift": operator.ilshift, "RShift": operator.irshift,
-}  # fmt: skip
-_UNARY: dict[str, Callable[..., Any]] = {
-    "USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert
-}  # fmt: skip
 _PRIMITIVES = {
     "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "USub": "neg", "T": "transpose",
     "reshape": "reshape", "astype": "convert_element_type", "stack": "stack",
     "float": "convert_element_type", "float64": "convert_element_type",
 }  # fmt: skip
-# They take arrays and give none, or give back what they got.
-_OF_PYTHON = (
-    len,
-    range,
-    zip,
-    enumerate,
-    reversed,
-    isinstance,
-    print,
-    id,
-    type,
-    getattr,
-    iter,
-    next,
-)
+_NO_NUMBERS = "OSU"
+"""The kinds of arrays of objects and of texts."""
 
 
 def _params(name: str, leaves: list[Any]) -> dict[str, Any]:
     if name == "T" and leaves:
         return {"permutation": tuple(range(np.ndim(leaves[0])))[::-1]}
     return {}
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether numbers are the same, to what the order of a sum may change."""
+    close = 1e-6 * largest(other[np.isfinite(other)])
+    return one.shape == other.shape and np.allclose(one, other, 0, close, equal_nan=True)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from manual.rules._means import share_of_mean
+from manual.rules._requirements import require_alike
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -21,11 +22,6 @@ __all__ = [
 Pair = tuple[jax.Array, jax.Array]
 
 
-def _assert_alike(outputs: jax.Array, targets: jax.Array) -> None:
-    chex.assert_equal_shape([outputs, targets])
-    chex.assert_type(targets, outputs.dtype)
-
-
 def hinge_fwd(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, Pair]:
     """L = 1/n Σ max(0, 1 − y z),  y = ±1   (Cortes & Vapnik 1995).
 
@@ -34,7 +30,7 @@ def hinge_fwd(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, Pair]:
     Raises:
         AssertionError: if shapes or dtypes differ.
     """
-    _assert_alike(outputs, targets)
+    require_alike(outputs, targets)
     margin = outputs * targets
     # Not a maximum: XLA's CPU would write its zeros and ones to memory first.
     return jnp.mean(jnp.where(margin >= 1, 0, 1 - margin)), (outputs, targets)
@@ -65,7 +61,7 @@ def kl_divergence_fwd(log_predictions: jax.Array, targets: jax.Array) -> tuple[j
         AssertionError: if shapes or dtypes differ, or there is no axis.
     """
     chex.assert_axis_dimension_gteq(log_predictions, -1, 0)
-    _assert_alike(log_predictions, targets)
+    require_alike(log_predictions, targets)
     terms = targets * _log_ratio(log_predictions, targets)
     return terms.sum(axis=-1).mean(), (log_predictions, targets)
 
@@ -107,7 +103,7 @@ def sigmoid_focal_fwd(
     """
     if not (gamma == 0 or gamma >= 1):
         raise ValueError(f"gamma must be 0, or 1 or more, got {gamma}")
-    _assert_alike(logits, targets)
+    require_alike(logits, targets)
     _, q, c = _parts(logits, targets)
     return jnp.mean(_weight(targets, alpha) * q**gamma * c), (logits, targets)
 

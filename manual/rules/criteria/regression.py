@@ -1,10 +1,10 @@
 """Losses of numbers: the mean over all n entries."""
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from manual.rules._means import share_of_mean
+from manual.rules._requirements import require_alike
 from manual.rules.rule import Rule
 
 __all__ = [
@@ -16,8 +16,7 @@ Pair = tuple[jax.Array, jax.Array]
 
 
 def _error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    chex.assert_equal_shape([predictions, targets])
-    chex.assert_type(targets, predictions.dtype)
+    require_alike(predictions, targets)
     return predictions - targets
 
 

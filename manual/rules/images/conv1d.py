@@ -5,7 +5,8 @@ from typing import Any
 import chex
 import jax
 
-from manual.rules._windows import Padding
+from manual.rules._conv import plus_bias
+from manual.rules._windows import Padding, positive
 from manual.rules.conv2d import conv2d_bwd, without_bias
 from manual.rules.rule import Rule
 
@@ -37,9 +38,9 @@ def conv1d_fwd(
         ValueError: if a setting is none of those allowed, or no window fits.
     """
     chex.assert_rank([x, w], 3)
-    kept = x[:, None], w[None], b
-    y = without_bias(*kept, **_flat(stride, padding, dilation), groups=groups)[:, 0]
-    return y if b is None else y + b[None, None, :], kept
+    rows, kernel = x[:, None], w[None]
+    y = without_bias(rows, kernel, **_flat(stride, padding, dilation), groups=groups)[:, 0]
+    return plus_bias(y, b), (rows, kernel, b)
 
 
 def conv1d_bwd(
@@ -62,9 +63,10 @@ conv1d = Rule(conv1d_fwd, conv1d_bwd)
 
 def _flat(stride: int, padding: str | tuple[int, int], dilation: int) -> dict[str, Any]:
     """The settings of the convolution of an image of height 1."""
-    for name, value in (("stride", stride), ("dilation", dilation)):
-        if not (isinstance(value, int) and value > 0):
-            raise ValueError(f"{name} of conv1d must be a positive integer, got {value!r}")
+    stride, dilation = (
+        positive("stride of conv1d", stride),
+        positive("dilation of conv1d", dilation),
+    )
     if not isinstance(padding, str | tuple | list):
         raise ValueError(f"padding must be 'SAME', 'VALID' or (before, after), got {padding!r}")
     of_image: Padding = padding if isinstance(padding, str) else ((0, 0), padding)

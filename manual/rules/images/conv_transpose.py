@@ -7,10 +7,15 @@ from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 
-from manual.rules._conv import correlate, input_gradient, kernel_gradient
-from manual.rules._windows import Padding, Size, Windows, both, windows
+from manual.rules._conv import (
+    bias_gradient,
+    correlate,
+    input_gradient,
+    kernel_gradient,
+    plus_bias,
+)
+from manual.rules._windows import Padding, Size, Windows, both, pads_of, windows
 from manual.rules.rule import Rule
 
 __all__ = ["conv_transpose", "conv_transpose_bwd", "conv_transpose_fwd"]
@@ -43,18 +48,14 @@ def conv_transpose_fwd(
 
     Raises:
         AssertionError: if shapes or dtypes are not these.
-        ValueError: if a setting is none of those allowed.
+        ValueError: if a setting is none of those allowed, or the padding cuts off more than y has.
     """
     chex.assert_rank([x, w], 4)
     chex.assert_type(w, x.dtype)
     chex.assert_axis_dimension(w, 2, x.shape[3])
     places = _windows(x, w, stride, padding)
     y = input_gradient(x, w.swapaxes(2, 3), w=places, groups=1)
-    if b is None:
-        return y, (x, w, b)
-    chex.assert_shape(b, w.shape[3:])
-    chex.assert_type(b, x.dtype)
-    return y + b[None, None, None, :], (x, w, b)
+    return plus_bias(y, b), (x, w, b)
 
 
 def conv_transpose_bwd(
@@ -80,7 +81,7 @@ def conv_transpose_bwd(
     # The windows slide over dy, s s′ times as large as x: to unfold it takes much memory.
     dx = correlate(dy, swapped, w=places, groups=1, unfolds=False)
     dw = kernel_gradient(dy, x, w=places, groups=1, unfolds=False).swapaxes(2, 3)
-    return dx, dw, None if b is None else jnp.sum(dy.reshape(-1, dy.shape[3]), axis=0)
+    return dx, dw, bias_gradient(b, dy)
 
 
 conv_transpose = Rule(conv_transpose_fwd, conv_transpose_bwd)
@@ -93,9 +94,11 @@ def _windows(x: jax.Array, w: jax.Array, stride: Size, padding: Padding) -> Wind
         # At least as large as the kernel, so that each window has a place.
         image = [n * s for n, s in zip(small, steps, strict=True)]
     else:
-        pads = ((0, 0), (0, 0)) if isinstance(padding, str) else padding
-        image = [
-            (n - 1) * s + k - sum(pad)
-            for n, s, k, pad in zip(small, steps, kernel, pads, strict=True)
-        ]
+        whole = [(n - 1) * s + k for n, s, k in zip(small, steps, kernel, strict=True)]
+        image = [n - sum(pad) for n, pad in zip(whole, pads_of(padding), strict=True)]
+        if min(image) < 0:
+            raise ValueError(
+                f"padding of conv_transpose cuts off more than the {tuple(whole)} that there are "
+                f"without it, got {padding!r}"
+            )
     return windows(image, kernel, steps, padding)

@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from manual.rules._requirements import require_epsilon, require_last_axis
 from manual.rules.rule import Rule
 
 __all__ = ["cosine_similarity", "cosine_similarity_bwd", "cosine_similarity_fwd"]
@@ -20,7 +21,10 @@ def cosine_similarity_fwd(
 
     Raises:
         AssertionError: if shapes or dtypes differ, or are not floating.
+        ValueError: if they are scalars, or epsilon is negative.
     """
+    require_last_axis("cosine_similarity", "a", a)
+    require_epsilon("cosine_similarity", epsilon)
     chex.assert_equal_shape([a, b])
     chex.assert_type([a, b], [float, a.dtype])
     (r, _), (s, _) = _length(a, epsilon), _length(b, epsilon)

@@ -2,6 +2,7 @@
 
 import jax
 
+from manual.rules._requirements import require_epsilon, require_last_axis
 from manual.rules.group_norm import group_norm_bwd, group_norm_fwd
 from manual.rules.rule import Rule
 
@@ -20,7 +21,10 @@ def instance_norm_fwd(
 
     Raises:
         AssertionError: if the shapes are not these, or scale and bias differ in dtype.
+        ValueError: if x is a scalar, or epsilon is negative.
     """
+    require_last_axis("instance_norm", "x", x)
+    require_epsilon("instance_norm", epsilon)
     return group_norm_fwd(x, scale, bias, groups=x.shape[-1], epsilon=epsilon)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from compare import check_gradients
-from compare.checker.sides.parameters import Parameters
+from compare.checker.sides.parameters import Inputs, Parameters
 
 
 @dataclasses.dataclass
@@ -142,3 +142,19 @@ def test_a_tree_without_a_gradient_is_refused(tree, message):
 def test_an_entry_that_is_not_finite_is_refused_by_its_place():
     with pytest.raises(ValueError, match=r"^0/w: .* 1 of 4 entries not finite, .* \(1, 0\): inf; "):
         Parameters([{"w": np.asarray([[1, 2], [np.inf, 4]])}]).require_finite()
+
+
+def look_up(x, tokens, gain=2.0):
+    return gain * x[tokens]
+
+
+def test_inputs_have_the_names_of_the_signature():
+    x, tokens = np.ones(3), np.array([0, 2])
+    point = Inputs(look_up, (x, tokens))
+    assert point.names == ["x", "tokens"]
+    assert list(point.parameters.floating) == ["x"]
+    assert point.not_compared == {"tokens": "int64"}
+    assert Inputs(lambda *xs: xs, (x, x)).names == ["input 0", "input 1"]
+    point = Inputs(look_up, (x, tokens, 3.0), {"gain"}, ["gain"])
+    rebuilt = point.rebuild({"x": 2 * x}, {"gain": 5.0})
+    assert [np.sum(part) for part in rebuilt] == [6, 2, 5]

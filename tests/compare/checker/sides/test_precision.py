@@ -95,6 +95,40 @@ def test_a_loss_that_float64_cannot_run_is_judged_in_the_type_it_names(forgotten
     assert "name an input's own type there, as in x.dtype" in told
 
 
+def test_who_asks_for_float64_is_told_what_cannot_run_in_it():
+    def loss(a, u):
+        return decayed(a, u).sum()
+
+    def right(a, u):
+        return jax.value_and_grad(loss)(a, u)
+
+    def wide(a, u):
+        return jnp.sum(a * u)
+
+    def told(candidate, loss):
+        with pytest.raises(ValueError, match=r"^pass dtype='float32': the ") as refused:
+            check_gradients(candidate, loss, abs(X[0, :3]), X[:, :3], dtype="float64")
+        (line,) = str(refused.value).splitlines()
+        assert "cannot be run in float64 (" in line
+        assert "test_precision.py:" in line
+        assert "must have equal types" in line
+        return line
+
+    assert "the loss cannot" in told(lambda a, u: (wide(a, u), u.sum(0)), loss)
+    assert "the candidate cannot" in told(right, wide)
+    assert check_gradients(right, loss, abs(X[0, :3]), X[:, :3], dtype="float32").agree
+
+
+def test_what_fails_in_every_precision_is_an_error_of_its_own():
+    def broken(x):
+        raise TypeError("broken")
+
+    with pytest.raises(TypeError, match="broken"):
+        check_gradients(broken, lambda x: jnp.sum(x), X, dtype="float64")
+    with pytest.raises(TypeError, match="broken"):
+        check_gradients(lambda x: (jnp.sum(x), x), broken, X, dtype="float64")
+
+
 def test_a_function_that_float64_cannot_run_is_held_against_numbers():
     a, u = abs(X[0, :3]).astype(np.float32), X[:, :3].astype(np.float32)
     report = check_function(decayed, a, u)

@@ -314,6 +314,13 @@ def test_wrong_usage_exits_2(argv, message, capsys):
     assert message in err
 
 
+@pytest.mark.parametrize("option", ["--out", "--log-dir"])
+def test_a_folder_that_cannot_be_written_is_named(option, capsys):
+    assert run("train", "xor", option, "README.md/runs") == options.DATA
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{option} README.md/runs: cannot be written: Not a directory; choose another" in line
+
+
 @pytest.mark.long
 def test_devices_share_a_batch(start):
     shared = start("train", "xor", "--epochs", "3", "--method", "both", "--devices", "4")

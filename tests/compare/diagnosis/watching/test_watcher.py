@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.diagnosis.expressions import lines_of, source_of
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.watcher import passed_through, record_python
+from compare.diagnosis.watching.watcher import graph_of, passed_through, record_python
 
 A, B = np.random.default_rng(0).standard_normal((2, 3, 4))
 
@@ -130,6 +131,122 @@ def test_every_entry_of_an_iterator_is_followed():
     assert np.array_equal(found, zero)
     names = {graph.equations[i].name for i in graph.ancestors([graph.outputs["map"]])}
     assert names == {"sum", "tanh", "item"}
+
+
+def loop(h):
+    total = 0
+    for row in h:
+        total = total + row * 2
+    return [total]
+
+
+def side_by_side(h):
+    return [a * b for i, (a, b) in enumerate(zip(h, h[::-1], strict=True)) if i < 2]
+
+
+def from_the_last(h):
+    return [np.tanh(row) for row in reversed(h)]
+
+
+def in_parts(h):
+    first, second, _ = h
+    (a, *_), *others = h
+    return [first * second, a * others[-1]]
+
+
+def by_columns(h):
+    return [a * b for a, b, *_ in h]
+
+
+def in_lists(h):
+    return [*map(np.tanh, h), sum([*h]), list(h)[1] * tuple(h)[2], next(iter(h)) * 2]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+@pytest.mark.parametrize("fn", [loop, side_by_side, from_the_last, in_parts, by_columns, in_lists])
+def test_the_rows_that_a_loop_goes_through_come_from_the_array(fn, kind):
+    x = kind(A)
+
+    def run():
+        return {str(i): np.asarray(out) for i, out in enumerate(fn(-x))}
+
+    graph = Graph(record_python(run))
+    (h,) = (e.outputs[0] for e in graph.equations if e.name == "neg")
+    outputs = graph.outputs.values()
+    changed = graph.run({h: np.zeros((3, 4))}, outputs)
+    for name, out in graph.outputs.items():
+        assert np.allclose(graph.values[out], run()[name], rtol=1e-6)
+        assert not np.any(changed[out]), name
+
+
+def test_the_rows_of_two_arrays_are_two_operations():
+    def fn():
+        return {"a": sum(x * y for x, y in zip(A, B, strict=True))}
+
+    graph = Graph(record_python(fn))
+    rows = [i for i, e in enumerate(graph.equations) if e.name == "item"]
+    a, b = graph.groups(rows)
+    assert [graph.values[graph.equations[i].outputs[0]].tolist() for i in a] == A.tolist()
+    assert [graph.values[graph.equations[i].outputs[0]].tolist() for i in b] == B.tolist()
+    assert {graph.equations[i].site for i in rows} == {
+        f"{__file__}:{fn.__code__.co_firstlineno + 1}"
+    }
+    assert {source_of(graph.equations[i].origin) for i in rows} == {""}
+    assert lines_of(graph.equations[rows[0]].origin)[0] == graph.equations[rows[0]].site
+
+
+def test_what_is_changed_by_way_of_another_array_is_refused():
+    def fn():
+        rows = A * B
+        for row in rows:
+            row *= 2  # And so are the rows of `rows`, of which nothing is seen.
+        return {"a": rows * 3}
+
+    with pytest.raises(ValueError, match="do not give a again"):
+        graph_of(fn, ["a"], Limit(60.0))
+    graph = graph_of(lambda: {"a": A * np.array([np.nan, np.inf, 1.0, 0.0])}, ["a"], Limit(60.0))
+    assert graph.equations[-1].name == "mul"
+
+
+def test_what_is_drawn_is_drawn_once():
+    def fn():
+        rng = np.random.default_rng(0)
+        return {"a": A * rng.uniform(size=(3, 4))}
+
+    graph = graph_of(fn, ["a"], Limit(60.0))
+    assert np.array_equal(graph.values[graph.outputs["a"]], fn()["a"])
+
+
+def test_what_is_no_array_is_gone_through_as_python_does():
+    class Rows:
+        def __iter__(self):
+            return iter([1.0, 2.0])
+
+    def fn():
+        found, growing, layers = [], [1.0], {"w": (A, 2.0), "b": (B, 3.0)}
+        for x in growing:
+            if len(growing) < 3:
+                growing.append(x + 1)
+        for name, (value, scale) in layers.items():
+            found.append((name, value is layers[name][0], scale))
+        (a, b), text = Rows(), "xy"
+        first, second = text
+        for dtype in np.array([None, A], dtype=object):
+            found.append(dtype is A)
+        found += [isinstance(zip([1]), zip), [*reversed([1, 2])], *enumerate({"k": 1})]
+        return [*found, *growing, a, b, first, second]
+
+    seen = []
+    record_python(lambda: seen.append(fn()) or {"a": 2 * A})
+    assert seen == [fn()]
+    for x, error in ((A.sum(keepdims=True).reshape(()), TypeError), (A, ValueError)):
+        with pytest.raises(error, match=r"0-d array|too many values to unpack"):
+            record_python(lambda x=x: {"a": product_of_two(x)})
+
+
+def product_of_two(x):
+    a, b = x
+    return a * b
 
 
 def test_a_number_of_another_type_is_followed():

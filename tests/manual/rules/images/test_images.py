@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +84,28 @@ def test_settings_that_mean_nothing_are_refused():
         resize(x, size=0)
     with pytest.raises(ValueError, match="stride must be a positive integer"):
         conv_transpose(x, jnp.ones((2, 2, 1, 1)), jnp.ones(1), stride=0)
+    wrong: list[Any] = [((1,),), 3]
+    for padding in wrong:
+        with pytest.raises(ValueError, match="padding must be 'SAME', 'VALID' or"):
+            conv_transpose(x, jnp.ones((2, 2, 1, 1)), padding=padding)
+
+
+@pytest.mark.parametrize("padding", [((4, 4), (0, 0)), ((0, 0), (0, 9))])
+def test_padding_cuts_off_no_more_than_there_is(padding):
+    x, w = draw((1, 3, 3, 2), (3, 3, 2, 4))
+    with pytest.raises(ValueError, match=r"^padding of conv_transpose cuts off .* \(7, 7\) that"):
+        conv_transpose(x, w, stride=2, padding=padding)
+
+
+def test_a_sequence_has_one_stride_of_any_librarys_integers():
+    x, w = draw((1, 5, 2), (3, 2, 4))
+    two: Any = np.int64(2)
+    assert conv1d(x, w, stride=two).shape == (1, 3, 4)
+    wrong: list[Any] = [0, True, (1, 2), 1.0]
+    for name in ("stride", "dilation"):
+        for value in wrong:
+            with pytest.raises(ValueError, match=f"^{name} of conv1d must be a positive integer, "):
+                conv1d(x, w, **{name: value})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from jax import lax
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.catalogue import CATALOGUE
-from compare.diagnosis.suspects import first_met, pairs, suspects
+from compare.diagnosis.suspecting.suspects import first_met, pairs, suspects
 from compare.diagnosis.tape import record
 
 

@@ -23,6 +23,7 @@ from compare.diagnosis.mistakes import (
     sum_broadcast,
     without_factor,
 )
+from compare.diagnosis.suspecting.places import Places
 from compare.diagnosis.tape import Tape
 
 __all__ = ["Suspect", "added_to_the_loss", "first_met", "pairs", "suspects"]
@@ -42,7 +43,7 @@ class Suspect(NamedTuple):
     story: str
 
 
-def _factor_suspect(tape_places: "_Places", edge: Edge) -> tuple[str, str]:
+def _factor_suspect(tape_places: Places, edge: Edge) -> tuple[str, str]:
     """What a left-out factor is called: a scale, dropout's scale, or just a factor."""
     index = tape_places.backward.tape.equations.index(edge.equation)
     constant = not tape_places.backward.tape.leaves_of[edge.equation.inputs[1 - edge.operand]]
@@ -67,76 +68,6 @@ def _fewer(scale: np.ndarray, x: np.ndarray) -> bool:
     return 0 < scale.size < x.size
 
 
-class _Places:
-    """Where mistakes can be made on a tape, the same line of an unrolled loop being one place."""
-
-    def __init__(self, backward: Backward, first: int = 0):
-        self.backward = backward
-        self.tape = backward.tape
-        self.edges = {place: backward.edge(place) for place in backward.places(first)}
-        self.units = self._units()
-        self.random = self._random_slots()
-        self.readers: dict[int, list[int]] = defaultdict(list)
-        for index, equation in enumerate(self.tape.equations):
-            for slot in dict.fromkeys(equation.inputs):
-                self.readers[slot].append(index)
-
-    def _units(self) -> list[tuple[Place, ...]]:
-        """Places that one line of the user's program makes: one, or one for each step of a scan."""
-        position: dict[int, int] = {}
-        last: tuple[int, int] | None = None
-        count = 0
-        for index, equation in enumerate(self.tape.equations):
-            count = count + 1 if equation.step == last and equation.step else 0
-            last = equation.step
-            position[index] = count
-        units: dict[tuple[int, ...], list[Place]] = defaultdict(list)
-        for index, operand in self.edges:
-            step = self.tape.equations[index].step
-            key = (-1, index, operand) if step is None else (step[0], position[index], operand)
-            units[key].append((index, operand))
-        return [tuple(unit) for unit in units.values()]
-
-    def _random_slots(self) -> set[int]:
-        """The slots that depend on random bits and on no parameter."""
-        random: set[int] = set()
-        for equation in self.tape.equations:
-            drawn = equation.name.startswith(("random_", "threefry")) or any(
-                slot in random for slot in equation.inputs
-            )
-            if drawn:
-                random.update(s for s in equation.outputs if not self.tape.leaves_of[s])
-        return random
-
-    def is_mean(self, edge: Edge) -> bool:
-        """Whether an equation divides a sum, as the second half of a mean."""
-        if edge.equation.name != "div":
-            return False
-        summed = (e for e in self.tape.equations if edge.equation.inputs[0] in e.outputs)
-        return any(
-            e.name in ("reduce_sum", "reduce_window_sum", "broadcast_in_dim") for e in summed
-        )
-
-    def touches_random(self, index: int) -> bool:
-        """Whether an equation is next to a random mask: reads, writes or is read beside one."""
-        equation = self.tape.equations[index]
-        reached = set(equation.outputs) | set(equation.inputs)
-        for other in self.tape.equations:
-            slots = set(other.inputs) | set(other.outputs)
-            if slots & reached and set(other.inputs) & self.random:
-                return True
-        return False
-
-    def kinds(self) -> list[tuple[Place, ...]]:
-        """All units of one kind: every bias, every tanh."""
-        kinds: dict[tuple[str, bool, int, bool], list[Place]] = defaultdict(list)
-        for unit in self.units:
-            edge = self.edges[unit[0]]
-            leaf = edge.equation.inputs[edge.operand] in self.tape.leaves.values()
-            kinds[(edge.equation.name, edge.equation.whole, edge.operand, leaf)] += unit
-        return [tuple(kind) for kind in kinds.values()]
-
-
 def suspects(backward: Backward, first: int = 0, *, cuts: bool = True) -> Iterator[Suspect]:
     """Every single mistake, the likeliest names first: at one line, then at all lines of a kind.
 
@@ -145,7 +76,7 @@ def suspects(backward: Backward, first: int = 0, *, cuts: bool = True) -> Iterat
         first: the first equation of those where it may be made.
         cuts: whether to give those that leave a path out.
     """
-    places = _Places(backward, first)
+    places = Places(backward, first)
     groups = [places.units, [k for k in places.kinds() if len(k) > 1]]
     for group in groups:
         yield from _local(places, group, MISTAKES)
@@ -174,7 +105,7 @@ def first_met(tape: Tape, paths: Iterable[str]) -> int:
 
 
 def _local(
-    places: _Places, groups: Iterable[tuple[Place, ...]], mistakes: tuple[Mistake, ...]
+    places: Places, groups: Iterable[tuple[Place, ...]], mistakes: tuple[Mistake, ...]
 ) -> Iterator[Suspect]:
     groups = list(groups)
     for mistake in mistakes:
@@ -186,7 +117,7 @@ def _local(
                 yield Suspect(mistake.slug(edge), rules, mistake.story(edge))
 
 
-def _factors(places: _Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Suspect]:
+def _factors(places: Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Suspect]:
     for group in groups:
         fitting = [place for place in group if is_factor(places.edges[place])]
         if fitting:
@@ -198,7 +129,7 @@ def _factors(places: _Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[S
                 yield Suspect("dropout_scale_missing", rules, "the mask without its 1/keep")
 
 
-def _chains(places: _Places) -> Iterator[Suspect]:
+def _chains(places: Places) -> Iterator[Suspect]:
     """A product of three factors, γ c / s, is two equations: mistakes that concern both."""
     for (index, operand), edge in places.edges.items():
         (output,) = edge.equation.outputs[:1]
@@ -225,7 +156,7 @@ def _chains(places: _Places) -> Iterator[Suspect]:
             yield Suspect("scale_omitted", rules, "the scale that multiplies each feature left out")
 
 
-def _signs(places: _Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Suspect]:
+def _signs(places: Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Suspect]:
     for group in groups:
         name = display_name(places.edges[group[0]].equation)
         rules = dict.fromkeys(group, lambda edge: -edge.d_input)
@@ -236,7 +167,7 @@ def _cut(edge: Edge) -> np.ndarray:
     return np.zeros_like(edge.d_input)
 
 
-def _structural(places: _Places) -> Iterator[Suspect]:
+def _structural(places: Places) -> Iterator[Suspect]:
     """Penalties, time steps, and values that are used more than once."""
     yield from _penalties(places)
     yield from _truncations(places)
@@ -244,7 +175,7 @@ def _structural(places: _Places) -> Iterator[Suspect]:
     yield from _overwritten(places)
 
 
-def _penalties(places: _Places) -> Iterator[Suspect]:
+def _penalties(places: Places) -> Iterator[Suspect]:
     """A square or an absolute value of one leaf, whose sum is added to the loss."""
     leaves = set(places.tape.leaves.values())
     added = added_to_the_loss(places.tape)
@@ -285,7 +216,7 @@ def added_to_the_loss(tape: Tape) -> set[int]:
     return added
 
 
-def _truncations(places: _Places) -> Iterator[Suspect]:
+def _truncations(places: Places) -> Iterator[Suspect]:
     tape = places.tape
     for scan in {number for number, _, _ in tape.carries}:
         handed = {
@@ -311,7 +242,7 @@ def _truncations(places: _Places) -> Iterator[Suspect]:
             yield Suspect("time_steps_truncated", rules, story)
 
 
-def _overwritten_steps(places: _Places) -> Iterator[Suspect]:
+def _overwritten_steps(places: Places) -> Iterator[Suspect]:
     """Parameters used at every step of a scan, of which one step's share is kept."""
     tape, leaves = places.tape, set(places.tape.leaves.values())
     by_step: dict[int, dict[int, list[Place]]] = defaultdict(lambda: defaultdict(list))
@@ -336,7 +267,7 @@ def _overwritten_steps(places: _Places) -> Iterator[Suspect]:
                     yield Suspect("overwritten_not_accumulated", rules, story)
 
 
-def _uses(places: _Places) -> dict[int, list[tuple[Place, ...]]]:
+def _uses(places: Places) -> dict[int, list[tuple[Place, ...]]]:
     """For each slot the units that read it, where there are several."""
     uses: dict[int, list[tuple[Place, ...]]] = defaultdict(list)
     for unit in places.units:
@@ -353,7 +284,7 @@ def _is_statistic(edge: Edge) -> bool:
     return edge.equation.name.startswith(_STATISTICS)
 
 
-def _overwritten(places: _Places) -> Iterator[Suspect]:
+def _overwritten(places: Places) -> Iterator[Suspect]:
     """A value used several times, of which one use is kept; statistics are paths of their own."""
     for own in _uses(places).values():
         if any(_is_statistic(places.edges[unit[0]]) for unit in own):
@@ -365,7 +296,7 @@ def _overwritten(places: _Places) -> Iterator[Suspect]:
             yield Suspect("overwritten_not_accumulated", dict.fromkeys(dropped, _cut), story)
 
 
-def _cuts(places: _Places) -> Iterator[Suspect]:
+def _cuts(places: Places) -> Iterator[Suspect]:
     for unit in places.units:
         edge = places.edges[unit[0]]
         story = f"the path through {display_name(edge.equation)} cut at operand {edge.operand}"
@@ -374,7 +305,7 @@ def _cuts(places: _Places) -> Iterator[Suspect]:
 
 def pairs(backward: Backward) -> Iterator[Suspect]:
     """Two paths cut at once: the mean and the variance of a normalisation."""
-    places = _Places(backward)
+    places = Places(backward)
     statistics = [
         unit
         for unit in places.units
@@ -394,7 +325,7 @@ def pairs(backward: Backward) -> Iterator[Suspect]:
             yield Suspect("path_cut", rules, "two paths cut")
 
 
-def _is_normalisation(places: _Places, one: Place, other: Place) -> bool:
+def _is_normalisation(places: Places, one: Place, other: Place) -> bool:
     """Whether both cut what is computed of one array's sums, of which one divides what is left."""
     tape = places.tape
     sums = []
