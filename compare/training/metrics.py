@@ -75,16 +75,23 @@ def predicted_classes(
 
 
 def class_scores(truth: Any, predicted: Any, count: int) -> ClassScores:
-    """Computes the confusion matrix, precision and recall.
+    """Computes the confusion matrix, precision and recall, as scikit-learn does.
 
     Args:
         truth: the true class of each row, or of each step of each sequence.
         predicted: the predicted classes, of the same shape.
         count: the number of classes.
     """
-    true, taken = (np.ravel(rows)[:, None] == np.arange(count) for rows in (truth, predicted))
-    confusion = true.T.astype(int) @ taken
-    right = np.diag(confusion)
-    with np.errstate(invalid="ignore"):  # 0/0 is NaN, which is what is not known.
-        precision, recall = right / taken.sum(axis=0), right / true.sum(axis=0)
-    return ClassScores(confusion.tolist(), precision.tolist(), recall.tolist())
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    names, truth, predicted = np.arange(count), np.ravel(truth), np.ravel(predicted)
+    precision, recall, _, _ = precision_recall_fscore_support(
+        truth,
+        predicted,
+        labels=names,
+        zero_division=np.nan,  # pyright: ignore[reportArgumentType]
+    )
+    confusion = confusion_matrix(truth, predicted, labels=names)
+    return ClassScores(
+        confusion.tolist(), np.asarray(precision).tolist(), np.asarray(recall).tolist()
+    )
