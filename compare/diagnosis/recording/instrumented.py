@@ -196,6 +196,9 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         self.generic_visit(node)
         (target, *others) = node.targets
+        if not others and isinstance(target, ast.Name) and isinstance(node.value, ast.Name):
+            names = ast.Constant(target.id), ast.Constant(node.value.id)
+            node.value = self.told(node, "named", node.value, *names)
         if others or not isinstance(target, ast.Subscript):
             return node
         call = self.told(node, "set_item", target.value, _index(target.slice), node.value)

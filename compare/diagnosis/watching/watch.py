@@ -19,6 +19,7 @@ from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.handing import Handing, handing
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import (
@@ -29,7 +30,7 @@ from compare.diagnosis.watching.references import (
 )
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import Passed, graph_of, passed_through
+from compare.diagnosis.watching.watcher import Idle, Passed, graph_of, idle_lines
 from compare.trees import called, in_double, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
@@ -103,15 +104,16 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     known = _known(case, backward, locator, own)
     lines: list[str] = []
     names: list[Named | None] = []
+    handings: list[Handing] = []
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
         names.append(Named("path_cut", f"{called(path)} is left at zero"))
-    passed = functools.cache(lambda: _passed(case))
+    idle = functools.cache(lambda: _idle_lines(case))
     locations = list(locator.locations())
     seen = [not _is_in_a_rule(graph, location) for location in locations]
     reason = "" if all(seen) else _IN_A_RULE
     locator.limit = Limit(TIME_FOR_CHANGES)
-    for location, is_seen in zip(locations, seen, strict=True):
+    for number, (location, is_seen) in enumerate(zip(locations, seen, strict=True)):
         relation = _relation(locator, location, known, backward.tape)
         if not is_seen:
             names.append(relation if relation and locator.explains(location.target) else None)
@@ -128,11 +130,11 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         names.append(name if name and locator.explains(location.target) else None)
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
-            shown[1:1] = _idle(passed(), locator, location)
+            shown[1:1] = _idle(idle().passed, locator, location)
         if name is not None and name.bug in _SOMETHING_MISSING:
-            shown = [*_idle(passed(), locator, location), *_readers(locator, location), *shown]
+            shown = [*_idle(idle().passed, locator, location), *_readers(locator, location), *shown]
         elif name is not None and name.bug in _TERM_MISSING:
-            shown[1:1] = [*_idle(passed(), locator, location), *_summands(locator, location)]
+            shown[1:1] = [*_idle(idle().passed, locator, location), *_summands(locator, location)]
         if not mends or (name is not None and name.bug in _SOMETHING_MISSING):
             shown[:0] = _not_done_elsewhere(locator, location, shown[:1])
         if name is None or name.bug in _TERM_MISSING:
@@ -140,9 +142,14 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             writing = _unwritten(locator, location, sources)
             zeros = _sites(graph, location.innermost.group) if writing else []
             shown = [*writing, *lost, *(line for line in shown if line not in zeros)]
+        if (found := handing(locator, location, idle().handed, sources)) is not None:
+            handings.append(found)
+            seen[number] = False  # Its numbers are right for what they are.
+            shown = [found.site, *shown]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
-    lines_shown = listing(locator, [*itertools.compress(locations, seen)], suspects, sources)
+    wrong = [*itertools.compress(locations, seen)]
+    lines_shown = listing(locator, wrong, suspects, sources, handings)
     reason = reason or ("" if suspects else "no line of it has a source")
     return Watched(suspects, tuple(names), lines_shown, reason)
 
@@ -212,13 +219,12 @@ _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_m
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
-def _passed(case: Case) -> list[Passed]:
-    """What functions give back as they got it, which no jaxpr has."""
-    if case.candidate is None:
-        return []
+def _idle_lines(case: Case) -> Idle:
+    """What computes nothing, which no jaxpr has."""
     with contextlib.suppress(Exception):  # It may not run outside of jit.
-        return passed_through(case.candidate, Limit(TIME_TO_RUN_AGAIN))
-    return []
+        if case.candidate is not None:
+            return idle_lines(case.candidate, Limit(TIME_TO_RUN_AGAIN))
+    return Idle([], [])
 
 
 def _idle(passed: list[Passed], locator: Locator, location: Location) -> list[str]:
