@@ -50,6 +50,13 @@ class Sources:
         own = max(around, key=lambda s: s.lineno, default=None)
         return file, range(own.lineno, (own.end_lineno or 0) + 1) if own else range(0)
 
+    def lines(self, site: str) -> tuple[str, range]:
+        """Finds the lines of the statement at `file:line`."""
+        file, _, number = site.rpartition(":")
+        own = self._statement(site)
+        first, last = (own.lineno, own.end_lineno or own.lineno) if own else (int(number),) * 2
+        return file, range(first, last + 1)
+
     def names(self, site: str) -> set[str]:
         """Lists the variables that the statement at `file:line` reads."""
         statement = self._statement(site)

@@ -13,6 +13,7 @@ from compare.diagnosis.case import Case, Line
 from compare.diagnosis.expressions import is_in_a_rule, lines_of, source_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.mending.loops import run_the_wrong_way
 from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mending.written import WRITING, written
 from compare.diagnosis.mistakes import display_name, is_activation
@@ -117,6 +118,13 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         relation = _relation(locator, location, known, backward.tape)
         if not is_seen:
             names.append(relation if relation and locator.explains(location.target) else None)
+            continue
+        loop = run_the_wrong_way(locator, location, sources) if relation is None else ""
+        if loop:
+            names.append(Named("time_reversed", "the loop goes through the steps the wrong way"))
+            lines += [loop, *_of(graph, location)]
+            handings.append(Handing(loop, None, location.target.group))
+            seen[number] = False
             continue
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
         if relation is not None and relation.bug == "chain_step_missing":

@@ -302,7 +302,8 @@ class _Watcher:
         for own in (x for x in (*args, *kwargs.values()) if isinstance(x, Drawn)):
             leaves += numbers_of(own.entries)
             slots += own.slots
-        if name == "set_item" and not changed and leaves and leaves[0] is args[0]:
+        writes = name == "set_item" or (fn in _WRITING and result is args[0])
+        if writes and not changed and leaves and leaves[0] is args[0]:
             changed = [0]  # With other numbers, what is written need not be what was there.
         new = [x for x in made if id(x) not in self._slots] if not changed else []
         if new or changed:
@@ -392,6 +393,7 @@ _IN_PLACE: dict[str, Callable[..., Any]] = {
     "Mod": operator.imod, "BitAnd": operator.iand, "BitOr": operator.ior,
     "BitXor": operator.ixor, "LShift": operator.ilshift, "RShift": operator.irshift,
 }  # fmt: skip
+_WRITING = frozenset(_IN_PLACE.values())
 _UNARY: dict[str, Callable[..., Any]] = {
     "USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert
 }  # fmt: skip
