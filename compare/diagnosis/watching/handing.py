@@ -3,6 +3,7 @@
 `dx = dx1` gives a right value another name, and what is read by that name should be more.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -11,13 +12,16 @@ import numpy as np
 from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.locate import Location, Locator
-from compare.diagnosis.watching.references import Reference, informative
+from compare.diagnosis.watching.references import Reference, References, informative
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.substitutes import substitutes
-from compare.diagnosis.watching.watcher import Handed
-from compare.trees import in_double
+from compare.diagnosis.watching.watcher import Handed, Passed
+from compare.trees import in_double, is_key
 
-__all__ = ["Handing", "handing"]
+__all__ = ["Handing", "handing", "misled_call", "passing"]
+
+
+_BACK = ("gradient", "term")
 
 
 class Handing(NamedTuple):
@@ -32,6 +36,56 @@ class Handing(NamedTuple):
     site: str
     reference: Reference | None
     readers: tuple[int, ...]
+
+
+def passing(passed: list[Passed], locator: Locator, location: Location) -> list[str]:
+    """The functions that give back a value that can be wrong, or what it is computed from."""
+    graph = locator.graph
+    groups = (location.innermost.group, location.target.group, location.region)
+    targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
+    slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
+    found = [in_double(x) for s in slots if not is_key(x := graph.values[s])]
+    return [
+        given.site
+        for given in passed
+        if any(same(given.value, own) for own in found)
+        and (given.alone or not _is_kept(locator.references, given.value))
+    ]
+
+
+def _is_kept(references: References, value: np.ndarray) -> bool:
+    """Whether it is what a forward pass returns beside its result, for the backward pass."""
+    if value.dtype.kind != "f" or not informative(value):
+        return True
+    return any(match.exact for match in references.matches(value, ("value",)))
+
+
+def misled_call(locator: Locator, location: Location, sources: Sources) -> list[str]:
+    """Finds the call of what does the same rightly where another line calls it.
+
+    Then that is right, and what it is given is not. A function on the way that never reads one of
+    its parameters calls the same whatever it is told, and is to blame itself.
+    """
+    graph = locator.graph
+
+    def doing(index: int) -> tuple[str, str]:
+        return graph.equations[index].site, graph.equations[index].name
+
+    # A multiple of what is right may be divided by the size of the batch later.
+    results = {i: graph.values[graph.equations[i].outputs[0]] for i in location.region}
+    region = [i for i, x in results.items() if not locator.references.match(x, _BACK)]
+    own = {doing(i) for i in region}
+    elsewhere = [i for i in locator.vouched if doing(i) in own]
+    if not region or not own <= {*map(doing, elsewhere)}:
+        return []
+    chains = [lines_of(graph.equations[i].origin) for i in region]
+    done = {line for i in elsewhere for line in lines_of(graph.equations[i].origin)}
+    for call in chains[0][1:]:
+        if call not in done:
+            return [call] if all(call in chain for chain in chains) else []
+        if sources.unread(call):
+            return [call]
+    return []
 
 
 class _Values(NamedTuple):
@@ -171,7 +225,7 @@ def _inside(locator: Locator, index: int, file: str, lines: range) -> list[str]:
 
 
 def _is_right_for_something(locator: Locator, value: np.ndarray) -> bool:
-    found = locator.references.matches(value, ("gradient", "term"))
+    found = locator.references.matches(value, _BACK)
     return any(match.exact and match.reference.array.shape == value.shape for match in found)
 
 

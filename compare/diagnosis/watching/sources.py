@@ -66,6 +66,19 @@ class Sources:
             read.add(statement.target.id)
         return read
 
+    def unread(self, site: str) -> set[str]:
+        """Lists the parameters that the function of a line never reads."""
+        file, _, _ = site.rpartition(":")
+        _, lines = self.function(site)
+        own = [s for s in self._statements.get(file, ()) if s.lineno in lines]
+        function = next((s for s in own if isinstance(s, _FUNCTIONS)), None)
+        if function is None:
+            return set()
+        given = function.args
+        names = {arg.arg for arg in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+        read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+        return {name for name in names - read if name != "self" and not name.startswith("_")}
+
     def returns(self, site: str) -> set[str]:
         """Lists the variables that the function of a line returns, or computes results of."""
         file, lines = self.function(site)

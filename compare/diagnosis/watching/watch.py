@@ -20,19 +20,18 @@ from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.handing import Handing, handing
+from compare.diagnosis.watching.handing import Handing, handing, misled_call, passing
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import (
     Reference,
     References,
-    informative,
     references_of,
 )
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import Idle, Passed, graph_of, idle_lines
-from compare.trees import called, in_double, is_key
+from compare.diagnosis.watching.watcher import Idle, graph_of, idle_lines
+from compare.trees import called, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
 
@@ -115,7 +114,8 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     reason = "" if all(seen) else _IN_A_RULE
     locator.limit = Limit(TIME_FOR_CHANGES)
     for number, (location, is_seen) in enumerate(zip(locations, seen, strict=True)):
-        relation = _relation(locator, location, known, backward.tape)
+        others = _right(graph, (x for x in locations if x is not location))
+        relation = _relation(locator, location, known, backward.tape, others)
         if not is_seen:
             names.append(relation if relation and locator.explains(location.target) else None)
             continue
@@ -138,13 +138,21 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         names.append(name if name and locator.explains(location.target) else None)
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
-            shown[1:1] = _idle(idle().passed, locator, location)
+            shown[1:1] = passing(idle().passed, locator, location)
         if name is not None and name.bug in _SOMETHING_MISSING:
-            shown = [*_idle(idle().passed, locator, location), *_readers(locator, location), *shown]
+            shown = [
+                *passing(idle().passed, locator, location),
+                *_readers(locator, location),
+                *shown,
+            ]
         elif name is not None and name.bug in _TERM_MISSING:
-            shown[1:1] = [*_idle(idle().passed, locator, location), *_summands(locator, location)]
+            shown[1:1] = [*passing(idle().passed, locator, location), *_summands(locator, location)]
         if not mends or (name is not None and name.bug in _SOMETHING_MISSING):
-            shown[:0] = _not_done_elsewhere(locator, location, shown[:1])
+            calls = misled_call(locator, location, sources)
+            shown[:0] = calls or _not_done_elsewhere(locator, location, shown[:1])
+            if calls:
+                handings.append(Handing(calls[0], None, location.target.group))
+                seen[number] = False
         if name is None or name.bug in _TERM_MISSING:
             lost = _sites(graph, graph.overwriting(location.region))
             writing = _unwritten(locator, location, sources)
@@ -235,28 +243,6 @@ def _idle_lines(case: Case) -> Idle:
     return Idle([], [])
 
 
-def _idle(passed: list[Passed], locator: Locator, location: Location) -> list[str]:
-    """The functions that give back a value that can be wrong, or what it is computed from."""
-    graph = locator.graph
-    groups = (location.innermost.group, location.target.group, location.region)
-    targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
-    slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
-    found = [in_double(x) for s in slots if not is_key(x := graph.values[s])]
-    return [
-        given.site
-        for given in passed
-        if any(same(given.value, own) for own in found)
-        and (given.alone or not _is_kept(locator.references, given.value))
-    ]
-
-
-def _is_kept(references: References, value: np.ndarray) -> bool:
-    """Whether it is what a forward pass returns beside its result, for the backward pass."""
-    if value.dtype.kind != "f" or not informative(value):
-        return True
-    return any(match.exact for match in references.matches(value, ("value",)))
-
-
 def _unwritten(locator: Locator, location: Location, sources: Sources) -> list[str]:
     """What writes into an array whose zeros are wrong: the loop, or the line if there is none."""
     graph, group = locator.graph, location.innermost.group
@@ -337,17 +323,30 @@ def _own(graph: Graph, locator: Locator) -> Iterator[Reference]:
             )
 
 
-def _relation(locator: Locator, location: Location, known: Known, tape: Tape) -> Named | None:
+def _right(graph: Graph, locations: Iterable[Location]) -> dict[int, np.ndarray]:
+    """The right values at these places, by slot."""
+    targets = [location.target for location in locations]
+    return {
+        graph.equations[index].outputs[0]: value
+        for target in targets
+        for index, value in zip(target.group, target.expected, strict=True)
+    }
+
+
+def _relation(
+    locator: Locator, location: Location, known: Known, tape: Tape, others: dict[int, np.ndarray]
+) -> Named | None:
     places = [location.innermost, location.target]
     places = places[1:] if places[0] is places[1] else places
     for target in [*places, *locator.leaves(location.target.paths)]:
-        found = named(_spot(locator, target, tape), known)
+        found = named(_spot(locator, target, tape, others), known)
         if found is not None:
             return found
     return None
 
 
-def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
+def _spot(locator: Locator, target: Target, tape: Tape, others: dict[int, np.ndarray]) -> Spot:
+    """What is found at a place where all that is wrong elsewhere is right."""
     graph = locator.graph
     equations = [graph.equations[i] for i in target.group]
     leaves = [
@@ -355,7 +354,7 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
         for path in target.paths
         if graph.outputs[path] == equations[0].outputs[0] and target.reference is None
     ]
-    right = {e.outputs[0]: own for e, own in zip(equations, target.expected, strict=True)}
+    right = others | {e.outputs[0]: x for e, x in zip(equations, target.expected, strict=True)}
     found, inputs = [], []
     for index in target.group:
         slot, terms = graph.equations[index].outputs[0], _terms(graph, index)
