@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.expressions import lines_of
+from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.locate import Location, Locator
 from compare.diagnosis.watching.references import Reference, References, informative
@@ -18,8 +19,10 @@ from compare.diagnosis.watching.substitutes import substitutes
 from compare.diagnosis.watching.watcher import Handed, Passed
 from compare.trees import in_double, is_key
 
-__all__ = ["Handing", "handing", "misled_call", "passing"]
+__all__ = ["TIME_LIMIT", "Handing", "handing", "misled_call", "passing"]
 
+TIME_LIMIT = 1.0
+"""Seconds of work for the lines that hand something on, of one place."""
 
 _BACK = ("gradient", "term")
 
@@ -113,13 +116,12 @@ def handing(
 
     That other thing in its stead, wherever it is read from there, makes all leaves right.
     """
+    limit = Limit(TIME_LIMIT)
     for own in _near(locator, location, handed):
         find = _as_named if own.name else _as_returned
-        found = find(locator, location, own, sources)
-        if found is not None:
+        found = find(locator, location, own, sources, limit)
+        if found is not None or limit.is_over():
             return found
-        if locator.limit.is_over():
-            break
     return None
 
 
@@ -153,7 +155,7 @@ def _near(locator: Locator, location: Location, handed: Iterable[Handed]) -> lis
 
 
 def _as_named(
-    locator: Locator, location: Location, own: _Values, sources: Sources
+    locator: Locator, location: Location, own: _Values, sources: Sources, limit: Limit
 ) -> Handing | None:
     """Whether it lacks something where it is given a name, which is read in other lines."""
     file, lines = sources.function(own.site)
@@ -166,6 +168,8 @@ def _as_named(
     readers = _readers(locator, own, reads)
     count = len({locator.graph.equations[i].site for i, _, _ in readers})
     for reference, others in substitutes(locator.references, own.values, ("gradient",)):
+        if limit.is_over():
+            break
         lacking = [o - v for o, v in zip(others, own.values, strict=True)]
         is_term = all(_is_right_for_something(locator, x) for x in lacking)
         if not is_term:
@@ -178,7 +182,7 @@ def _as_named(
 
 
 def _as_returned(
-    locator: Locator, location: Location, own: _Values, sources: Sources
+    locator: Locator, location: Location, own: _Values, sources: Sources, limit: Limit
 ) -> Handing | None:
     """Whether what should be returned, or a term of it, was computed there and is read nowhere."""
     graph, (file, lines) = locator.graph, sources.function(own.site)
@@ -191,6 +195,8 @@ def _as_returned(
         and not any(s in outputs or graph.readers[s] for s in e.outputs)
     ]
     for group in graph.groups(dead):
+        if limit.is_over():
+            break
         lost = [graph.values[graph.equations[i].outputs[0]] for i in group]
         alike = [np.shape(x) for x in lost] == [v.shape for v in own.values]
         if not alike or not all(_is_right_for_something(locator, x) for x in lost):
