@@ -180,7 +180,9 @@ class _Watcher:
 
     def idle_of_users(self) -> Idle:
         """What a person's own lines pass through or hand on."""
-        return Idle(*([x for x in own if is_users(x.site)] for own in self._idle))
+        passed, handed = self._idle
+        own = [x for x in passed if is_users(x.site)]
+        return Idle(own, [x for x in handed if is_users(x.site)])
 
     # What the instrumented functions call, the line first.
 
