@@ -52,10 +52,13 @@ def diagnose(case: Case) -> Diagnosis:
     watched = watch(case, backward)
     named = any(watched.named)
     found, tried = _search(case, tape, backward, TIME_IF_NAMED if named else TIME_LIMIT)
+    by_place = found is None
     if found is None:
         found = _by_place(_unknown(case, tape), watched, tried)
     evidence = "; ".join(part for part in (found.evidence, watched.reason) if part)
-    suspects = lines_of_a_bug(found.bug, watched.suspects)
+    suspects = watched.suspects
+    if not (by_place and found.bug == "dropped_examples"):  # Named so, it is the line that writes.
+        suspects = lines_of_a_bug(found.bug, suspects)
     return dataclasses.replace(
         found,
         suspects=suspects,

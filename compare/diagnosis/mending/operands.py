@@ -34,6 +34,7 @@ __all__ = [
     "signs",
     "swapped",
     "transposes",
+    "turned_kernels",
 ]
 
 
@@ -175,20 +176,31 @@ def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
             first = values[0]
             if len(set(column)) == 1 or not isinstance(first, np.ndarray) or first.size < 2:
                 continue
-            seen: set[Any] = set()
-            for reference in known.references.of_size(first.size):
-                family = known.references.family(reference)
-                alike = reference.array.shape == first.shape and len(family) == len(group)
-                alike = alike and can_be(reference.array, first)
-                if not alike or reference.family in seen:
-                    continue
-                seen.add(reference.family)
+            for reference, arrays in _at_turns(first, len(group), known):
                 if _says_nothing(column[0], reference, line):
                     continue
-                named = _named(first, family[-1], known)
-                for order in (family, family[::-1]):
-                    arrays = zip(group, column, order, strict=True)
-                    yield {(i, slot): r.array for i, slot, r in arrays}, named
+                named = _named(first, reference, known)
+                for order in (arrays, arrays[::-1]):
+                    turns = zip(group, column, order, strict=True)
+                    yield {(i, slot): array for i, slot, array in turns}, named
+
+
+def _at_turns(
+    first: np.ndarray, count: int, known: Known
+) -> Iterator[tuple[Reference, list[np.ndarray]]]:
+    """Values of the loss of one shape, one for each turn of a loop; or the rows of one."""
+    seen: set[Any] = set()
+    for reference in known.references.of_size(first.size):
+        family = known.references.family(reference)
+        alike = reference.array.shape == first.shape and len(family) == count
+        if alike and can_be(reference.array, first) and reference.family not in seen:
+            seen.add(reference.family)
+            yield family[-1], [own.array for own in family]
+    for reference in known.references.of_size(first.size * count):
+        rows = [*reference.array] if reference.array.ndim else []
+        alike = len(rows) == count and rows[0].shape == first.shape
+        if alike and reference.kind == "value" and can_be(reference.array, first):
+            yield reference._replace(array=rows[0]), rows
 
 
 def shifted(line: Line) -> Iterator[tuple[Read, Named]]:
@@ -213,6 +225,19 @@ def shifted(line: Line) -> Iterator[tuple[Read, Named]]:
                 yield read, Named("wrong_places", "a slice that begins elsewhere belongs there")
 
 
+def turned_kernels(line: Line) -> Iterator[tuple[Read, Named]]:
+    """Turns a kernel of a convolution round."""
+    graph = line.graph
+    for group in graph.groups(i for i in line.indices if graph.equations[i].name in _CONVOLVING):
+        for operand, _ in enumerate(graph.equations[group[0]].inputs):
+            slots_read = [(i, graph.equations[i].inputs[operand]) for i in group]
+            yield (
+                {(i, slot): np.flip(graph.values[slot]) for i, slot in slots_read},
+                Named("kernel_flipped", "a kernel has to be turned round there"),
+            )
+
+
+_CONVOLVING = ("convolve", "correlate", "convolve2d", "correlate2d")
 _SLICES = ("item", "slice")
 
 _MOST_SHIFTS = 256

@@ -20,7 +20,9 @@ from compare.diagnosis.mending.operands import (
     signs,
     swapped,
     transposes,
+    turned_kernels,
 )
+from compare.diagnosis.mending.order import reordered
 from compare.diagnosis.mending.sums import added_up, kept_axes, other_axes, scaled
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.locate import Location, Locator, Target
@@ -133,6 +135,8 @@ def _mostly_same(found: np.ndarray, expected: np.ndarray) -> bool:
 _KINDS = (
     added_up,
     transposes,
+    turned_kernels,
+    reordered,
     shorter,
     signs,
     swapped,

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.numpy_ops import computed
 
-__all__ = ["WRITING", "Written", "written"]
+__all__ = ["WRITING", "Written", "only_the_last_is_written", "written"]
 
 WRITING = ("set_item", "scatter", "dynamic_update_slice")
 """The operations that write into an array."""
@@ -36,6 +37,23 @@ def written(graph: Graph) -> Iterator[Written]:
             lost, added = _lost(graph, chain)
             if added and np.any(lost):
                 yield Written(chain, lost, tuple(added))
+
+
+def only_the_last_is_written(
+    found: np.ndarray, expected: np.ndarray, turns: list[np.ndarray]
+) -> bool:
+    """Tells whether each turn of a loop should add to a place of its own, and the last one does.
+
+    Then the places come to what one turn gives, and should come to what all of them give; where
+    a loop inside has added it up, its last turns count.
+    """
+    if found.ndim != turns[0].ndim + 1 or found.shape[1:] != turns[0].shape:
+        return False
+    if not same(found.sum(axis=0), turns[-1]):
+        return False
+    total, count = expected.sum(axis=0), len(turns)
+    inner = (n for n in range(1, count // 2 + 1) if count % n == 0)
+    return any(same(np.sum(turns[n - 1 :: n], axis=0), total) for n in inner)
 
 
 def _chains(graph: Graph, group: Group) -> Iterator[Group]:

@@ -201,6 +201,9 @@ class _Rewriter(ast.NodeTransformer):
             return node
         if isinstance(target, ast.Tuple | ast.List):
             node.value = self.told(node, "unpacked", node.value, _targets(target))
+        if isinstance(target, ast.Name) and isinstance(node.value, ast.Name):
+            names = ast.Constant(target.id), ast.Constant(node.value.id)
+            node.value = self.told(node, "named", node.value, *names)
         if not isinstance(target, ast.Subscript):
             return node
         call = self.told(node, "set_item", target.value, _index(target.slice), node.value)

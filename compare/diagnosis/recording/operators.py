@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["APPLYING", "BINARY", "GOING_THROUGH", "IN_PLACE", "OF_PYTHON", "UNARY"]
+__all__ = ["APPLYING", "BINARY", "GOING_THROUGH", "IN_PLACE", "OF_PYTHON", "UNARY", "WRITING"]
 
 BINARY: dict[str, Callable[..., Any]] = {
     "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
@@ -20,6 +20,7 @@ IN_PLACE: dict[str, Callable[..., Any]] = {
     "Mod": operator.imod, "BitAnd": operator.iand, "BitOr": operator.ior,
     "BitXor": operator.ixor, "LShift": operator.ilshift, "RShift": operator.irshift,
 }  # fmt: skip
+WRITING = frozenset(IN_PLACE.values())
 UNARY: dict[str, Callable[..., Any]] = {
     "USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert
 }  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 from compare.diagnosis.case import Line
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.handing import Handing
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import Match, Reference
 from compare.diagnosis.watching.sources import Sources
@@ -18,13 +19,26 @@ __all__ = ["described", "listing", "with_marked"]
 
 
 def listing(
-    locator: Locator, locations: Sequence[Location], suspects: Sequence[str], sources: Sources
+    locator: Locator,
+    locations: Sequence[Location],
+    suspects: Sequence[str],
+    sources: Sources,
+    handings: Sequence[Handing] = (),
 ) -> tuple[Line, ...]:
-    """Lists the lines of the candidate that computed something, in the order of the source."""
+    """Lists the lines of the candidate that computed something, in the order of the source.
+
+    Args:
+        locator: of the mistake.
+        locations: where lines compute what is wrong.
+        suspects: "file:line" of those that can hold the mistake.
+        sources: of the candidate.
+        handings: the lines that hand on what is wrong there, and compute nothing.
+    """
     graph = locator.graph
     wrong = {i for location in locations for i in location.target.group}
     wrong |= {i for group in locator.zeros().values() for i in group}
-    after = _after(graph, wrong)
+    misled = {i for handing in handings for i in handing.readers}
+    after = _after(graph, wrong) | misled | _after(graph, misled)
     by_site: dict[str, list[int]] = defaultdict(list)
     for index, equation in enumerate(graph.equations):
         if equation.site:
@@ -34,6 +48,13 @@ def listing(
         file, _, number = site.rpartition(":")
         status, what = _said(locator, locations, indices, after, site, suspects)
         lines.append(Line(file, int(number), source(site), sources.variable(site), what, status))
+    for handing in {own.site: own for own in handings}.values():
+        if handing.site == next(iter(suspects), "") and handing.site not in by_site:
+            file, _, number = handing.site.rpartition(":")
+            known = handing.reference and locator.references.preferred(handing.reference)
+            what = f"should be {described(known)}" if known else ""
+            variable = sources.variable(handing.site)
+            lines.append(Line(file, int(number), source(handing.site), variable, what, "wrong"))
     return tuple(sorted(lines, key=lambda line: (line.file, line.line)))
 
 

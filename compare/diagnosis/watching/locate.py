@@ -291,6 +291,15 @@ class Locator:
             return False
         return self._to_rounding(outputs, found)
 
+    def gives(self, replaced: dict[int, Any], paths: Iterable[str]) -> bool:
+        """Whether leaves come out right to rounding with other values in these slots."""
+        outputs = {path: self.graph.outputs[path] for path in paths}
+        try:
+            found = self.graph.run(replaced, outputs.values())
+        except Exception:  # Whatever the values do to the candidate's functions.
+            return False
+        return self._to_rounding(outputs, found)
+
     def _to_rounding(self, outputs: dict[str, int], found: dict[int, Any]) -> bool:
         """Whether these leaves are right; the candidate is computed anew, in another order."""
         return all(

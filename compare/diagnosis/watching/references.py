@@ -8,6 +8,7 @@ import bisect
 import functools
 import itertools
 import math
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -268,12 +269,26 @@ def _related(value: np.ndarray, scale: float, reference: Reference, factor: floa
         return Match(reference, None, 1.0) if same else None
     for axes in _orders(other.shape, value.shape):
         turned = other if axes is None else other.transpose(axes)
+        if not _keeps_axes(turned.shape, value.shape):
+            continue
         for number in (factor, -factor):
             if near(value, turned, CLOSE * scale, number):
                 if value.size == 2 and abs(factor - 1) > CLOSE:
                     return None
                 return Match(reference, axes, _neat(number))
     return None
+
+
+def _keeps_axes(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a reshape splits and joins axes, and moves no entry from one axis to another.
+
+    As it does where a transpose before it is forgotten: then axes end where others do not.
+    """
+    if shape == wanted or len(shape) < 2 or len(wanted) < 2:
+        return True
+    ends = sorted({*itertools.accumulate(shape, operator.mul),
+                   *itertools.accumulate(wanted, operator.mul)})  # fmt: skip
+    return all(other % one == 0 for one, other in itertools.pairwise(ends))
 
 
 def _neat(number: float) -> float:

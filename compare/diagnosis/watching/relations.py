@@ -14,7 +14,7 @@ import numpy as np
 from compare.diagnosis.case import distance, near
 from compare.diagnosis.hypotheses import distinct_numbers
 from compare.diagnosis.mending.axes import core, splits
-from compare.diagnosis.mending.written import Written
+from compare.diagnosis.mending.written import Written, only_the_last_is_written
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.references import Match, Reference, References
 from compare.sites import shown
@@ -315,6 +315,9 @@ def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
     if np.isnan(expected).any() or distinct_numbers(expected) < 2:
         return
     for turns in known.turns():
+        if only_the_last_is_written(found, expected, turns):
+            yield Named("dropped_examples", "the last turn of a loop alone is written")
+            return
         if turns[0].shape != expected.shape or not any(same(own, found) for own in turns):
             continue
         if same(np.sum(turns, axis=0), expected):

@@ -43,6 +43,49 @@ class Sources:
         blocks = [] if function is None else _blocks(function)
         return [f"{file}:{line}" for block in blocks for line in _overwriting(block)]
 
+    def function(self, site: str) -> tuple[str, range]:
+        """Finds the lines of the function that a line is in; none where it is in none."""
+        file, _, _ = site.rpartition(":")
+        around = [s for s in self._around(site) if isinstance(s, _FUNCTIONS)]
+        own = max(around, key=lambda s: s.lineno, default=None)
+        return file, range(own.lineno, (own.end_lineno or 0) + 1) if own else range(0)
+
+    def lines(self, site: str) -> tuple[str, range]:
+        """Finds the lines of the statement at `file:line`."""
+        file, _, number = site.rpartition(":")
+        own = self._statement(site)
+        first, last = (own.lineno, own.end_lineno or own.lineno) if own else (int(number),) * 2
+        return file, range(first, last + 1)
+
+    def names(self, site: str) -> set[str]:
+        """Lists the variables that the statement at `file:line` reads."""
+        statement = self._statement(site)
+        nodes = () if statement is None else ast.walk(statement)
+        read = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+            read.add(statement.target.id)
+        return read
+
+    def unread(self, site: str) -> set[str]:
+        """Lists the parameters that the function of a line never reads."""
+        file, _, _ = site.rpartition(":")
+        _, lines = self.function(site)
+        own = [s for s in self._statements.get(file, ()) if s.lineno in lines]
+        function = next((s for s in own if isinstance(s, _FUNCTIONS)), None)
+        if function is None:
+            return set()
+        given = function.args
+        names = {arg.arg for arg in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+        read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+        return {name for name in names - read if name != "self" and not name.startswith("_")}
+
+    def returns(self, site: str) -> set[str]:
+        """Lists the variables that the function of a line returns, or computes results of."""
+        file, lines = self.function(site)
+        own = [s for s in self._statements.get(file, ()) if s.lineno in lines]
+        return set().union(*(self.names(f"{file}:{s.lineno}") for s in own
+                             if isinstance(s, ast.Return)))  # fmt: skip
+
     def _statement(self, site: str) -> ast.stmt | None:
         """The smallest statement that has the line."""
         around = self._around(site)

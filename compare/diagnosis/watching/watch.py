@@ -13,24 +13,25 @@ from compare.diagnosis.case import Case, Line
 from compare.diagnosis.expressions import is_in_a_rule, lines_of, source_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.mending.loops import run_the_wrong_way
 from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mending.written import WRITING, written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.handing import Handing, handing, misled_call, passing
 from compare.diagnosis.watching.listing import listing
 from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import (
     Reference,
     References,
-    informative,
     references_of,
 )
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import Passed, graph_of, passed_through
-from compare.trees import called, in_double, is_key
+from compare.diagnosis.watching.watcher import Idle, graph_of, idle_lines
+from compare.trees import called, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]
 
@@ -103,18 +104,27 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     known = _known(case, backward, locator, own)
     lines: list[str] = []
     names: list[Named | None] = []
+    handings: list[Handing] = []
     for path, group in locator.zeros().items():
         lines += _sites(graph, group)
         names.append(Named("path_cut", f"{called(path)} is left at zero"))
-    passed = functools.cache(lambda: _passed(case))
+    idle = functools.cache(lambda: _idle_lines(case))
     locations = list(locator.locations())
     seen = [not _is_in_a_rule(graph, location) for location in locations]
     reason = "" if all(seen) else _IN_A_RULE
     locator.limit = Limit(TIME_FOR_CHANGES)
-    for location, is_seen in zip(locations, seen, strict=True):
-        relation = _relation(locator, location, known, backward.tape)
+    for number, (location, is_seen) in enumerate(zip(locations, seen, strict=True)):
+        others = _right(graph, (x for x in locations if x is not location))
+        relation = _relation(locator, location, known, backward.tape, others)
         if not is_seen:
             names.append(relation if relation and locator.explains(location.target) else None)
+            continue
+        loop = run_the_wrong_way(locator, location, sources) if relation is None else ""
+        if loop:
+            names.append(Named("time_reversed", "the loop goes through the steps the wrong way"))
+            lines += [loop, *_of(graph, location)]
+            handings.append(Handing(loop, None, location.target.group))
+            seen[number] = False
             continue
         mends = _first_of_lines(repairs(locator, location, known, own)) if relation is None else []
         if relation is not None and relation.bug == "chain_step_missing":
@@ -128,21 +138,34 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         names.append(name if name and locator.explains(location.target) else None)
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
-            shown[1:1] = _idle(passed(), locator, location)
+            shown[1:1] = passing(idle().passed, locator, location)
         if name is not None and name.bug in _SOMETHING_MISSING:
-            shown = [*_idle(passed(), locator, location), *_readers(locator, location), *shown]
+            shown = [
+                *passing(idle().passed, locator, location),
+                *_readers(locator, location),
+                *shown,
+            ]
         elif name is not None and name.bug in _TERM_MISSING:
-            shown[1:1] = [*_idle(passed(), locator, location), *_summands(locator, location)]
-        if not mends or (name is not None and name.bug in _SOMETHING_MISSING):
-            shown[:0] = _not_done_elsewhere(locator, location, shown[:1])
+            shown[1:1] = [*passing(idle().passed, locator, location), *_summands(locator, location)]
+        if not mends or (name is not None and name.bug in _OF_WHAT_IS_GIVEN):
+            calls = misled_call(locator, location, sources)
+            shown[:0] = calls or _not_done_elsewhere(locator, location, shown[:1])
+            if calls:
+                handings.append(Handing(calls[0], None, location.target.group))
+                seen[number] = False
         if name is None or name.bug in _TERM_MISSING:
             lost = _sites(graph, graph.overwriting(location.region))
             writing = _unwritten(locator, location, sources)
             zeros = _sites(graph, location.innermost.group) if writing else []
             shown = [*writing, *lost, *(line for line in shown if line not in zeros)]
+        if (found := handing(locator, location, idle().handed, sources)) is not None:
+            handings.append(found)
+            seen[number] = False  # Its numbers are right for what they are.
+            shown = [found.site, *shown]
         lines += shown
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
-    lines_shown = listing(locator, [*itertools.compress(locations, seen)], suspects, sources)
+    wrong = [*itertools.compress(locations, seen)]
+    lines_shown = listing(locator, wrong, suspects, sources, handings)
     reason = reason or ("" if suspects else "no line of it has a source")
     return Watched(suspects, tuple(names), lines_shown, reason)
 
@@ -209,38 +232,16 @@ def _is_one(value: Any) -> bool:
 
 
 _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_missing")
+_OF_WHAT_IS_GIVEN = ("wrong_value", *_SOMETHING_MISSING)
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 
 
-def _passed(case: Case) -> list[Passed]:
-    """What functions give back as they got it, which no jaxpr has."""
-    if case.candidate is None:
-        return []
+def _idle_lines(case: Case) -> Idle:
+    """What computes nothing, which no jaxpr has."""
     with contextlib.suppress(Exception):  # It may not run outside of jit.
-        return passed_through(case.candidate, Limit(TIME_TO_RUN_AGAIN))
-    return []
-
-
-def _idle(passed: list[Passed], locator: Locator, location: Location) -> list[str]:
-    """The functions that give back a value that can be wrong, or what it is computed from."""
-    graph = locator.graph
-    groups = (location.innermost.group, location.target.group, location.region)
-    targets = [graph.equations[i] for i in dict.fromkeys(itertools.chain(*groups))]
-    slots = [s for e in targets for s in (e.outputs[0], *e.inputs)]
-    found = [in_double(x) for s in slots if not is_key(x := graph.values[s])]
-    return [
-        given.site
-        for given in passed
-        if any(same(given.value, own) for own in found)
-        and (given.alone or not _is_kept(locator.references, given.value))
-    ]
-
-
-def _is_kept(references: References, value: np.ndarray) -> bool:
-    """Whether it is what a forward pass returns beside its result, for the backward pass."""
-    if value.dtype.kind != "f" or not informative(value):
-        return True
-    return any(match.exact for match in references.matches(value, ("value",)))
+        if case.candidate is not None:
+            return idle_lines(case.candidate, Limit(TIME_TO_RUN_AGAIN))
+    return Idle([], [])
 
 
 def _unwritten(locator: Locator, location: Location, sources: Sources) -> list[str]:
@@ -323,17 +324,30 @@ def _own(graph: Graph, locator: Locator) -> Iterator[Reference]:
             )
 
 
-def _relation(locator: Locator, location: Location, known: Known, tape: Tape) -> Named | None:
+def _right(graph: Graph, locations: Iterable[Location]) -> dict[int, np.ndarray]:
+    """The right values at these places, by slot."""
+    targets = [location.target for location in locations]
+    return {
+        graph.equations[index].outputs[0]: value
+        for target in targets
+        for index, value in zip(target.group, target.expected, strict=True)
+    }
+
+
+def _relation(
+    locator: Locator, location: Location, known: Known, tape: Tape, others: dict[int, np.ndarray]
+) -> Named | None:
     places = [location.innermost, location.target]
     places = places[1:] if places[0] is places[1] else places
     for target in [*places, *locator.leaves(location.target.paths)]:
-        found = named(_spot(locator, target, tape), known)
+        found = named(_spot(locator, target, tape, others), known)
         if found is not None:
             return found
     return None
 
 
-def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
+def _spot(locator: Locator, target: Target, tape: Tape, others: dict[int, np.ndarray]) -> Spot:
+    """What is found at a place where all that is wrong elsewhere is right."""
     graph = locator.graph
     equations = [graph.equations[i] for i in target.group]
     leaves = [
@@ -341,7 +355,7 @@ def _spot(locator: Locator, target: Target, tape: Tape) -> Spot:
         for path in target.paths
         if graph.outputs[path] == equations[0].outputs[0] and target.reference is None
     ]
-    right = {e.outputs[0]: own for e, own in zip(equations, target.expected, strict=True)}
+    right = others | {e.outputs[0]: x for e, x in zip(equations, target.expected, strict=True)}
     found, inputs = [], []
     for index in target.group:
         slot, terms = graph.equations[index].outputs[0], _terms(graph, index)

@@ -43,13 +43,14 @@ from compare.diagnosis.recording.operators import (
     IN_PLACE,
     OF_PYTHON,
     UNARY,
+    WRITING,
 )
 from compare.diagnosis.tape import Equation, Recording, record_results
 from compare.diagnosis.watching.graph import Graph
 from compare.sites import at_own_lines, is_users
 from compare.trees import in_double, is_key, is_tensor, largest
 
-__all__ = ["Passed", "graph_of", "passed_through", "record_python"]
+__all__ = ["Handed", "Idle", "Passed", "graph_of", "idle_lines", "record_python"]
 
 
 def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) -> Recording:
@@ -123,8 +124,36 @@ class Passed(NamedTuple):
     alone: bool
 
 
-def passed_through(fn: Callable[[], Any], limit: Limit | None = None) -> list[Passed]:
-    """Runs `fn` and lists what functions return as they are given it, as if left to be done.
+class Handed(NamedTuple):
+    """Values that a line hands on and does not compute: it gives one a name, or returns them.
+
+    Attributes:
+        site: its `file:line`.
+        values: the arrays.
+        name: the name that it gives; "" where it returns them.
+        source: the name that the value has already.
+    """
+
+    site: str
+    values: list[Any]
+    name: str = ""
+    source: str = ""
+
+
+class Idle(NamedTuple):
+    """What a run comes by that computes nothing, as if left to be done.
+
+    Attributes:
+        passed: what functions return as they are given it.
+        handed: what lines hand on.
+    """
+
+    passed: list[Passed]
+    handed: list[Handed]
+
+
+def idle_lines(fn: Callable[[], Any], limit: Limit | None = None) -> Idle:
+    """Runs `fn` and lists what computes nothing.
 
     Returns:
         As much as `limit` allows.
@@ -133,16 +162,18 @@ def passed_through(fn: Callable[[], Any], limit: Limit | None = None) -> list[Pa
         Exception: whatever `fn` raises.
     """
     with contextlib.suppress(Exception):  # It needs values that jax does not have while tracing.
-        traced = _Watcher(limit)
+        traced = _Watcher(limit, idle=True)
         with contextlib.suppress(TimeoutError):
             jax.make_jaxpr(lambda: traced.call(0, fn))()
-        passed = traced.of_users()
-        if not any(isinstance(own.value, Tracer) for own in passed):
-            return passed
-    watcher = _Watcher(limit)
+        found = traced.idle_of_users()
+        named = [x for own in found.handed if own.name for x in own.values]
+        if not any(isinstance(x, Tracer) for x in (*named, *(own.value for own in found.passed))):
+            known = [x for x in found.handed if not any(isinstance(v, Tracer) for v in x.values)]
+            return found._replace(handed=known)
+    watcher = _Watcher(limit, idle=True)
     with contextlib.suppress(TimeoutError):
         watcher.call(0, fn)
-    return watcher.of_users()
+    return watcher.idle_of_users()
 
 
 _Targets = tuple[Any, ...] | None
@@ -152,11 +183,12 @@ _Targets = tuple[Any, ...] | None
 class _Watcher:
     """What the instrumented functions hand their operations to."""
 
-    def __init__(self, limit: Limit | None) -> None:
+    def __init__(self, limit: Limit | None, *, idle: bool = False) -> None:
         self._limit = limit
+        self._keeps_idle = idle
         self.equations: list[Equation] = []
         self.constants: dict[int, Any] = {}
-        self.passed: list[Passed] = []
+        self._idle = Idle([], [])
         self._slots: dict[int, int] = {}
         self._alive: list[Any] = []
         self._count = 0
@@ -174,9 +206,11 @@ class _Watcher:
         self._count += 1
         return self._count - 1
 
-    def of_users(self) -> list[Passed]:
-        """What a person's own functions passed through, and where."""
-        return [own for own in self.passed if is_users(own.site)]
+    def idle_of_users(self) -> Idle:
+        """What a person's own lines pass through or hand on."""
+        passed, handed = self._idle
+        own = [x for x in passed if is_users(x.site)]
+        return Idle(own, [x for x in handed if is_users(x.site)])
 
     # What the instrumented functions call, the line first.
 
@@ -192,11 +226,10 @@ class _Watcher:
             result = own(*args, **kwargs)
             code, given = function.__code__, [*leaves_of((args, kwargs))]
             line = code.co_firstlineno if code.co_name == "<lambda>" else self._line
-            for own in leaves_of(result):
+            for own in leaves_of(result) if self._keeps_idle else ():
                 if is_array(own) and not is_key(own) and any(own is x for x in given):
-                    value = own if isinstance(own, Tracer) else on_host(own)
                     site = f"{code.co_filename}:{line}"
-                    self.passed.append(Passed(site, value, own is result))
+                    self._idle.passed.append(Passed(site, _as_it_is(own), own is result))
             return result
         if function in GOING_THROUGH:
             entries = [self._rows(line, own, place=n) if is_array(own) else own
@@ -222,7 +255,20 @@ class _Watcher:
 
     def returned(self, line: int, value: Any) -> Any:
         self._line = line
+        self._hand(line, value)
         return value
+
+    def named(self, line: int, value: Any, name: str, source: str) -> Any:
+        self._hand(line, value if is_array(value) else (), name, source)
+        return value
+
+    def _hand(self, line: int, value: Any, name: str = "", source: str = "") -> None:
+        """Notes what the function that is being run hands on."""
+        if not self._keeps_idle:
+            return
+        values = [_as_it_is(x) for x in leaves_of(value) if is_array(x) and not is_key(x)]
+        site = f"{sys._getframe(2).f_code.co_filename}:{line}"
+        self._idle.handed.append(Handed(site, values, name, source))
 
     def binary(self, line: int, name: str, left: Any, right: Any) -> Any:
         if not (is_number(left) or is_number(right)):
@@ -341,7 +387,8 @@ class _Watcher:
         for own in (x for x in (*args, *kwargs.values()) if isinstance(x, Drawn)):
             leaves += numbers_of(own.entries)
             slots += own.slots
-        if name == "set_item" and not changed and leaves and leaves[0] is args[0]:
+        writes = name == "set_item" or (fn in WRITING and result is args[0])
+        if writes and not changed and leaves and leaves[0] is args[0]:
             changed = [0]  # With other numbers, what is written need not be what was there.
         new = [x for x in made if id(x) not in self._slots] if not changed else []
         if new or changed:
@@ -398,6 +445,10 @@ def _is_instrumented(function: Any) -> TypeGuard[types.FunctionType]:
 def _is_cast(function: Any) -> bool:
     """Whether it makes a number of another type of a number."""
     return isinstance(function, type) and issubclass(function, float | np.generic)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value if isinstance(value, Tracer) else on_host(value)
 
 
 def _given(value: Any) -> Any:

@@ -115,3 +115,44 @@ def test_a_slice_that_begins_elsewhere_at_every_turn_of_a_loop(case_of):
     found = watch(*case_of(candidate, joined, params, (X[:3], A)))
     assert f"{__file__}:{candidate.__code__.co_firstlineno + 8}" in found.suspects
     assert [name and name.bug for name in found.named] == ["wrong_places"]
+
+
+def test_at_every_turn_another_row_of_a_value_of_the_loss(case_of):
+    users, items = np.array([0, 2, 1, 3, 0]), np.array([1, 3, 0, 2, 2])
+
+    def looked_up(p, users, items):
+        rows = p["w"][items]
+        return jnp.sum(jnp.sin(jnp.sum(jnp.asarray(X)[users] * rows, -1))) + 0.3 * jnp.sum(rows**2)
+
+    def candidate(p, users, items):
+        w, g = np.asarray(p["w"]), np.zeros((4, 4))
+        for u, i in zip(np.asarray(users), np.asarray(items), strict=True):
+            g[i] += np.cos(X[u] @ w[i]) * X[u] + 0.6 * w[u]  # w[i], that is
+        return 0.0, {"w": g}
+
+    found = watch(*case_of(candidate, looked_up, PARAMS, (users, items)))
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 3}"
+    assert [name and name.bug for name in found.named] == ["wrong_value"]
+
+
+def test_a_kernel_that_has_to_be_turned_round(case_of):
+    row = X[:, 0]
+
+    def convolved(p, row):
+        k = p["w"][0, :3]
+        out = jnp.tanh(jnp.stack([row[i : i + 3] @ k for i in range(4)]))
+        return jnp.sum(jnp.stack([out[i : i + 3] @ k for i in range(2)]) ** 2)
+
+    def candidate(p, row):
+        k, row = np.asarray(p["w"])[0, :3], np.asarray(row)
+        out = np.tanh(np.correlate(row, k, "valid"))
+        d = 2 * np.correlate(out, k, "valid")
+        d_out = np.correlate(d, k, "full")  # np.convolve, that is
+        dk = np.correlate(out, d, "valid") + np.correlate(row, d_out * (1 - out**2), "valid")
+        dw = np.zeros((4, 4))
+        dw[0, :3] = dk
+        return 0.0, {"w": dw}
+
+    found = watch(*case_of(candidate, convolved, PARAMS, (row,)))
+    assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 4}"
+    assert [name and name.bug for name in found.named] == ["kernel_flipped"]

@@ -50,3 +50,27 @@ def test_what_the_writes_of_one_line_lose_of_what_others_write():
     right = times * (2 * given + 1)
     assert np.allclose(given + 1 + own.lost, right)
     assert np.allclose(own.added[-1], right)
+
+
+def test_a_place_of_each_turn_of_which_the_last_is_written_alone(case_of):
+    table, at = {"a": RNG.standard_normal((4, 3))}, np.array([2, 0, 3])
+    rows = RNG.standard_normal((3, 2, 3))
+
+    def looked_up(p, at, rows):
+        return jnp.sum(jnp.sin(jnp.einsum("nd,nkd->nk", p["a"][at], rows)))
+
+    def candidate(p, at, rows):
+        a, at, rows = (np.asarray(x) for x in (p["a"], at, rows))
+        g = np.zeros_like(a)
+        for place, own in zip(at, rows, strict=True):
+            d = np.zeros(3)
+            for row in own:
+                d += np.cos(row @ a[place]) * row
+        g[place] += d  # outside of the loop
+        return 0.0, {"a": g}
+
+    found = watch(*case_of(candidate, looked_up, table, (at, rows)))
+    loop, line = (f"{__file__}:{candidate.__code__.co_firstlineno + n}" for n in (3, 7))
+    assert found.suspects[0] == loop
+    assert line in found.suspects[:3]
+    assert [name and name.bug for name in found.named] == ["dropped_examples"]

@@ -60,7 +60,7 @@ def test_of_very_many_entries():
     near[3, 4] += 1e-6
     large = References([Reference("value", 0, x, "", "", i) for i, x in enumerate((rows, others))])
     assert rows.size > MOST_SORTED
-    for value, factor in ((rows, 1), (-2 * rows.T, -2), (rows.reshape(100, 169), 1)):
+    for value, factor in ((rows, 1), (-2 * rows.T, -2), (rows.reshape(10, 1690), 1)):
         found = large.match(value)
         assert found is not None
         assert (found.reference.family, found.factor) == (0, factor)
@@ -151,3 +151,12 @@ def test_a_persons_name_is_preferred():
         )
     assert found is not None
     assert found.reference.about == "z"
+
+
+def test_a_reshape_that_moves_entries_from_one_axis_to_another_is_not_recognised():
+    array = np.random.default_rng(0).normal(size=(2, 3, 5))
+    references = References([Reference("value", 0, array, "", "z", 0)])
+    assert references.match(array.transpose(0, 2, 1).reshape(-1, 3)) is not None
+    assert references.match(array.reshape(-1, 3)) is None
+    assert references.match(array.reshape(2, 15)) is not None
+    assert references.match(array.ravel()) is not None

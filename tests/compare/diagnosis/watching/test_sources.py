@@ -68,3 +68,26 @@ def test_what_is_assigned_and_lost(tmp_path):
     file.write_text(LOOPS)
     assert Sources().overwriting(f"{file}:5") == [f"{file}:4", f"{file}:7"]
     assert Sources().overwriting("nowhere.py:3") == []
+
+
+HANDING = """
+def f(dz, kind, *, scale):
+    dx = (
+        dz
+    )
+    dx += scale
+    return dx, 2 * dz
+"""
+
+
+def test_what_a_function_reads_and_returns(tmp_path):
+    file = tmp_path / "program.py"
+    file.write_text(HANDING)
+    sources = Sources()
+    assert sources.function(f"{file}:6") == (str(file), range(2, 8))
+    assert sources.lines(f"{file}:4") == (str(file), range(3, 6))
+    assert sources.names(f"{file}:3") == {"dz"}
+    assert sources.names(f"{file}:6") == {"dx", "scale"}
+    assert sources.returns(f"{file}:3") == {"dx", "dz"}
+    assert sources.unread(f"{file}:3") == {"kind"}
+    assert sources.unread("nowhere.py:3") == sources.names("nowhere.py:3") == set()

@@ -285,3 +285,32 @@ def test_the_parts_of_what_numpy_joins_are_told_apart():
     assert report.diagnosis is not None
     line = f"{__file__}:{candidate.__code__.co_firstlineno + 3}"
     assert report.diagnosis.suspects[0] == line
+
+
+def test_a_mistake_in_a_helper_is_named_of_every_layer_as_if_the_others_were_right(case_of):
+    rng = np.random.default_rng(0)
+    params = {f"g{i}": rng.normal(size=n) for i, n in ((1, 4), (2, 3))}
+    params |= {f"w{i}": rng.normal(size=s) for i, s in ((1, (3, 4)), (2, (4, 3)))}
+
+    def loss(p, x):
+        for i in (1, 2):
+            x = p[f"g{i}"] * jnp.tanh(x @ p[f"w{i}"])
+        return jnp.sum(jnp.sin(x))
+
+    def back(d, a, g):
+        return d * (0.5 * (1 - a**2))  # g is forgotten
+
+    def candidate(p, x):
+        w1, w2, g1, g2 = (np.asarray(p[name]) for name in ("w1", "w2", "g1", "g2"))
+        a1 = np.tanh(x @ w1)
+        a2 = np.tanh(g1 * a1 @ w2)
+        d2 = 2 * np.cos(g2 * a2)
+        dz2 = back(d2, a2, g2)
+        d1 = 2 * dz2 @ w2.T
+        dz1 = back(d1, a1, g1)
+        dg = {"g1": (d1 * a1 / 2).sum(0), "g2": (d2 * a2 / 2).sum(0)}
+        return 0.0, {"w1": x.T @ dz1, "w2": (g1 * a1).T @ dz2} | dg
+
+    found = watch(*case_of(candidate, loss, params, (rng.normal(size=(5, 3)),)))
+    assert found.suspects[0] == f"{__file__}:{back.__code__.co_firstlineno + 1}"
+    assert {name and name.bug for name in found.named} == {"missing_factor"}

@@ -10,7 +10,7 @@ import pytest
 from compare.diagnosis.expressions import lines_of, source_of
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.watcher import graph_of, passed_through, record_python
+from compare.diagnosis.watching.watcher import graph_of, idle_lines, record_python
 
 A, B = np.random.default_rng(0).standard_normal((2, 3, 4))
 
@@ -318,7 +318,7 @@ def test_a_line_is_that_of_the_helper():
 
 
 def test_functions_that_leave_everything_as_it_is():
-    (found,) = passed_through(lambda: {"a": same(scaled(A))})
+    (found,) = idle_lines(lambda: {"a": same(scaled(A))}).passed
     site, value, alone = found
     assert alone
     assert site == f"{__file__}:{same.__code__.co_firstlineno + 1}"
@@ -332,9 +332,9 @@ def test_jax_is_traced_and_run_with_its_values_only_where_there_is_one():
         calls.append(last)
         return {"a": last(jnp.tanh(A) * 2)}
 
-    assert passed_through(lambda: of(scaled)) == []
+    assert idle_lines(lambda: of(scaled)).passed == []
     assert calls == [scaled]
-    ((_, value, _),) = passed_through(lambda: of(same))
+    ((_, value, _),) = idle_lines(lambda: of(same)).passed
     assert calls == [scaled, same, same]
     assert np.allclose(value, 2 * np.tanh(A))
 
@@ -344,7 +344,7 @@ def test_functions_that_leave_one_of_several_as_it_is():
         z = x * y
         return z, x
 
-    (found,) = passed_through(lambda: {"a": both(scaled(A), A)[0]})
+    (found,) = idle_lines(lambda: {"a": both(scaled(A), A)[0]}).passed
     assert found.site == f"{__file__}:{both.__code__.co_firstlineno + 2}"
     assert np.array_equal(found.value, 2 * A)
     assert not found.alone
@@ -352,8 +352,8 @@ def test_functions_that_leave_one_of_several_as_it_is():
 
 def test_a_random_key_that_is_passed_through_is_no_value():
     key = jax.random.key(0)
-    assert passed_through(lambda: {"a": same(key), "b": scaled(A)}) == []
-    assert passed_through(lambda: {"a": same(key), "b": scaled(np.asarray(A))}) == []
+    assert idle_lines(lambda: {"a": same(key), "b": scaled(A)}).passed == []
+    assert idle_lines(lambda: {"a": same(key), "b": scaled(np.asarray(A))}).passed == []
 
 
 def test_what_jax_transforms_is_one_operation():
@@ -396,5 +396,5 @@ def test_a_function_inside_that_leaves_everything_as_it_is():
 
         return inner(scaled(A), A)[0]
 
-    (found,) = passed_through(lambda: {"a": outer()})
+    (found,) = idle_lines(lambda: {"a": outer()}).passed
     assert np.array_equal(found.value, A)
