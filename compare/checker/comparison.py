@@ -259,7 +259,7 @@ def small_told(found: Comparison) -> list[str]:
     if not largest <= _SMALL:
         return []
     return [
-        f"no error is larger than {largest:.0e} of a leaf's largest entry: a constant or a table of "
+        f"no error is larger than {largest:.0e} of a leaf's largest entry: a constant or table of "
         f"float32, or of few digits, makes such errors; accuracy={_SMALL:.0e} lets them pass"
     ]
 

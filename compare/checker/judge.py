@@ -22,7 +22,7 @@ from compare.checker.investigation import (
     overruled,
 )
 from compare.checker.leaf import Loss
-from compare.checker.noise.constants import Fitted, at_fitted_constants
+from compare.checker.noise.fitting import Fitted, at_fitted_constants
 from compare.checker.noise.measure import (
     MANY_DRAWS,
     Noise,
