@@ -73,7 +73,7 @@ def test_a_mistake_is_named_and_the_referee_quoted():
     outcome = investigate(disagreement(without_derivative_of_tanh, smooth, PARAMS, X))
     assert outcome.verdict == "manual_wrong"
     assert len(outcome.details) == 1
-    assert outcome.details[0].startswith("the referee (complex step, 3 directions) finds ")
+    assert outcome.details[0].startswith("the referee (complex step, 2 directions) finds ")
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.bug == "missing_activation_derivative"
     assert outcome.diagnosis.confirmed
