@@ -86,6 +86,8 @@ def _search(
     Returns:
         The diagnosis, or None, and what was tried.
     """
+    if case.cancels():
+        return None, "what is wrong cancels to zero, which many mistakes have in common"
     end = Limit(seconds)
     first, also, tried = None, [], 0
     for hypothesis in _hypotheses(case, tape, backward):

@@ -320,6 +320,8 @@ def _of_choice(
     eq: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray
 ) -> np.ndarray | None:
     """Entries of an array in other places: which goes where is seen from their numbers."""
+    if operand and eq.name in _CHOICES:
+        return None  # It says which entries: no number of theirs tells what it should be.
     value = inputs[operand]
     marked = [np.full(x.shape, -1.0) if x.dtype.kind == "f" else x for x in inputs]
     marked[operand] = np.arange(float(value.size)).reshape(value.shape)

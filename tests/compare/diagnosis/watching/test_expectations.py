@@ -81,6 +81,13 @@ def test_a_product_is_not_solved():
     assert solved(lambda: jnp.asarray(A) @ B.T, "dot_general", 0)[0] is None
 
 
+def test_where_an_index_should_point_is_not_solved():
+    for array in (A, np.arange(12).reshape(3, 4)):
+        rows = lambda own=array: jnp.take(own, jnp.asarray([2, 0, 0]), axis=0)  # noqa: E731
+        assert solved(rows, "gather", 1)[0] is None
+        assert solved(rows, "gather", 0)[0] is not None
+
+
 def test_agreement_is_to_rounding_where_it_is_known():
     assert same(A, A * (1 + 1e-12))
     assert not same(A, A * (1 + 1e-6))
