@@ -25,13 +25,14 @@ from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.checker.sides.narrowing import Narrowing
-from compare.checker.sides.opened import opened
+from compare.checker.sides.opened import held, opened
 from compare.checker.sides.side import Side
 from compare.checker.sides.widened import types_of_constants, widened
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
 from compare.escapes import first_line
+from compare.sites import shown
 from compare.trees import cast, largest, largest_difference, path_of
 
 __all__ = [
@@ -136,7 +137,8 @@ def investigate(case: Disagreement) -> Outcome:
         tried = "too small a difference to decide who is wrong"
         return Outcome("inconclusive", [f"{ruling}: {tried}"])
     also = ["jax.grad is wrong as well: " + str(ruling)] if ruling.verdict == "both" else []
-    return Outcome("manual_wrong", also or [str(ruling)], _diagnosis(case))
+    told = [*_held_is_moved(case), *(also or [str(ruling)])]
+    return Outcome("manual_wrong", told, _diagnosis(case))
 
 
 def overruled(case: Disagreement) -> Outcome | None:
@@ -306,9 +308,19 @@ def _error_in_float32(case: Disagreement) -> Callable[[str], float]:
     return lambda path: largest_difference(manual[("grad", path)], right[("grad", path)])
 
 
-def _ruling(case: Disagreement) -> Ruling:
+def _held_is_moved(case: Disagreement) -> list[str]:
+    """Whether manual is the derivative of all of the loss, what `stop_gradient` holds included."""
+    _, sites = held(case.loss, [*case.leaves.values()], case.constants)
+    if not sites or _ruling(case, case.loss).verdict != "autodiff_wrong":
+        return []
+    where = ", ".join(dict.fromkeys(shown(site) for site in sites if site))
+    at = f" ({where})" if where else ""
+    return [f"manual differentiates as well what the loss holds by stop_gradient{at}"]
+
+
+def _ruling(case: Disagreement, loss: Callable[..., Any] | None = None) -> Ruling:
     return rule(
-        case.loss,
+        loss or held(case.loss, [*case.leaves.values()], case.constants)[0],
         case.leaves,
         case.constants,
         case.manual_gradient,
