@@ -220,7 +220,7 @@ class Locator:
     def _kinds_of(self, group: Group) -> tuple[str, ...]:
         match = self.match(self.graph.equations[group[0]].outputs[0])
         forward = match is None or match.reference.kind in ("value", "slope")
-        return ("value",) if forward else ("gradient", "term")
+        return ("value",) if forward else ("gradient", "term", "conjugate")
 
     def _substituted(
         self, group: Group, paths: list[str], kinds: tuple[str, ...], *, every: bool = False
@@ -234,7 +234,7 @@ class Locator:
         if not all(isinstance(graph.values[s], np.ndarray | np.generic) for s in slots):
             return None  # A random key, which nothing can stand in for.
         values = [np.asarray(graph.values[s]) for s in slots]
-        if values[0].dtype.kind not in "fiub" or any(len(graph.equations[i].outputs) > 1
+        if values[0].dtype.kind not in "fiubc" or any(len(graph.equations[i].outputs) > 1
                                                      for i in group):  # fmt: skip
             return None
         best: Target | None = None
@@ -367,5 +367,5 @@ def _is_right(match: Match | None) -> bool:
     return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
 
 
-_KINDS = ("gradient", "value", "slope", "term")
+_KINDS = ("gradient", "value", "slope", "term", "conjugate")
 _FIELDS = ("made_by", "expected")

@@ -266,8 +266,10 @@ def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     """Something known too much, or too little."""
     found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
-    if np.isnan(expected).any() or found.shape != expected.shape or not found.any():
+    if np.isnan(expected).any() or found.shape != expected.shape:
         return
+    if largest(found) <= 1e-12 * largest(expected):
+        return  # Zeros, or what cancels to zero: all of it would be too little.
     difference = found - expected
     if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
         number = float(difference.ravel()[0])
@@ -376,6 +378,7 @@ def told(reference: Reference) -> str:
         "gradient": f"the derivative by {about}",
         "term": f"a term of the derivative by {about}",
         "slope": f"the slope of {about}",
+        "conjugate": f"the conjugate of the derivative by {about}",
         "value": about,
     }[reference.kind]
     return f"{what} ({shown(reference.site)})" if reference.site else what

@@ -285,3 +285,24 @@ def test_the_parts_of_what_numpy_joins_are_told_apart():
     assert report.diagnosis is not None
     line = f"{__file__}:{candidate.__code__.co_firstlineno + 3}"
     assert report.diagnosis.suspects[0] == line
+
+
+def test_a_complex_gradient_is_right_as_jax_has_it_and_as_pytorch_has_it():
+    def loss(params, x, y):
+        return jnp.sum(jnp.abs(x @ (params["re"] + 1j * params["im"]) - y) ** 2)
+
+    def candidate(params, x, y):
+        e = x @ (params["re"] + 1j * params["im"]) - y
+        de = 2 * e
+        dw = x.T @ de  # Not x.conj().T.
+        return np.sum(np.abs(e) ** 2), {"re": dw.real, "im": dw.imag}
+
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(5, n)) + 1j * rng.normal(size=(5, n)) for n in (3, 4))
+    params = {"re": rng.normal(size=(3, 4)), "im": rng.normal(size=(3, 4))}
+    report = check_gradients(candidate, loss, params, x, y, jit=False)
+    assert report.diagnosis is not None
+    line = f"{__file__}:{candidate.__code__.co_firstlineno + 3}"
+    assert report.diagnosis.suspects == (line,)
+    said = {own.variable: (own.status, own.what) for own in report.diagnosis.listing}
+    assert said["de"] == ("right", "the conjugate of ∂L/∂(subtraction)")
