@@ -209,10 +209,13 @@ class Locator:
         return sorted(self._with_ragged(indices), key=trust)
 
     def _with_ragged(self, indices: Iterable[int]) -> list[Group]:
-        """The groups of these equations, and those of loops whose last turn has less to do."""
+        """The groups of these equations, and those of loops whose last turn has less to do.
+
+        And what loops have written to an array in the end: the last turn of them alone.
+        """
         indices = list(indices)
         groups = self.graph.groups(indices) + self.graph.groups(indices, ragged=True)
-        return sorted(groups)
+        return sorted({*groups, *((i,) for i in indices if self.graph.writes_last(i))})
 
     def _is_known_group(self, group: Group) -> bool:
         return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)

@@ -111,6 +111,23 @@ def test_an_array_of_which_an_entry_was_taken():
     assert np.isnan(found[[0, 2]]).all()
 
 
+def test_what_is_written_and_what_it_is_written_to():
+    def candidate():
+        out = np.array(A)
+        out[[2, 0]] = np.sin(B[:2])
+        return {"out": out}
+
+    graph = graph_of(candidate, ["out"], Limit(10.0))
+    (equation,) = (e for e in graph.equations if e.name == "set_item")
+    inputs = [A, np.sin(B[:2])]
+    target, value = (expected_operand(equation, i, inputs, equation.fn(*inputs)[0]) for i in (0, 1))
+    assert target is not None
+    assert value is not None
+    assert np.isnan(target[[0, 2]]).all()
+    np.testing.assert_array_equal(target[1], A[1])
+    np.testing.assert_array_equal(value, inputs[1])
+
+
 def test_the_summand_that_the_turn_before_hands_on(case_of):
     found = watch(*case_of(recurrent.hands_on_too_much, recurrent.loss, recurrent.PARAMS,
                            (recurrent.XS,)))  # fmt: skip
