@@ -198,3 +198,15 @@ def test_what_cancels_to_zero_has_no_name_by_its_numbers():
     found = diagnose(candidate, loss, *arguments)
     assert (found.bug, found.also) == ("unknown", ())
     assert found.suspects[0] == line_of(candidate, "return")
+
+
+def test_a_path_that_is_cut_is_none_that_another_derivative_cancels():
+    """σ = exp(z − log(1 + eᶻ)): without the logarithm's derivative its two paths cancel."""
+
+    def loss(w, x):
+        z = x @ w
+        return jnp.sum(jnp.exp(z - jax.nn.softplus(z))) + jnp.sum(w**3)
+
+    found = diagnose(lambda w, x: (loss(w, x), 3 * w**2), loss, normal(5, 3), X)
+    assert found.bug in ("path_cut", "overwritten_not_accumulated")
+    assert "missing_activation_derivative" in found.also
