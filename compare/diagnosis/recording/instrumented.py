@@ -208,7 +208,7 @@ class _Rewriter(ast.NodeTransformer):
         made: list[ast.stmt] = [ast.Assign([ast.Name(value, ast.Store())], node.value)]
         for target in node.targets:
             parts = {own: f"{WATCHER}{i}" for i, own in enumerate(_single(target))}
-            taken_apart = _Renamed(parts).visit(target)
+            taken_apart = _renamed(target, parts)
             made.append(ast.Assign([taken_apart], ast.Name(value, ast.Load())))
             for own, name in parts.items():
                 read = ast.Name(name, ast.Load())
@@ -273,15 +273,13 @@ def _single(target: ast.expr) -> list[ast.expr]:
     return _single(target.value) if isinstance(target, ast.Starred) else [target]
 
 
-class _Renamed(ast.NodeTransformer):
-    """Puts names in the places of what is assigned to."""
-
-    def __init__(self, names: dict[ast.expr, str]) -> None:
-        self._names = names
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        name = self._names.get(node)  # pyright: ignore[reportArgumentType]
-        return self.generic_visit(node) if name is None else ast.Name(name, ast.Store())
+def _renamed(target: ast.expr, names: dict[ast.expr, str]) -> ast.expr:
+    """The target with names in the places of what is assigned to."""
+    if isinstance(target, ast.Tuple | ast.List):
+        return ast.Tuple([_renamed(part, names) for part in target.elts], ast.Store())
+    if isinstance(target, ast.Starred):
+        return ast.Starred(_renamed(target.value, names), ast.Store())
+    return ast.Name(names[target], ast.Store())
 
 
 def _index(node: ast.expr) -> ast.expr:
