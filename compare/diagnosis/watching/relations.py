@@ -6,7 +6,7 @@ named whose relation has as many unknowns as there are numbers.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +63,7 @@ class Known(NamedTuple):
             what has this gradient, or "".
         means: what the loss divides by, where it takes a mean.
         batch: the sizes of the batch.
+        held: the slots of what the loss holds by `stop_gradient`.
     """
 
     references: References
@@ -73,6 +74,7 @@ class Known(NamedTuple):
     activation: Any
     means: set[int]
     batch: set[int]
+    held: Collection[int] = ()
 
 
 def named(spot: Spot, known: Known) -> Named | None:
@@ -282,7 +284,9 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
         return
     for match in known.references.matches(difference, ("term", "gradient")):
         about = told(match.reference).removeprefix("a term of ")
-        if np.isclose(match.factor, -1, rtol=1e-8):
+        if match.reference.slot in known.held:
+            yield Named("extra_term", f"{about}, which stop_gradient holds, is in it")
+        elif np.isclose(match.factor, -1, rtol=1e-8):
             yield Named("path_cut", f"a term of {about} is left out")
         elif np.isclose(match.factor, -2, rtol=1e-8):
             yield Named("sign_flipped", f"a term of {about} has the wrong sign")
