@@ -15,6 +15,7 @@ from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
 from compare.checker.referee import (
     RANDOM_DIRECTIONS,
     REFUTED,
+    Loss,
     Ruling,
     along,
     eager_differences,
@@ -130,14 +131,14 @@ def investigate(case: Disagreement) -> Outcome:
     outcome = _kink(case) or _rounding(case)
     if outcome is not None:
         return outcome
-    ruling = _ruling(case)
+    ruling, sites = _ruling(case)
     if ruling.verdict == "autodiff_wrong":
         return Outcome("autodiff_wrong", [str(ruling)])
     if ruling.verdict == "inconclusive":
         tried = "too small a difference to decide who is wrong"
         return Outcome("inconclusive", [f"{ruling}: {tried}"])
     also = ["jax.grad is wrong as well: " + str(ruling)] if ruling.verdict == "both" else []
-    told = [*_held_is_moved(case), *(also or [str(ruling)])]
+    told = [*_moving_what_is_held(case, sites), *(also or [str(ruling)])]
     return Outcome("manual_wrong", told, _diagnosis(case))
 
 
@@ -146,7 +147,7 @@ def overruled(case: Disagreement) -> Outcome | None:
 
     The trap is a `where` whose other branch has an infinite derivative: 0 · ∞ is NaN.
     """
-    ruling = _ruling(case)
+    ruling, _ = _ruling(case)
     if ruling.verdict != "autodiff_wrong":
         return None
     return Outcome("autodiff_wrong", [f"{ruling}; a 0 · ∞ in a branch not taken gives NaN"])
@@ -308,19 +309,15 @@ def _error_in_float32(case: Disagreement) -> Callable[[str], float]:
     return lambda path: largest_difference(manual[("grad", path)], right[("grad", path)])
 
 
-def _held_is_moved(case: Disagreement) -> list[str]:
-    """Whether manual is the derivative of all of the loss, what `stop_gradient` holds included."""
-    _, sites = held(case.loss, [*case.leaves.values()], case.constants)
-    if not sites or _ruling(case, case.loss).verdict != "autodiff_wrong":
-        return []
-    where = ", ".join(dict.fromkeys(shown(site) for site in sites if site))
-    at = f" ({where})" if where else ""
-    return [f"manual differentiates as well what the loss holds by stop_gradient{at}"]
+def _ruling(case: Disagreement) -> tuple[Ruling, list[str]]:
+    """The referee's word, and where the loss holds something by `stop_gradient`."""
+    loss, sites = held(case.loss, [*case.leaves.values()], case.constants)
+    return _ruled(case, loss), sites
 
 
-def _ruling(case: Disagreement, loss: Callable[..., Any] | None = None) -> Ruling:
+def _ruled(case: Disagreement, loss: Loss) -> Ruling:
     return rule(
-        loss or held(case.loss, [*case.leaves.values()], case.constants)[0],
+        loss,
         case.leaves,
         case.constants,
         case.manual_gradient,
@@ -328,6 +325,15 @@ def _ruling(case: Disagreement, loss: Callable[..., Any] | None = None) -> Rulin
         case.wrong,
         case.sides.evaluation.seed,
     )
+
+
+def _moving_what_is_held(case: Disagreement, sites: list[str]) -> list[str]:
+    """Tells that manual is the derivative of all of the loss, what it holds included."""
+    if not sites or _ruled(case, case.loss).verdict != "autodiff_wrong":
+        return []
+    where = ", ".join(dict.fromkeys(shown(site) for site in sites if site))
+    at = f" ({where})" if where else ""
+    return [f"manual differentiates as well what the loss holds by stop_gradient{at}"]
 
 
 def _diagnosis(case: Disagreement) -> Diagnosis:

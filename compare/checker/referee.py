@@ -24,7 +24,7 @@ from compare.jaxprs import bind, called_jaxpr, evaluate
 from compare.trees import aligned_empty, called, of_blocks
 
 __all__ = [
-    "RANDOM_DIRECTIONS", "REFUTED", "Derivative", "Opinion", "Ruling", "along",
+    "RANDOM_DIRECTIONS", "REFUTED", "Derivative", "Loss", "Opinion", "Ruling", "along",
     "confirmed_differences", "derivative_of", "eager_differences", "random_direction", "rule",
 ]  # fmt: skip
 
