@@ -18,8 +18,8 @@ import jax
 from jax.extend import core, source_info_util
 
 __all__ = [
-    "at_own_lines", "inner_site", "is_jaxs", "is_library", "is_of_a_rule", "is_refusal",
-    "is_users", "library_call", "raised_at", "shown", "site_of", "source",
+    "at_own_lines", "inner_site", "is_called_by_jax", "is_jaxs", "is_library", "is_of_a_rule",
+    "is_refusal", "is_users", "library_call", "raised_at", "shown", "site_of", "source",
 ]  # fmt: skip
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "stdlib"))
@@ -86,6 +86,13 @@ def library_call(eqn: core.JaxprEqn) -> tuple[str, str]:
         if "<locals>" not in frame.function_name and not name.startswith("_"):
             called = name
     return "", called
+
+
+def is_called_by_jax(eqn: core.JaxprEqn) -> bool:
+    """Tells whether a function of JAX's own, such as its softmax, is what calls this primitive."""
+    wrappers = (*_MACHINERY, os.path.join("lax", "lax.py"), "tree_util.py", "jax_jit.py")
+    callers = (f.file_name for f in _frames(eqn) if not any(w in f.file_name for w in wrappers))
+    return next(callers, "").startswith(_JAX)
 
 
 def is_of_a_rule(codes: Iterable[types.CodeType]) -> bool:

@@ -25,6 +25,7 @@ from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, narrowing
+from compare.checker.sides.opened import held
 from compare.checker.sides.precision import alone_in_float64
 from compare.checker.sides.side import Arrays, compiled
 from compare.trees import by_path, cast, in_double
@@ -177,9 +178,10 @@ class _Asked(NamedTuple):
         """
         arrays, manual = arrays or self.wide, manual or self.manual
         leaves, constants = self.leaves(arrays)
-        derivative = derivative_of(self.loss, leaves, constants)[1]
+        loss, _ = held(self.loss, [*leaves.values()], constants)
+        derivative = derivative_of(loss, leaves, constants)[1]
         if confirmed:
-            derivative = confirmed_differences(self.loss)
+            derivative = confirmed_differences(loss)
         gradient = {path: g for path, g in by_path(manual.grads).items() if path in self.paths}
         rounding = self._rounding(arrays, gradient)
         every = sum(leaves[path].size for path in self.paths) <= _EVERY_ENTRY

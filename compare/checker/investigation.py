@@ -18,6 +18,7 @@ from compare.checker.noise.constants import (
     shortest,
 )
 from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
+from compare.checker.numerical.derivative import Loss
 from compare.checker.numerical.differences import eager_differences
 from compare.checker.referee import (
     RANDOM_DIRECTIONS,
@@ -31,13 +32,14 @@ from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import DRAWS, Key, Point, Result, Sides
 from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.checker.sides.narrowing import Narrowing
-from compare.checker.sides.opened import opened
+from compare.checker.sides.opened import held, opened
 from compare.checker.sides.side import Constant, Side
 from compare.checker.sides.widened import widened
 from compare.diagnosis.case import Case, Diagnosis, Leaves
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
 from compare.escapes import first_line
+from compare.sites import shown
 from compare.trees import cast, largest, largest_difference, path_of
 
 __all__ = [
@@ -135,14 +137,15 @@ def investigate(case: Disagreement) -> Outcome:
     outcome = _kink(case) or _rounding(case)
     if outcome is not None:
         return outcome
-    ruling = _ruling(case)
+    ruling, sites = _ruling(case)
     if ruling.verdict == "autodiff_wrong":
         return Outcome("autodiff_wrong", [str(ruling)])
     if ruling.verdict == "inconclusive":
         tried = "too small a difference to decide who is wrong"
         return Outcome("inconclusive", [f"{ruling}: {tried}"])
     also = ["jax.grad is wrong as well: " + str(ruling)] if ruling.verdict == "both" else []
-    return Outcome("manual_wrong", also or [str(ruling)], _diagnosis(case))
+    told = [*_moving_what_is_held(case, sites), *(also or [str(ruling)])]
+    return Outcome("manual_wrong", told, _diagnosis(case))
 
 
 def overruled(case: Disagreement) -> Outcome | None:
@@ -150,7 +153,7 @@ def overruled(case: Disagreement) -> Outcome | None:
 
     The trap is a `where` whose other branch has an infinite derivative: 0 · ∞ is NaN.
     """
-    ruling = _ruling(case)
+    ruling, _ = _ruling(case)
     if ruling.verdict != "autodiff_wrong":
         return None
     return Outcome("autodiff_wrong", [f"{ruling}; a 0 · ∞ in a branch not taken gives NaN"])
@@ -312,9 +315,15 @@ def _error_in_float32(case: Disagreement) -> Callable[[str], float]:
     return lambda path: largest_difference(manual[("grad", path)], right[("grad", path)])
 
 
-def _ruling(case: Disagreement) -> Ruling:
+def _ruling(case: Disagreement) -> tuple[Ruling, list[str]]:
+    """The referee's word, and where the loss holds something by `stop_gradient`."""
+    loss, sites = held(case.loss, [*case.leaves.values()], case.constants)
+    return _ruled(case, loss), sites
+
+
+def _ruled(case: Disagreement, loss: Loss) -> Ruling:
     return rule(
-        case.loss,
+        loss,
         case.leaves,
         case.constants,
         case.manual_gradient,
@@ -322,6 +331,15 @@ def _ruling(case: Disagreement) -> Ruling:
         case.wrong,
         case.sides.evaluation.seed,
     )
+
+
+def _moving_what_is_held(case: Disagreement, sites: list[str]) -> list[str]:
+    """Tells that manual is the derivative of all of the loss, what it holds included."""
+    if not sites or _ruled(case, case.loss).verdict != "autodiff_wrong":
+        return []
+    where = ", ".join(dict.fromkeys(shown(site) for site in sites if site))
+    at = f" ({where})" if where else ""
+    return [f"manual differentiates as well what the loss holds by stop_gradient{at}"]
 
 
 def _diagnosis(case: Disagreement) -> Diagnosis:

@@ -289,7 +289,9 @@ class Backward:
                 inputs = [shapes[slot] for slot in equation.inputs]
                 pullback, _ = self._pullback(equation, inputs)
                 if pullback not in self._begun:
-                    d_outs = [shapes[s] if _is_real(shapes[s]) else None for s in equation.outputs]
+                    d_outs = [
+                        shapes[s] if _is_inexact(shapes[s]) else None for s in equation.outputs
+                    ]
                     compiling = pool.submit(pullback.lower(inputs, d_outs).compile)
                     self._begun[pullback] = compiling
         finally:
@@ -302,7 +304,7 @@ class Backward:
         wait(self._begun.values())
 
     def _differentiable(self, slot: int) -> bool:
-        return bool(self.tape.leaves_of[slot]) and _is_real(self.tape.shapes[slot])
+        return bool(self.tape.leaves_of[slot]) and _is_inexact(self.tape.shapes[slot])
 
     def _inputs(self, equation: Equation) -> list[Any]:
         return [self.tape.values[slot] for slot in equation.inputs]
@@ -315,7 +317,7 @@ class Backward:
         def known(slot: int) -> np.ndarray | None:
             if slot in cotangents:
                 return cotangents[slot]
-            return np.zeros_like(values[slot]) if _is_real(values[slot]) else None
+            return np.zeros_like(values[slot]) if _is_inexact(values[slot]) else None
 
         return [known(slot) for slot in equation.outputs]
 
@@ -382,13 +384,13 @@ def _done(tape: Tape) -> list[list[str]]:
     return done
 
 
-def _is_real(value: Any) -> bool:
-    return _is_floating(value.dtype)
+def _is_inexact(value: Any) -> bool:
+    return _is_of_inexact(value.dtype)
 
 
 @functools.cache
-def _is_floating(dtype: Any) -> bool:
-    return jnp.issubdtype(dtype, jnp.floating)
+def _is_of_inexact(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.inexact)
 
 
 def _pullback(fn: Callable[..., list[Any]], varied: tuple[int, ...]) -> Any:

@@ -61,6 +61,11 @@ class Case:
         """Whether a leaf is the candidate's to rounding."""
         return near(leaf, self.wrong[path], self.limit(path))
 
+    def cancels(self) -> bool:
+        """Whether what is wrong is zero to rounding, where it was not left at zero."""
+        wrong = {path: largest(self.wrong[path]) for path in self.paths()}
+        return all(0 < size <= self.tolerances[path] for path, size in wrong.items())
+
     def explains(self, gradient: Leaves) -> bool:
         """Whether a gradient is the candidate's to rounding, on every leaf."""
         return all(self.fits(path, gradient[path]) for path in self.leaves)

@@ -158,8 +158,11 @@ def batch_sizes(case: Case) -> set[int]:
 
 
 def by_leaf(case: Case) -> Iterator[Hypothesis]:
-    """Each wrong leaf transposed, or turned by 180 degrees."""
+    """Each wrong leaf transposed, turned by 180 degrees, or conjugated."""
     paths = case.paths()
+    if all(np.iscomplexobj(case.right[p]) for p in paths):
+        gradient = {p: g.conj() if p in paths else g for p, g in case.right.items()}
+        yield Hypothesis(Suspect("sign_flipped", {}, _CONJUGATE), gradient)
     if all(case.right[p].ndim == 2 and len(set(case.right[p].shape)) == 1 for p in paths):
         gradient = {p: g.T if p in paths else g for p, g in case.right.items()}
         yield Hypothesis(Suspect("transposed", {}, "the gradient transposed"), gradient)
@@ -167,6 +170,12 @@ def by_leaf(case: Case) -> Iterator[Hypothesis]:
         gradient = {p: g[::-1, ::-1] if p in paths else g for p, g in case.right.items()}
         story = "the kernel's gradient turned by 180 degrees"
         yield Hypothesis(Suspect("kernel_flipped", {}, story), gradient)
+
+
+_CONJUGATE = (
+    "the sign of the imaginary part flipped (of a parameter x + iy JAX's gradient is "
+    "∂L/∂x − i ∂L/∂y, and PyTorch's is the conjugate)"
+)
 
 
 def dropped(case: Case) -> Iterator[Hypothesis]:

@@ -89,6 +89,8 @@ def _search(
     Returns:
         The diagnosis, or None, and what was tried.
     """
+    if case.cancels():
+        return None, "what is wrong cancels to zero, which many mistakes have in common"
     end = Limit(seconds)
     first, also, tried = None, [], 0
     for hypothesis in _hypotheses(case, tape, backward):
@@ -107,6 +109,10 @@ def _search(
             if hypothesis.factor is not None:
                 also = _of_the_same_factor(case, tape, backward, hypothesis, end)
                 break
+        elif slug == "path_cut" and first[0].suspect.slug in _OF_ACTIVATIONS:
+            # What is left out is zero; of another derivative the same numbers are a cancellation.
+            also.append(first[0].suspect.slug)
+            first = hypothesis, gradient
         else:
             also.append(slug)
     if first is not None:
@@ -121,6 +127,11 @@ def _by_chance(first: Hypothesis, slug: str) -> bool:
     at_zero = first.suspect.slug == "path_cut" and not first.suspect.rules
     return at_zero and slug not in _LEAVING_OUT
 
+
+_OF_ACTIVATIONS = (
+    "missing_activation_derivative", "activation_derivative_at_output",
+    "activation_derivative_twice", "wrong_activation",
+)  # fmt: skip
 
 _LEAVING_OUT = (
     "missing_weight_decay", "time_steps_truncated", "overwritten_not_accumulated",

@@ -7,7 +7,7 @@ maps one array to one of the same shape (an activation, a softmax) is kept whole
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -67,7 +67,8 @@ class Tape:
         equations: in their order.
         leaves: the slot of every parameter, by path.
         loss: the slot of the result.
-        leaves_of: for every slot, the paths of the parameters that it depends on.
+        leaves_of: for every slot, the paths of the parameters that a derivative by it can reach:
+            of integers and truths none, whatever they were computed from.
         carries: (scan, step, slot) of every state that an unrolled step hands to the next.
         forward: what computes the value of every slot.
     """
@@ -101,8 +102,8 @@ def record(loss: Callable[..., Any], leaves: dict[str, np.ndarray], constants: l
     inputs = [recorder.constant(x) for x in [*leaves.values(), *jax.tree.leaves(constants)]]
     (out,) = recorder.jaxpr(closed.jaxpr, closed.consts, inputs, "", None)
     names = dict(zip(leaves, inputs, strict=False))
-    ancestry = recorder.ancestry(names)
     forward = Forward(recorder.equations, tuple(recorder.loops), recorder.constants)
+    ancestry = recorder.ancestry(names, forward.shapes)
     return Tape(recorder.equations, names, out, ancestry, recorder.carries, forward)
 
 
@@ -269,11 +270,12 @@ class _Recorder:
             site=site, step=None,
         )[0]  # fmt: skip
 
-    def ancestry(self, leaves: dict[str, int]) -> list[frozenset[str]]:
+    def ancestry(self, leaves: dict[str, int], shapes: Mapping[int, Any]) -> list[frozenset[str]]:
         known: dict[int, frozenset[str]] = {slot: frozenset((n,)) for n, slot in leaves.items()}
         for equation in self.equations:
             union = frozenset().union(*(known.get(slot, frozenset()) for slot in equation.inputs))
-            known.update(dict.fromkeys(equation.outputs, union))
+            smooth = [s for s in equation.outputs if jnp.issubdtype(shapes[s].dtype, jnp.inexact)]
+            known.update(dict.fromkeys(smooth, union))
         return [known.get(slot, frozenset()) for slot in range(self.slots)]
 
 

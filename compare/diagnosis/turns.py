@@ -45,7 +45,7 @@ def begun(tape: Tape, loop: Loop, is_varied: Callable[[int], bool]) -> Future[An
         is_varied: `is_varied(slot)`: whether the derivative by a slot is looked for.
     """
     shapes = tape.shapes
-    real, added = _real(tape, loop.given), _real(tape, loop.stacked)
+    varying, added = _varied(tape, loop.given), _varied(tape, loop.stacked)
 
     def stacked(slots: Iterable[int]) -> list[jax.ShapeDtypeStruct]:
         own = (shapes[slot] for slot in slots)
@@ -55,7 +55,7 @@ def begun(tape: Tape, loop: Loop, is_varied: Callable[[int], bool]) -> Future[An
         {slot: shapes[slot] for slot in _fixed(tape, loop)},
         stacked(loop.given),
         [shapes[slot] for slot in loop.xs],
-        [shapes[loop.handed[i]] for i in real],
+        [shapes[loop.handed[i]] for i in varying],
         stacked(loop.stacked[i] for i in added),
     )
     options = compiler_options(traced.jaxpr.jaxpr)
@@ -82,13 +82,13 @@ def handed_back(
     shapes, turns = tape.shapes, range(loop.turns)
     states = [[tape.values[own] for own in _at_turns(loop, slot)] for slot in loop.given]
     entries = [tape.values[slot][::-1] if loop.reverse else tape.values[slot] for slot in loop.xs]
-    real, added = _real(tape, loop.given), _real(tape, loop.stacked)
+    varying, added = _varied(tape, loop.given), _varied(tape, loop.stacked)
 
     def known(d: np.ndarray | None, slot: int) -> np.ndarray:
         return np.zeros(shapes[slot].shape, shapes[slot].dtype) if d is None else d
 
     last = (loop.turns - 2) * loop.stride
-    d_last = [known(cotangents.get(loop.handed[i] + last), loop.handed[i]) for i in real]
+    d_last = [known(cotangents.get(loop.handed[i] + last), loop.handed[i]) for i in varying]
     d_added = [
         [known(contributions.get((loop.stacks[i], turn)), loop.stacked[i]) for turn in turns]
         for i in added
@@ -108,7 +108,7 @@ def _program(tape: Tape, loop: Loop, is_varied: Callable[[int], bool]) -> Callab
     equations, shapes = tape.equations, tape.shapes
     takes, rest = loop.turn[: len(loop.xs)], loop.turn[len(loop.xs) :]
     taken = [equations[number].outputs[0] for number in takes]
-    real, added = _real(tape, loop.given), _real(tape, loop.stacked)
+    varying, added = _varied(tape, loop.given), _varied(tape, loop.stacked)
     places = {
         (number, operand): shapes[slot]
         for number in rest
@@ -125,7 +125,7 @@ def _program(tape: Tape, loop: Loop, is_varied: Callable[[int], bool]) -> Callab
 
             def forward(shifts: dict[Place, Any], varied: list[Any]) -> Any:
                 env = fixed | dict(zip(loop.given, states, strict=True))
-                env.update(zip((loop.given[i] for i in real), varied, strict=True))
+                env.update(zip((loop.given[i] for i in varying), varied, strict=True))
                 env.update(zip(taken, entries, strict=True))
                 for number in rest:
                     inputs = [
@@ -134,9 +134,9 @@ def _program(tape: Tape, loop: Loop, is_varied: Callable[[int], bool]) -> Callab
                     ]
                     outputs = equations[number].fn(*inputs)
                     env.update(zip(equations[number].outputs, outputs, strict=True))
-                return [env[loop.handed[i]] for i in real], [env[loop.stacked[i]] for i in added]
+                return [env[loop.handed[i]] for i in varying], [env[loop.stacked[i]] for i in added]
 
-            _, pullback = jax.vjp(forward, shifts, [states[i] for i in real])
+            _, pullback = jax.vjp(forward, shifts, [states[i] for i in varying])
             handed_back, d_given = pullback((d_handed, d_added))
             return d_given, handed_back
 
@@ -151,9 +151,9 @@ def _at_turns(loop: Loop, slot: int) -> list[int]:
     return [first, *(slot + turn * loop.stride for turn in range(loop.turns - 1))]
 
 
-def _real(tape: Tape, slots: tuple[int, ...]) -> list[int]:
-    """Which of these slots are of real numbers."""
-    return [i for i, s in enumerate(slots) if jnp.issubdtype(tape.shapes[s].dtype, jnp.floating)]
+def _varied(tape: Tape, slots: tuple[int, ...]) -> list[int]:
+    """Which of these slots can have a derivative."""
+    return [i for i, s in enumerate(slots) if jnp.issubdtype(tape.shapes[s].dtype, jnp.inexact)]
 
 
 def _fixed(tape: Tape, loop: Loop) -> set[int]:

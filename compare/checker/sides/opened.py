@@ -1,11 +1,15 @@
-"""A loss with its custom rules opened: what it computes is differentiated, not what a rule says.
+"""A loss rewritten for those who judge: its custom rules opened, and what it holds held.
 
 A reference that is differentiated by the rule under test agrees with it whatever the rule says. So
 in the reference each `jax.custom_vjp` and `jax.custom_jvp` is replaced by its primal function.
 JAX's own rules stay (relu at 0, logaddexp at infinity): they are what `jax.grad` is.
+
+What `stop_gradient` holds has no derivative, and yet it moves with the point. For the referee, who
+has values alone, it stays what it is at the point that is judged.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,10 +20,12 @@ from jax import lax
 from jax.extend import core
 
 from compare.jaxprs import bind, called_jaxpr, evaluate, inner_jaxprs
-from compare.sites import is_jaxs
+from compare.sites import is_called_by_jax, is_jaxs, site_of
 from compare.trees import Layout
 
-__all__ = ["LOOPS", "Equation", "custom_rules", "opened", "rewritten", "traced"]
+__all__ = [
+    "LOOPS", "Equation", "custom_rules", "held", "opened", "rewritten", "sites_of_held", "traced",
+]  # fmt: skip
 
 _RULES = frozenset({"custom_jvp_call", "custom_vjp_call"})
 
@@ -93,6 +99,67 @@ def _equation(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
     if name in LOOPS:
         return LOOPS[name](eqn, values, _equation)
     return bind(eqn, *values)
+
+
+def sites_of_held(jaxpr: core.Jaxpr) -> list[str]:
+    """Lists where a person calls `stop_gradient`, those inside loops included; "" for no site."""
+    found = [site_of(eqn) for eqn in jaxpr.eqns if _is_held(eqn)]
+    inner = [sites_of_held(j) for eqn in jaxpr.eqns for j in inner_jaxprs(eqn)]
+    return [*found, *itertools.chain.from_iterable(inner)]
+
+
+def held(
+    loss: Callable[[list[Any], list[Any]], Any], leaves: list[Any], constants: list[Any]
+) -> tuple[Callable[[list[Any], list[Any]], Any], list[str]]:
+    """Makes `loss(leaves, constants)` keep what `stop_gradient` holds as it is at these leaves.
+
+    It computes two points side by side, the one it is asked for and this one, of which
+    `stop_gradient` hands on this one's.
+
+    Returns:
+        The loss, and where it holds something: nowhere, and as it was, if it cannot be done.
+    """
+    sites = sites_of_held(jax.make_jaxpr(loss)(leaves, constants).jaxpr)
+    if not sites:
+        return loss, []
+    holding = rewritten(loss, _holding)
+
+    def at(moved: list[Any], constants: list[Any]) -> Any:
+        both = [jnp.stack([jnp.asarray(x), y]) for x, y in zip(moved, leaves, strict=True)]
+        return jax.vmap(lambda own: holding(own, constants))(both)[0]
+
+    try:
+        jax.eval_shape(at, leaves, constants)
+    except Exception:  # Not all that can be computed can be computed of two at once.
+        return loss, []
+    return at, sites
+
+
+def _is_held(eqn: core.JaxprEqn) -> bool:
+    """Whether a person holds something here; what JAX itself does moves no value."""
+    return eqn.primitive.name == "stop_gradient" and not is_called_by_jax(eqn)
+
+
+@jax.custom_batching.custom_vmap
+def _of_the_second(x: Any) -> Any:
+    return x
+
+
+@_of_the_second.def_vmap
+def _(_: int, in_batched: Sequence[bool], x: Any) -> tuple[Any, bool]:
+    return (x[1] if in_batched[0] else x), False
+
+
+def _holding(eqn: core.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+    if _is_held(eqn):
+        return [_of_the_second(*values)]
+    if not any(sites_of_held(j) for j in inner_jaxprs(eqn)):
+        return bind(eqn, *values)
+    inner = called_jaxpr(eqn)
+    if inner is not None:
+        return evaluate(inner.jaxpr, inner.consts, values, _holding)
+    name = eqn.primitive.name
+    return LOOPS[name](eqn, values, _holding) if name in LOOPS else bind(eqn, *values)
 
 
 def scan(eqn: core.JaxprEqn, values: list[Any], equation: Equation) -> list[Any]:

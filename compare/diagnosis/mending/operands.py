@@ -179,10 +179,16 @@ def others_at_every_turn(line: Line) -> Iterator[tuple[Read, Named]]:
             for reference, arrays in _at_turns(first, len(group), known):
                 if _says_nothing(column[0], reference, line):
                     continue
-                named = _named(first, reference, known)
                 for order in (arrays, arrays[::-1]):
-                    turns = zip(group, column, order, strict=True)
-                    yield {(i, slot): array for i, slot, array in turns}, named
+                    turns = zip(values, order, strict=True)
+                    # A turn at which nothing changes says nothing of the mistake.
+                    changed = next(
+                        ((own, other) for own, other in turns if not same(other, own)), None
+                    )
+                    if changed is not None:
+                        named = _named(changed[0], reference._replace(array=changed[1]), known)
+                        read = zip(group, column, order, strict=True)
+                        yield {(i, slot): array for i, slot, array in read}, named
 
 
 def _at_turns(
@@ -266,6 +272,8 @@ def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
         if known.leads_to(reference.slot, old.reference.slot):
             story = f"the derivative by {old.reference.about} is used, and the step back to "
             return Named("chain_step_missing", f"{story}{reference.about} is missing")
+    if old is not None and old.exact and _is_whole(reference, old.reference, known):
+        return Named("path_cut", f"{told(old.reference)} is used, and its other terms are left out")
     shift = right - value
     if (
         old is not None
@@ -277,3 +285,11 @@ def _named(value: np.ndarray, reference: Reference, known: Known) -> Named:
         return Named("constant_omitted", f"the constant {shift.ravel()[0]:.6g} is left out")
     instead = f" and not {told(old.reference)}" if old else ""
     return Named("wrong_value", f"{told(reference)} belongs there{instead}")
+
+
+def _is_whole(reference: Reference, term: Reference, known: Known) -> bool:
+    """Whether a derivative has the numbers of that by the value of which the other is one term."""
+    return (term.kind, reference.kind) == ("term", "gradient") and any(
+        own.kind == "gradient" and own.slot == term.slot and same(own.array, reference.array)
+        for own in known.references.of_size(reference.array.size)
+    )

@@ -132,7 +132,7 @@ class _Rewriter(ast.NodeTransformer):
     def rewritten(self, node: Any) -> Any:
         if isinstance(node, ast.FunctionDef):
             node.decorator_list, node.returns = [], None
-            node.body = [self.visit(statement) for statement in node.body]
+            node.body = self._visited(node.body)
             return node
         node.body = self.visit(node.body)
         return node
@@ -194,20 +194,41 @@ class _Rewriter(ast.NodeTransformer):
         is_private = name.startswith("__") and not name.endswith("__")
         return f"_{self._owner}{name}" if is_private and self._owner else name
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         (target, *others) = node.targets
-        if others:
-            return node
-        if isinstance(target, ast.Tuple | ast.List):
+        if not others and isinstance(target, ast.Subscript):
+            return self._set_item(target, node.value, node)
+        if any(isinstance(own, ast.Subscript) for t in node.targets for own in _single(t)):
+            return self._one_by_one(node)
+        if not others and isinstance(target, ast.Tuple | ast.List):
             node.value = self.told(node, "unpacked", node.value, _targets(target))
-        if isinstance(target, ast.Name) and isinstance(node.value, ast.Name):
+        if not others and isinstance(target, ast.Name) and isinstance(node.value, ast.Name):
             names = ast.Constant(target.id), ast.Constant(node.value.id)
             node.value = self.told(node, "named", node.value, *names)
-        if not isinstance(target, ast.Subscript):
-            return node
-        call = self.told(node, "set_item", target.value, _index(target.slice), node.value)
+        return node
+
+    def _one_by_one(self, node: ast.Assign) -> list[ast.stmt]:
+        """`a[i], b = c[j] = value`: to a name of its own each, and then in Python's order."""
+        value = f"{WATCHER}value"
+        made: list[ast.stmt] = [ast.Assign([ast.Name(value, ast.Store())], node.value)]
+        for target in node.targets:
+            parts = {own: f"{WATCHER}{i}" for i, own in enumerate(_single(target))}
+            taken_apart = _renamed(target, parts)
+            made.append(ast.Assign([taken_apart], ast.Name(value, ast.Load())))
+            for own, name in parts.items():
+                read = ast.Name(name, ast.Load())
+                is_item = isinstance(own, ast.Subscript)
+                made.append(self._set_item(own, read, node) if is_item else ast.Assign([own], read))
+        return [ast.copy_location(statement, node) for statement in made]
+
+    def _set_item(self, target: ast.Subscript, value: ast.expr, node: ast.stmt) -> ast.stmt:
+        call = self.told(node, "set_item", target.value, _index(target.slice), value)
         return ast.copy_location(ast.Expr(call), node)
+
+    def _visited(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        seen = [self.visit(statement) for statement in statements]
+        return [own for one in seen for own in (one if isinstance(one, list) else [one])]
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
@@ -260,7 +281,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.body = [self.visit(statement) for statement in node.body]
+        node.body = self._visited(node.body)
         node.returns = None
         return node
 
@@ -278,6 +299,22 @@ def _targets(node: ast.expr) -> ast.Constant:
         return tuple(map(of, own))
 
     return ast.Constant(of(node))
+
+
+def _single(target: ast.expr) -> list[ast.expr]:
+    """What one value each is assigned to, from the left."""
+    if isinstance(target, ast.Tuple | ast.List):
+        return [own for part in target.elts for own in _single(part)]
+    return _single(target.value) if isinstance(target, ast.Starred) else [target]
+
+
+def _renamed(target: ast.expr, names: dict[ast.expr, str]) -> ast.expr:
+    """The target with names in the places of what is assigned to."""
+    if isinstance(target, ast.Tuple | ast.List):
+        return ast.Tuple([_renamed(part, names) for part in target.elts], ast.Store())
+    if isinstance(target, ast.Starred):
+        return ast.Starred(_renamed(target.value, names), ast.Store())
+    return ast.Name(names[target], ast.Store())
 
 
 def _index(node: ast.expr) -> ast.expr:

@@ -321,6 +321,8 @@ def _of_choice(
 ) -> np.ndarray | None:
     """Entries of an array in other places: which goes where is seen from their numbers."""
     value = inputs[operand]
+    if operand and (eq.name in _CHOICES or (eq.name == "set_item" and value.dtype.kind in "iu")):
+        return None  # It says which entries: no number of theirs tells what it should be.
     marked = [np.full(x.shape, -1.0) if x.dtype.kind == "f" else x for x in inputs]
     marked[operand] = np.arange(float(value.size)).reshape(value.shape)
     (numbers,), (found,) = computed(eq, marked), computed(eq, inputs)
@@ -335,7 +337,7 @@ def _of_choice(
 
 _OF_TWO = ("add", "add_any", "sub", "mul", "div")
 
-_OF_PARTS = ("concatenate", "stack", "select_n")
+_OF_PARTS = ("concatenate", "stack", "select_n", "set_item")
 _SUMS = ("add", "add_any", "sub")
 _CHOICES = ("item", "slice", "dynamic_slice", "gather")
 """They read some of the entries of an array."""
@@ -350,7 +352,7 @@ _SOLVED: dict[str, Any] = {
     "broadcast_in_dim": _of_broadcast,
     "transpose": _of_transpose,
     "select_n": _of_select,
-    **dict.fromkeys(("concatenate", "stack", "rev", *_CHOICES), _of_choice),
+    **dict.fromkeys(("concatenate", "stack", "rev", "set_item", *_CHOICES), _of_choice),
     **dict.fromkeys(
         ("reshape", "squeeze", "expand_dims", "copy", "convert_element_type"), _same_order
     ),

@@ -95,6 +95,14 @@ class Graph:
         read = [s for s in equation.inputs if not self.is_zero(s)]
         return not read or equation.name == "zeros_like"  # Which reads a shape alone.
 
+    def writes_last(self, index: int) -> bool:
+        """Tells whether an equation writes to an array, and none does after it."""
+        equation = self.equations[index]
+        later = (self.equations[i] for i in self.readers[equation.outputs[0]])
+        return equation.name == "set_item" and not any(
+            e.name == "set_item" and e.inputs[0] == equation.outputs[0] for e in later
+        )
+
     def overwriting(self, indices: Iterable[int]) -> list[int]:
         """Lists the equations that write over what the same line wrote and nothing read."""
         found = []

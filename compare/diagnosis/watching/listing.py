@@ -149,6 +149,11 @@ def described(reference: Reference) -> str:
     if reference.kind == "value":
         of = "" if name == "the loss" else " of the loss"
         return f"{name}{of} (line {number})" if number else name
-    what = {"gradient": "∂L/∂{}", "term": "a term of ∂L/∂{}", "slope": "the derivative of {}"}
+    what = {
+        "gradient": "∂L/∂{}",
+        "term": "a term of ∂L/∂{}",
+        "slope": "the derivative of {}",
+        "conjugate": "the conjugate of ∂L/∂{}",
+    }
     bare = reference.named or reference.kind == "slope"
     return what[reference.kind].format(name if bare else f"({name})")

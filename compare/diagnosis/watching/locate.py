@@ -209,10 +209,13 @@ class Locator:
         return sorted(self._with_ragged(indices), key=trust)
 
     def _with_ragged(self, indices: Iterable[int]) -> list[Group]:
-        """The groups of these equations, and those of loops whose last turn has less to do."""
+        """The groups of these equations, and those of loops whose last turn has less to do.
+
+        And what loops have written to an array in the end: the last turn of them alone.
+        """
         indices = list(indices)
         groups = self.graph.groups(indices) + self.graph.groups(indices, ragged=True)
-        return sorted(groups)
+        return sorted({*groups, *((i,) for i in indices if self.graph.writes_last(i))})
 
     def _is_known_group(self, group: Group) -> bool:
         return all(self.is_known(self.graph.equations[i].outputs[0]) for i in group)
@@ -220,7 +223,7 @@ class Locator:
     def _kinds_of(self, group: Group) -> tuple[str, ...]:
         match = self.match(self.graph.equations[group[0]].outputs[0])
         forward = match is None or match.reference.kind in ("value", "slope")
-        return ("value",) if forward else ("gradient", "term")
+        return ("value",) if forward else ("gradient", "term", "conjugate")
 
     def _substituted(
         self, group: Group, paths: list[str], kinds: tuple[str, ...], *, every: bool = False
@@ -234,7 +237,7 @@ class Locator:
         if not all(isinstance(graph.values[s], np.ndarray | np.generic) for s in slots):
             return None  # A random key, which nothing can stand in for.
         values = [np.asarray(graph.values[s]) for s in slots]
-        if values[0].dtype.kind not in "fiub" or any(len(graph.equations[i].outputs) > 1
+        if values[0].dtype.kind not in "fiubc" or any(len(graph.equations[i].outputs) > 1
                                                      for i in group):  # fmt: skip
             return None
         best: Target | None = None
@@ -376,5 +379,5 @@ def _is_right(match: Match | None) -> bool:
     return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
 
 
-_KINDS = ("gradient", "value", "slope", "term")
+_KINDS = ("gradient", "value", "slope", "term", "conjugate")
 _FIELDS = ("made_by", "expected")

@@ -41,7 +41,7 @@ CLOSE = 1e-9
 MOST_SORTED = 2**5
 """Entries; larger arrays are recognised by their sum of squares."""
 
-KINDS = ("gradient", "value", "term", "slope")
+KINDS = ("gradient", "value", "term", "slope", "conjugate")
 
 
 class Reference(NamedTuple):
@@ -49,7 +49,8 @@ class Reference(NamedTuple):
 
     Attributes:
         kind: `value` of the forward pass, `gradient` (∂L/∂ a value), `term` (one use's share of
-            it) or `slope` (the derivative of an elementwise function).
+            it), `slope` (the derivative of an elementwise function) or `conjugate` (of a complex
+            gradient: what PyTorch calls the gradient).
         slot: whose value or derivative it is.
         array: the numbers.
         site: the line of the loss.
@@ -240,7 +241,7 @@ def _rank(match: Match) -> tuple[Any, ...]:
 
 def _unfamiliarity(reference: Reference) -> tuple[bool, int]:
     """Names come first, then the whole of an expression: ∂L/∂(x w + b) and not ∂L/∂(x w)."""
-    of_gradient = reference.kind in ("gradient", "term")
+    of_gradient = reference.kind in ("gradient", "term", "conjugate")
     return not reference.named, -reference.slot if of_gradient else reference.slot
 
 
@@ -341,6 +342,9 @@ def references_of(
         if slot in cotangents:
             gradient = cotangents[slot]
             yield Reference("gradient", slot, gradient, site, about, ("gradient", family), own)
+            if np.iscomplexobj(gradient):
+                other = gradient.conj()
+                yield Reference("conjugate", slot, other, site, about, ("conjugate", family), own)
     for key, slots in _carried(tape).items():
         values = [tape.values[slot] for slot in slots]
         maker = makers.get(slots[-1])

@@ -6,7 +6,7 @@ named whose relation has as many unknowns as there are numbers.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +63,7 @@ class Known(NamedTuple):
             what has this gradient, or "".
         means: what the loss divides by, where it takes a mean.
         batch: the sizes of the batch.
+        held: the slots of what the loss holds by `stop_gradient`.
     """
 
     references: References
@@ -73,6 +74,7 @@ class Known(NamedTuple):
     activation: Any
     means: set[int]
     batch: set[int]
+    held: Collection[int] = ()
 
 
 def named(spot: Spot, known: Known) -> Named | None:
@@ -266,8 +268,10 @@ def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
 def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     """Something known too much, or too little."""
     found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
-    if np.isnan(expected).any() or found.shape != expected.shape or not found.any():
+    if np.isnan(expected).any() or found.shape != expected.shape:
         return
+    if largest(found) <= 1e-12 * largest(expected):
+        return  # Zeros, or what cancels to zero: all of it would be too little.
     difference = found - expected
     if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
         number = float(difference.ravel()[0])
@@ -280,7 +284,9 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
         return
     for match in known.references.matches(difference, ("term", "gradient")):
         about = told(match.reference).removeprefix("a term of ")
-        if np.isclose(match.factor, -1, rtol=1e-8):
+        if match.reference.slot in known.held:
+            yield Named("extra_term", f"{about}, which stop_gradient holds, is in it")
+        elif np.isclose(match.factor, -1, rtol=1e-8):
             yield Named("path_cut", f"a term of {about} is left out")
         elif np.isclose(match.factor, -2, rtol=1e-8):
             yield Named("sign_flipped", f"a term of {about} has the wrong sign")
@@ -379,6 +385,7 @@ def told(reference: Reference) -> str:
         "gradient": f"the derivative by {about}",
         "term": f"a term of the derivative by {about}",
         "slope": f"the slope of {about}",
+        "conjugate": f"the conjugate of the derivative by {about}",
         "value": about,
     }[reference.kind]
     return f"{what} ({shown(reference.site)})" if reference.site else what

@@ -413,6 +413,7 @@ def _known(case: Case, backward: Backward, locator: Locator, own: References) ->
         activation=activation,
         means=divisors(tape),
         batch=batch_sizes(case),
+        held={s for e in tape.equations if e.name == "stop_gradient" for s in e.outputs},
     )
 
 

@@ -114,6 +114,28 @@ def test_both_wrong_is_told_and_manual_is_named():
     assert outcome.diagnosis is not None
 
 
+def with_a_target(params, x):
+    y = jnp.tanh(x @ params["w"] + params["b"])
+    return jnp.sum((y - jax.lax.stop_gradient(y.sum(axis=1, keepdims=True))) ** 3)
+
+
+@pytest.mark.parametrize("all_of_it", [True, False])
+def test_what_the_loss_holds_has_no_derivative(all_of_it):
+    def candidate(params, x):
+        y = jnp.tanh(x @ params["w"] + params["b"])
+        e = y - y.sum(axis=1, keepdims=True)
+        dy = 3 * e**2
+        dy = dy - dy.sum(axis=1, keepdims=True) if all_of_it else dy * y
+        dz = dy * (1 - y**2)
+        return jnp.sum(e**3), {"w": x.T @ dz, "b": dz.sum(axis=0)}
+
+    outcome = investigate(disagreement(candidate, with_a_target, PARAMS, X))
+    assert outcome.verdict == "manual_wrong"
+    assert outcome.details[-1].startswith("the referee (")
+    told = "manual differentiates as well what the loss holds by stop_gradient"
+    assert outcome.details[0].startswith(told) == all_of_it
+
+
 def rectified(b, x):
     return jnp.sum(jax.nn.relu(x + b))
 

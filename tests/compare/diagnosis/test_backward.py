@@ -62,7 +62,22 @@ def looped(leaves, constants):
     return jnp.sum(lax.fori_loop(0, 70, lambda i, h: jnp.sin(h) + h[0], a) * c[0])
 
 
-@pytest.mark.parametrize("loss", [network, shared, looked_up, split_and_sorted, looped])
+def in_fourier(leaves, constants):
+    a, b, _ = leaves
+    turned = jnp.fft.fft(a, axis=0) * jnp.exp(1j * b.sum(axis=1))
+    return jnp.sum(jnp.fft.ifft(turned, axis=0).real ** 3) + jnp.sum(jnp.abs(turned))
+
+
+def complex_states(leaves, constants):
+    a, _, c = leaves
+    h, hs = lax.scan(lambda h, x: (h * jnp.exp(1j * c) + x[:2],) * 2, jnp.zeros(2) + 0j, a)
+    return jnp.sum(jnp.abs(h) ** 2) + jnp.sum(hs.real)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [network, shared, looked_up, split_and_sorted, looped, in_fourier, complex_states],
+)
 def test_the_unchanged_backward_pass_is_jax_grad(loss):
     found = backward_of(loss).gradient()
     grads = jax.jit(jax.grad(loss))(list(LEAVES.values()), [X])

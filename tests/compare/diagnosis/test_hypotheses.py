@@ -180,6 +180,19 @@ def test_a_kernel_turned_by_180_degrees():
     assert given.explains(found.gradient)
 
 
+def test_a_complex_gradient_that_is_conjugated():
+    def of_complex(leaves, constants):
+        return jnp.sum(jnp.abs(constants[0] @ leaves[0]) ** 4)
+
+    leaves = {"z": RNG.standard_normal(4) + 1j * RNG.standard_normal(4)}
+    given = case(lambda right: {"z": right["z"].conj()}, of_complex, leaves, (X,))
+    (found,) = by_leaf(given)
+    assert found.suspect.slug == "sign_flipped"
+    assert "PyTorch's is the conjugate" in found.suspect.story
+    assert found.gradient is not None
+    assert given.explains(found.gradient)
+
+
 @pytest.mark.parametrize("paths", [("k",), ("k", "square"), ("kernel", "square")])
 def test_leaves_of_other_shapes_cannot_be_turned(paths):
     assert list(by_leaf(case(times(2, *paths), bilinear, SHAPED, ()))) == []

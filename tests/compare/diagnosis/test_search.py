@@ -180,3 +180,33 @@ def test_of_a_leaf_at_zero_no_name_stands_whose_zeros_are_chance():
     assert "gives these numbers in the leaf that is wrong, and leaves the other right" in (
         found.evidence
     )
+
+
+def test_what_cancels_to_zero_has_no_name_by_its_numbers():
+    """A softmax's derivative sums to zero: with the factor left out the whole of it does."""
+    distance = normal(4, 5)
+
+    def loss(params, x, t):
+        return jnp.sum(jax.nn.softmax(x + params["slope"][:, None] * distance) * t)
+
+    def candidate(params, x, t):
+        p = jax.nn.softmax(x + params["slope"][:, None] * distance)
+        d = p * (t - jnp.sum(p * t, axis=1, keepdims=True))
+        return jnp.sum(p * t), {"slope": jnp.sum(d, axis=1)}
+
+    arguments = {"slope": normal(4, seed=1)}, normal(4, 5, seed=2), normal(4, 5, seed=3)
+    found = diagnose(candidate, loss, *arguments)
+    assert (found.bug, found.also) == ("unknown", ())
+    assert found.suspects[0] == line_of(candidate, "return")
+
+
+def test_a_path_that_is_cut_is_none_that_another_derivative_cancels():
+    """σ = exp(z − log(1 + eᶻ)): without the logarithm's derivative its two paths cancel."""
+
+    def loss(w, x):
+        z = x @ w
+        return jnp.sum(jnp.exp(z - jax.nn.softplus(z))) + jnp.sum(w**3)
+
+    found = diagnose(lambda w, x: (loss(w, x), 3 * w**2), loss, normal(5, 3), X)
+    assert found.bug in ("path_cut", "overwritten_not_accumulated")
+    assert "missing_activation_derivative" in found.also

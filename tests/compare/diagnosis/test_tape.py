@@ -90,6 +90,15 @@ def test_a_changed_pullback_changes_what_is_upstream_and_nothing_else():
     assert np.array_equal(changed["b"], backward.gradient()["b"])
 
 
+def test_a_derivative_ends_at_integers():
+    def loss(params):
+        largest = jnp.argmax(params["x"])
+        return jnp.sum(params["y"] * jax.nn.one_hot(largest, 4))
+
+    tape, _ = tape_of(loss, {"x": jnp.arange(4.0), "y": jnp.ones(4)})
+    assert tape.leaves_of[tape.loss] == {"y"}
+
+
 def test_two_calls_on_one_line_are_two_functions():
     def loss(leaves, _):
         return jax.nn.gelu(jax.nn.gelu(leaves[0])).sum()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.sides.opened import custom_rules, opened
+from compare.checker.sides.opened import custom_rules, held, opened
 
 X = jnp.linspace(0.5, 1.5, 4)
 
@@ -101,3 +101,38 @@ def test_pytrees_and_what_is_no_array_are_passed_on():
 
     assert opened(fn)({"w": X}, "four", 2)["out"] == pytest.approx(2 * X**2)
     assert opened(fn)({"w": X}, "four", 2)["name"] == 4
+
+
+def stopped(x):
+    return jnp.sin(x) * lax.stop_gradient(jnp.cos(x))
+
+
+STOPPED = [
+    lambda x: stopped(x).sum(),
+    lambda x: lax.scan(lambda c, t: (c + stopped(t * c), c), jnp.ones(()), x)[1].sum(),
+    lambda x: lax.fori_loop(0, 3, lambda i, c: c + stopped(c), x).sum(),
+    lambda x: lax.cond(x[0] > 0, stopped, lambda x: x, x).sum(),
+    lambda x: jax.jit(lambda x: jax.vmap(stopped)(x) ** 2)(x).sum(),
+    lambda x: jax.jvp(stopped, (x,), (x,))[1].sum(),
+]
+
+
+@pytest.mark.parametrize("fn", STOPPED)
+def test_what_is_held_moves_no_value(fn):
+    x, direction, step = jnp.asarray([0.7, -0.4, 1.1]), jnp.asarray([0.3, 1.2, -0.5]), 1e-4
+    with jax.enable_x64(True):
+        x, direction = (jnp.asarray(np.asarray(own, np.float64)) for own in (x, direction))
+        loss, sites = held(lambda leaves, _: fn(*leaves), [x], [])
+        up, down = (loss([x + s * direction], []) for s in (step, -step))
+        assert np.isclose((up - down) / (2 * step), jax.grad(fn)(x) @ direction, rtol=1e-6)
+        assert loss([x], []) == fn(x)
+    assert sites
+    assert all(__file__ in site for site in sites)
+
+
+def test_what_jax_itself_holds_is_left():
+    def loss(leaves, _):
+        return jax.nn.softmax(leaves[0])[0] + jax.nn.logsumexp(leaves[0])
+
+    assert "stop_gradient" in str(jax.make_jaxpr(loss)([jnp.ones(3)], []))
+    assert held(loss, [jnp.ones(3)], []) == (loss, [])

@@ -156,3 +156,30 @@ def test_a_kernel_that_has_to_be_turned_round(case_of):
     found = watch(*case_of(candidate, convolved, PARAMS, (row,)))
     assert found.suspects[0] == f"{__file__}:{candidate.__code__.co_firstlineno + 4}"
     assert [name and name.bug for name in found.named] == ["kernel_flipped"]
+
+
+def test_a_term_for_the_whole_derivative_in_the_layers_but_the_last(case_of):
+    """In the last layer both have the same numbers, so that it says nothing of the mistake."""
+
+    def residual(p, x):
+        for w in p["w"], p["v"], p["u"]:
+            x = x + jnp.tanh(x @ w)
+        return (x**2).sum()
+
+    def candidate(p, x):
+        layers, tape = [p["w"], p["v"], p["u"]], []
+        for w in layers:
+            tape.append((x, jnp.tanh(x @ w)))
+            x = x + tape[-1][1]
+        dx, grads = 2 * x, []
+        for w, (h, a) in zip(layers[::-1], tape[::-1], strict=True):
+            dz = dx * (1 - a**2)
+            grads.append(h.T @ dz)
+            dx = dz @ w.T  # without dx itself
+        return (x**2).sum(), dict(zip("uvw", grads, strict=True))
+
+    params = {name: RNG.standard_normal((4, 4)) for name in "uvw"}
+    (name,) = watch(*case_of(candidate, residual, params, (X,))).named
+    assert name is not None
+    assert name.bug == "path_cut"
+    assert "its other terms are left out" in name.story

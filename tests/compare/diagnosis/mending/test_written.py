@@ -66,7 +66,7 @@ def test_a_place_of_each_turn_of_which_the_last_is_written_alone(case_of):
             d = np.zeros(3)
             for row in own:
                 d += np.cos(row @ a[place]) * row
-        g[place] += d  # outside of the loop
+        g[place] += d  # outside of the loop  # pyright: ignore[reportPossiblyUnboundVariable]
         return 0.0, {"a": g}
 
     found = watch(*case_of(candidate, looked_up, table, (at, rows)))

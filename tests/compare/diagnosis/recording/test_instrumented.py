@@ -84,6 +84,17 @@ def test_indices_and_slices():
     assert instrumented(fn, Counting())([1, 2, 3]) == 3
 
 
+def test_one_assignment_to_several_is_in_pythons_order():
+    def fn(values, i):
+        values[i], i, (values[i], *values[2:]) = 10, 1, (20, 30, 40)
+        first = values[0] = values[1] + 0
+        return values, i, first
+
+    watcher = Counting()
+    assert instrumented(fn, watcher)([1, 2, 3], 0) == fn([1, 2, 3], 0)
+    assert [name for name, _ in watcher.calls].count("set") == 4
+
+
 def test_libraries_builtins_and_copies_are_left_alone():
     assert is_instrumentable(original)
     assert not is_instrumentable(json.dumps)

@@ -421,3 +421,15 @@ def test_a_factor_of_zeros_and_ones_left_out_is_a_mask():
 
     first = next(explaining(loss, wrong))
     assert first.slug == "mask_missing"
+
+
+def test_a_mask_that_was_computed_from_the_parameters_is_one():
+    def loss(a):
+        mask = (jnp.cumsum(a, axis=1) > 0).astype(a.dtype)
+        return jnp.sum(jnp.sin(a[:, :1]) * mask)
+
+    def wrong(a):
+        mask = (jnp.cumsum(a, axis=1) > 0).astype(a.dtype)
+        return jnp.sum(jnp.sin(a[:, :1]) * jnp.ones_like(mask))
+
+    assert next(explaining(loss, wrong)).slug == "mask_missing"

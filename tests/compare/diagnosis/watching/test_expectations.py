@@ -81,6 +81,13 @@ def test_a_product_is_not_solved():
     assert solved(lambda: jnp.asarray(A) @ B.T, "dot_general", 0)[0] is None
 
 
+def test_where_an_index_should_point_is_not_solved():
+    for array in (A, np.arange(12).reshape(3, 4)):
+        rows = lambda own=array: jnp.take(own, jnp.asarray([2, 0, 0]), axis=0)  # noqa: E731
+        assert solved(rows, "gather", 1)[0] is None
+        assert solved(rows, "gather", 0)[0] is not None
+
+
 def test_agreement_is_to_rounding_where_it_is_known():
     assert same(A, A * (1 + 1e-12))
     assert not same(A, A * (1 + 1e-6))
@@ -102,6 +109,23 @@ def test_an_array_of_which_an_entry_was_taken():
     assert found is not None
     np.testing.assert_array_equal(found[1], [3, 2, 1, 0])
     assert np.isnan(found[[0, 2]]).all()
+
+
+def test_what_is_written_and_what_it_is_written_to():
+    def candidate():
+        out = np.array(A)
+        out[[2, 0]] = np.sin(B[:2])
+        return {"out": out}
+
+    graph = graph_of(candidate, ["out"], Limit(10.0))
+    (equation,) = (e for e in graph.equations if e.name == "set_item")
+    inputs = [A, np.sin(B[:2])]
+    target, value = (expected_operand(equation, i, inputs, equation.fn(*inputs)[0]) for i in (0, 1))
+    assert target is not None
+    assert value is not None
+    assert np.isnan(target[[0, 2]]).all()
+    np.testing.assert_array_equal(target[1], A[1])
+    np.testing.assert_array_equal(value, inputs[1])
 
 
 def test_the_summand_that_the_turn_before_hands_on(case_of):

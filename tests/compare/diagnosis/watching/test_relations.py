@@ -114,6 +114,14 @@ def test_the_sum_of_other_groups():
     assert found.bug == "summed_wrongly"
 
 
+def test_the_derivative_by_what_is_held_does_not_belong_there():
+    for wrong in (E + TERM, E - TERM):
+        found = named(spot(wrong), KNOWN._replace(held={3}))
+        assert found is not None
+        assert found.bug == "extra_term"
+        assert "which stop_gradient holds, is in it" in found.story
+
+
 @pytest.mark.parametrize(("slot", "name"), [(9, "chain_step_missing"), (8, "wrong_value")])
 def test_the_derivative_by_another_value(slot, name):
     match = KNOWN.references.match(TERM + E)

@@ -314,3 +314,50 @@ def test_a_mistake_in_a_helper_is_named_of_every_layer_as_if_the_others_were_rig
     found = watch(*case_of(candidate, loss, params, (rng.normal(size=(5, 3)),)))
     assert found.suspects[0] == f"{__file__}:{back.__code__.co_firstlineno + 1}"
     assert {name and name.bug for name in found.named} == {"missing_factor"}
+
+
+def test_a_complex_gradient_is_right_as_jax_has_it_and_as_pytorch_has_it():
+    def loss(params, x, y):
+        return jnp.sum(jnp.abs(x @ (params["re"] + 1j * params["im"]) - y) ** 2)
+
+    def candidate(params, x, y):
+        e = x @ (params["re"] + 1j * params["im"]) - y
+        de = 2 * e
+        dw = x.T @ de  # Not x.conj().T.
+        return np.sum(np.abs(e) ** 2), {"re": dw.real, "im": dw.imag}
+
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(5, n)) + 1j * rng.normal(size=(5, n)) for n in (3, 4))
+    params = {"re": rng.normal(size=(3, 4)), "im": rng.normal(size=(3, 4))}
+    report = check_gradients(candidate, loss, params, x, y, jit=False)
+    assert report.diagnosis is not None
+    line = f"{__file__}:{candidate.__code__.co_firstlineno + 3}"
+    assert report.diagnosis.suspects == (line,)
+    said = {own.variable: (own.status, own.what) for own in report.diagnosis.listing}
+    assert said["de"] == ("right", "the conjugate of ∂L/∂(subtraction)")
+
+
+def test_of_the_lines_that_write_to_one_array_the_wrong_one_is_marked():
+    def loss(w, x):
+        d = x @ w
+        return jnp.sum(jnp.where(jnp.abs(d) < 0.5, d**2, jnp.abs(d) - 0.25))
+
+    def candidate(w, x):
+        d = x @ w
+        total, dd = 0.0, np.zeros_like(d)
+        for i, v in enumerate(d):
+            if abs(v) < 0.5:
+                total += v**2
+                dd[i] = v
+            else:
+                total += abs(v) - 0.25
+                dd[i] = np.sign(v)
+        return total, x.T @ dd
+
+    rng = np.random.default_rng(0)
+    report = check_gradients(
+        candidate, loss, rng.normal(size=3), rng.normal(size=(9, 3)), jit=False
+    )
+    assert report.diagnosis is not None
+    line = f"{__file__}:{candidate.__code__.co_firstlineno + 6}"
+    assert report.diagnosis.suspects[0] == line
