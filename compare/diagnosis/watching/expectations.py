@@ -321,6 +321,8 @@ def _of_choice(
 ) -> np.ndarray | None:
     """Entries of an array in other places: which goes where is seen from their numbers."""
     value = inputs[operand]
+    if value.dtype.kind in "iu":
+        return None  # It can be what says which entries are read.
     marked = [np.full(x.shape, -1.0) if x.dtype.kind == "f" else x for x in inputs]
     marked[operand] = np.arange(float(value.size)).reshape(value.shape)
     (numbers,), (found,) = computed(eq, marked), computed(eq, inputs)

@@ -70,7 +70,8 @@ class Watched(NamedTuple):
 def watch(case: Case, backward: Backward) -> Watched:
     """Finds the lines of the candidate that can hold the mistake; never raises."""
     try:
-        return _watch(case, backward, Limit(TIME_LIMIT))
+        with np.errstate(all="ignore"):  # What numbers do that are tried is nobody's concern.
+            return _watch(case, backward, Limit(TIME_LIMIT))
     except Exception as error:  # Whatever a second run of a person's function may raise.
         why = f"the candidate could not be watched: {type(error).__name__}: {error}"
         return Watched((), reason=why.splitlines()[0])
