@@ -16,8 +16,9 @@ from compare.trees import largest, largest_difference
 
 __all__ = [
     "Accuracy", "Compared", "Comparison", "Rows", "accuracy_told", "allowed", "arithmetic",
-    "disagreeing", "is_clear", "is_close", "is_measured", "is_settled", "mathematics",
-    "nothing_tested", "precision_told", "rows", "too_coarse", "unjudged", "unmeasured",
+    "disagreeing", "hidden_told", "is_clear", "is_close", "is_measured", "is_settled",
+    "mathematics", "nothing_tested", "precision_told", "rows", "too_coarse", "unjudged",
+    "unmeasured",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
@@ -238,6 +239,29 @@ def precision_told(found: Comparison, narrow: Narrowing | None) -> list[str]:
     # Where the narrower type is no part of the gradient, it is checked as finely as it can be.
     but = f", not to {finer:.0e}" if finer >= unit / 8 else ""
     return [f"manual {narrow}: checked to {share:.0e} of a leaf's largest entry{but}"]
+
+
+def hidden_told(found: Comparison, dtype: str) -> list[str]:
+    """Says so where rounding in the dtype asked for hides all that is wrong in float64.
+
+    A small constant that keeps a divisor from 0 does that to a gradient.
+
+    Args:
+        found: in float64.
+        dtype: asked for.
+    """
+    wrong = [one for (kind, _), one in found.items() if kind == "grad" and not one.agrees]
+    if dtype == "mixed" or not wrong or any(one.dtype != np.float64 for one in wrong):
+        return []
+    coarser = float(jnp.finfo(dtype).eps / jnp.finfo(np.float64).eps)
+    share = max(one.error_share for one in wrong)
+    if not 0 < share < 1 or any(one.max_abs > coarser * one.tolerance for one in wrong):
+        return []
+    accepted = 10.0 ** math.ceil(math.log10(share))
+    return [
+        f"rounding in {dtype} hides it: it is {share:.1e} of a leaf's largest entry; if it is "
+        f"meant, accuracy={accepted:g} accepts it"
+    ]
 
 
 def accuracy_told(found: Comparison, accuracy: Accuracy) -> list[str]:

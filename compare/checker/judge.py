@@ -51,7 +51,7 @@ from compare.checker.sides.repetition import (
 from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side, has_float64
 from compare.diagnosis.case import Diagnosis
-from compare.escapes import first_line
+from compare.escapes import first_sentence
 from compare.trees import Layout, aligned_empty, cast, is_float, is_inexact, shape_of
 
 __all__ = ["judge"]
@@ -140,6 +140,11 @@ class _Finding(NamedTuple):
     diagnosis: Diagnosis | None = None
 
 
+_NO_LINE = (
+    "which line is wrong can be told by a reference that jax.grad can differentiate: give one"
+)
+
+
 class _Judge(NamedTuple):
     """Who is judged, and by what."""
 
@@ -158,9 +163,11 @@ class _Judge(NamedTuple):
         try:
             autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
-            reason = f"jax.grad cannot differentiate this loss ({first_line(error)[:120]})"
+            reason = f"jax.grad cannot differentiate this loss ({first_sentence(error)})"
             require_repeated_loss(by_rules, arrays, evaluation)
-            return _Finding(*alone.finding(judge.sides, manual, arrays, reason))
+            found = _Finding(*alone.finding(judge.sides, manual, arrays, reason))
+            hint = [_NO_LINE] if found.verdict == "manual_wrong" else []
+            return found._replace(details=[*found.details, *hint])
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
         notes = [
             unrepeated(self.sides.manual, manual, arrays, evaluation, on_cpu=on_cpu),
@@ -325,6 +332,8 @@ class _Judge(NamedTuple):
                 details += forward_passes(case, unlike[0])
                 return _Finding("loss_differs", loss, rows, details)
             outcome = investigate(case)
+        if outcome.verdict == "manual_wrong":
+            details += comparison.hidden_told(found, _common_dtype(own.arrays))
         details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
         return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)
 
