@@ -325,3 +325,20 @@ def test_numbers_that_are_tried_give_no_warnings(case_of, monkeypatch):
 
     monkeypatch.setattr("compare.diagnosis.watching.watch._watch", noisy)
     assert watch(*case_of(candidates.in_jax)).reason == "nan"
+
+
+def test_a_residual_is_not_held_to_be_right():
+    def fwd(x):
+        z = jnp.exp(x)
+        p = z / z.sum(-1, keepdims=True)
+        grown = p * (1 + p)
+        return jnp.log(z.sum(-1)), grown
+
+    def bwd(grown, dy):
+        return (dy[:, None] * grown,)
+
+    report = check_rule(fwd, bwd, np.random.default_rng(0).standard_normal((3, 4)))
+    line = fwd.__code__.co_firstlineno + 3
+    assert f"{__file__}:{line}" in report.diagnosis.suspects[:3]
+    (computed,) = [own for own in report.listing if own.line == line]
+    assert computed.status != "right"
