@@ -15,10 +15,10 @@ from compare.tolerance import student_factor
 from compare.trees import largest, largest_difference
 
 __all__ = [
-    "Accuracy", "Compared", "Comparison", "Rows", "accuracy_told", "allowed", "arithmetic",
-    "disagreeing", "hidden_told", "is_clear", "is_close", "is_measured", "is_settled",
-    "mathematics", "nothing_tested", "precision_told", "rows", "too_coarse", "unjudged",
-    "unmeasured",
+    "Accuracy", "Compared", "Comparison", "Rows", "accuracy_reached", "accuracy_told", "allowed",
+    "arithmetic", "disagreeing", "hidden_told", "is_clear", "is_close", "is_measured",
+    "is_settled", "mathematics", "nothing_tested", "precision_told", "rows", "too_coarse",
+    "unjudged", "unmeasured",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
@@ -266,14 +266,18 @@ def hidden_told(found: Comparison, dtype: str) -> list[str]:
 
 def accuracy_told(found: Comparison, accuracy: Accuracy) -> list[str]:
     """Tells what accuracy was asked for, and what was found."""
+    return accuracy_reached(max(one.error_share for one in found.values()), accuracy)
+
+
+def accuracy_reached(share: float, accuracy: Accuracy) -> list[str]:
+    """Tells what accuracy was asked for, and that the largest error is this share of its leaf."""
     if accuracy is None:
         return []
     if isinstance(accuracy, Mapping):
         asked = ", ".join(f"{share:g} in {path}" for path, share in accuracy.items())
     else:
         asked = f"{accuracy:g}"
-    reached = max(one.error_share for one in found.values())
-    return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
+    return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {share:.1e}"]
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:

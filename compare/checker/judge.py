@@ -165,7 +165,7 @@ class _Judge(NamedTuple):
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
             reason = f"jax.grad cannot differentiate this loss ({first_sentence(error)})"
             require_repeated_loss(by_rules, arrays, evaluation)
-            found = _Finding(*alone.finding(judge.sides, manual, arrays, reason))
+            found = _Finding(*alone.finding(judge.sides, manual, arrays, reason, self.accuracy))
             hint = [_NO_LINE] if found.verdict == "manual_wrong" else []
             return found._replace(details=[*found.details, *hint])
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
@@ -185,7 +185,7 @@ class _Judge(NamedTuple):
         evaluation, on_cpu = self.sides.evaluation, is_float64_on_cpu(arrays)
         manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
         note = unrepeated(self.sides.manual, manual, arrays, evaluation, on_cpu=on_cpu)
-        found = _Finding(*alone.finding(self.sides, manual, arrays, reason))
+        found = _Finding(*alone.finding(self.sides, manual, arrays, reason, self.accuracy))
         return found._replace(details=[*found.details, *filter(None, [note])])
 
     def _prepare(self, arrays: Arrays) -> None:
