@@ -51,6 +51,12 @@ _IN_A_RULE = (
 )
 
 
+_NARROW_ALONE = (
+    "no line is told: the lines are known by their values in float64, and the candidate computes "
+    "in a narrower type alone"
+)
+
+
 class Watched(NamedTuple):
     """What watching a candidate found.
 
@@ -95,7 +101,7 @@ def lines_of_a_bug(bug: str, suspects: tuple[str, ...]) -> tuple[str, ...]:
 
 def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     if case.candidate is None:
-        return Watched((), reason="the candidate was not run again")
+        return Watched((), reason=_NARROW_ALONE)
     graph = graph_of(case.candidate, case.paths(), limit)
     sources = Sources()
     references = References(references_of(backward, sources.variable))

@@ -488,7 +488,18 @@ def test_a_type_that_nothing_is_computed_in_is_no_obstacle():
     assert wrong.verdict == "manual_wrong"
 
 
-def test_a_rule_in_numpy_that_stores_in_float8_is_refused_in_words():
+def test_what_computes_in_a_narrow_type_alone_has_no_line_and_a_reason():
+    def bwd(x, dy):
+        like = jax.ShapeDtypeStruct(x.shape, np.float32)
+        return (dy * jax.pure_callback(lambda x: x, like, x.astype(np.float32)),)
+
+    report = check_rule(lambda x: (x**2, x), bwd, np.linspace(0.3, 0.9, 5))
+    assert report.verdict == "manual_wrong"
+    assert report.diagnosis.suspects == ()
+    assert "the candidate computes in a narrower type alone" in report.diagnosis.evidence
+
+
+def test_a_rule_in_numpy_that_stores_in_float8_agrees():
     x = np.random.default_rng(0).standard_normal((3, 4))
 
     def bwd(_, dy):
