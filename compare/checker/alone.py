@@ -6,7 +6,7 @@ entries of each leaf and random directions through it.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -163,18 +163,20 @@ class _Asked(NamedTuple):
 
             return flat
 
-        says = "where numerical derivatives say nothing, "
+        says, wide = "where numerical derivatives say nothing, ", side.wide
+        traced = by(side.loss)
         try:
-            traced = jax.make_jaxpr(by(side.loss))(arrays)
-            narrow = narrowing(traced)
+            closed = jax.make_jaxpr(traced)(arrays)
+            narrow = narrowing(closed)
+            traced = _of_trees(core.jaxpr_as_fun(closed))
         except Exception:  # A carry of float32, a kernel of it.
-            if side.wide is None:
+            if wide is None:
                 raise
-            traced, narrow, says = None, "cannot be run in float64", ""
-        if traced is not None and (narrow is None or side.wide is None):
-            return core.jaxpr_as_fun(traced)(*jax.tree.leaves(arrays))[0]
+            narrow, says = "cannot be run in float64", ""
+        if narrow is None or wide is None:
+            return traced(arrays)
         try:
-            return by(side.wide.loss)(arrays)
+            return by(wide.loss)(arrays)
         except ValueError as error:
             raise ValueError(
                 f"the loss {narrow}, {says}and cannot be differentiated by jax: "
@@ -250,6 +252,11 @@ class _Asked(NamedTuple):
         """Whether manual's value is that of the loss, to rounding."""
         unit = np.finfo(np.float64).eps if self.narrow is None else self.narrow.unit
         return abs(self.own_value - self.value) <= _UNITS * unit * max(1.0, abs(self.value))
+
+
+def _of_trees(fn: Callable[..., list[Any]]) -> Callable[[Any], Any]:
+    """A function of arrays with one result, as one of a tree of them."""
+    return lambda arrays: fn(*jax.tree.leaves(arrays))[0]
 
 
 def _value(sides: Sides, wide: Arrays, total: float) -> float:

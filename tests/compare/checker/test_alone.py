@@ -71,7 +71,7 @@ def test_a_kernel_that_runs_in_float32_alone_and_has_no_derivative_needs_a_refer
             raise ValueError("expected float32")
         return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
 
-    x = np.float32([0.3, -1.2])
+    x = np.asarray([0.3, -1.2], np.float32)
     told = (
         "the loss cannot be run in float64, and cannot be differentiated by jax: give a reference"
     )

@@ -495,6 +495,7 @@ def test_what_computes_in_a_narrow_type_alone_has_no_line_and_a_reason():
 
     report = check_rule(lambda x: (x**2, x), bwd, np.linspace(0.3, 0.9, 5))
     assert report.verdict == "manual_wrong"
+    assert report.diagnosis is not None
     assert report.diagnosis.suspects == ()
     assert "the candidate computes in a narrower type alone" in report.diagnosis.evidence
 

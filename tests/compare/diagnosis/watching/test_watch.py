@@ -316,6 +316,7 @@ def test_a_line_of_a_branch_is_marked():
     report = check_rule(fwd, bwd, x, w)
     assert report.headline.startswith("MANUAL WRONG in w")
     first = bwd.__code__.co_firstlineno
+    assert report.diagnosis is not None
     assert report.diagnosis.suspects[0] == f"{__file__}:{first + 7}"
 
 
@@ -339,6 +340,7 @@ def test_a_residual_is_not_held_to_be_right():
 
     report = check_rule(fwd, bwd, np.random.default_rng(0).standard_normal((3, 4)))
     line = fwd.__code__.co_firstlineno + 3
+    assert report.diagnosis is not None
     assert f"{__file__}:{line}" in report.diagnosis.suspects[:3]
     (computed,) = [own for own in report.listing if own.line == line]
     assert computed.status != "right"
