@@ -6,6 +6,7 @@ entries of each leaf and random directions through it.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -99,7 +100,8 @@ def finding(
         return verdict, losses, rows, details, detectable
     if wrong:
         verdict = "kink" if kink else "manual_wrong"
-        return verdict, losses, rows, [*wrong, *kink, *details], detectable
+        small = [] if kink or accuracy else _small_told(asked.largest_share(judged))
+        return verdict, losses, rows, [*wrong, *kink, *small, *details], detectable
     if not asked.has_the_value():
         told = f"loss: manual has {asked.own_value:.9g} where the loss has {asked.value:.9g}"
         return "loss_differs", losses, rows, [told, *details], detectable
@@ -107,6 +109,20 @@ def finding(
         told = "nothing was tested: every entry of the gradient is 0; give another point"
         return "inconclusive", losses, rows, [told, *details], detectable
     return "agree", losses, rows, details, detectable
+
+
+def _small_told(share: float) -> list[str]:
+    """Tells of an error, a share of its leaf's largest entry, that a solver's tolerance may be."""
+    if not 0 < share < _SMALL:
+        return []
+    accepted = 10.0 ** math.ceil(math.log10(share))
+    return [
+        f"it is {share:.1e} of a leaf's largest entry: where a loop ends at a tolerance, and is "
+        f"right to that alone, accuracy={accepted:g} accepts it"
+    ]
+
+
+_SMALL = 1e-3
 
 
 class _Asked(NamedTuple):

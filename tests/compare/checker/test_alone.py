@@ -61,6 +61,8 @@ def test_what_is_approximate_is_judged_by_the_accuracy_asked_for(size):
     told = "accuracy asked for: 0.00015 of a leaf's largest entry; found: "
     assert any(line.startswith(told) for line in report.details)
     assert report.detectable > 1e-4
+    told = "right to that alone, accuracy=0.0001 accepts it"
+    assert any(told in line for line in check_gradients(approximate, loss, x).details)
     for accuracy in (5e-5, {"params": 5e-5}, None):
         assert not check_gradients(approximate, loss, x, accuracy=accuracy).agree
 
