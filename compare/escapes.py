@@ -1,6 +1,6 @@
 """Text from outside, made safe to show."""
 
-__all__ = ["escaped", "first_line"]
+__all__ = ["escaped", "first_line", "first_sentence"]
 
 
 def escaped(text: str) -> str:
@@ -28,3 +28,13 @@ def first_line(error: BaseException, *, kind: bool = False) -> str:
     if not lines:
         return name
     return f"{name}: {lines[0]}" if kind else lines[0]
+
+
+def first_sentence(error: BaseException) -> str:
+    """Tells an error in its first sentence, without the stop; cut where that is long."""
+    line = first_line(error)
+    sentence = line.split(". ", 1)[0].removesuffix(".")
+    return sentence if len(sentence) <= _LONGEST else f"{sentence[: _LONGEST - 1]}…"
+
+
+_LONGEST = 120

@@ -187,11 +187,11 @@ def inner_site(inner: core.ClosedJaxpr, site: str) -> str:
 
     Returns:
         `site` if a library's function is called; "" if each equation has its own line in the
-        user's code.
+        user's code, as it has in a loop that compare has put together anew.
     """
     source = inner.jaxpr.debug_info.func_src_info or ""
     file = source.rsplit(" at ", 1)[-1].rsplit(":", 1)[0]
-    return "" if is_users(file) else site
+    return "" if is_users(file) or file.startswith(_OWN) else site
 
 
 def raised_at(error: BaseException) -> str:

@@ -6,7 +6,8 @@ entries of each leaf and random directions through it.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,14 @@ import numpy as np
 from jax.extend import core
 
 from compare.checker import faults
-from compare.checker.comparison import Rows, disagreeing, unjudged
+from compare.checker.comparison import (
+    Accuracy,
+    Rows,
+    accuracy_reached,
+    allowed,
+    disagreeing,
+    unjudged,
+)
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf, Loss
 from compare.checker.noise.measure import of_manual
@@ -28,7 +36,7 @@ from compare.checker.sides.narrowing import Narrowing, narrowing
 from compare.checker.sides.opened import held
 from compare.checker.sides.precision import alone_in_float64
 from compare.checker.sides.side import Arrays, compiled
-from compare.trees import by_path, cast, in_double
+from compare.trees import by_path, cast, in_double, largest
 
 __all__ = ["finding"]
 
@@ -41,7 +49,7 @@ _UNITS = 64
 
 
 def finding(
-    sides: Sides, manual: Result, arrays: Arrays, reason: str
+    sides: Sides, manual: Result, arrays: Arrays, reason: str, accuracy: Accuracy = None
 ) -> tuple[Verdict, Loss, Rows, list[str], float]:
     """Judges manual's gradient by the referee alone.
 
@@ -50,6 +58,7 @@ def finding(
         manual: what manual returned.
         arrays: the point, in the dtype asked for.
         reason: why it judges alone.
+        accuracy: how much of its largest entry a leaf may be off by.
 
     Returns:
         The verdict, the losses, the rows by key, sentences, and the smallest error that would have
@@ -70,13 +79,14 @@ def finding(
         told = [*misshapen.sentences, *bad.sentences, *details]
         return verdict, Loss(manual.total, np.nan, np.nan), unjudged(own), told, np.nan
     with float64_on_cpu():
-        asked = _Asked.of(sides, manual, arrays, paths)
+        asked = _Asked.of(sides, manual, arrays, paths)._replace(accuracy=accuracy)
         judged = asked.rows()
         if not all(row.agrees for row in judged.values()):
             judged = asked.rows(confirmed=True)
         rows = {**unjudged(own, left), **judged}
         wrong = disagreeing(judged, reference="the referee has")
         details += [f"manual {asked.narrow}"] if asked.narrow else []
+        details += accuracy_reached(asked.largest_share(judged), accuracy)
         kink = asked.kink() if wrong else []
     detectable = max(row.tolerance for row in judged.values())
     losses = Loss(asked.own_value, asked.value, asked.value)
@@ -86,7 +96,8 @@ def finding(
         return verdict, losses, rows, details, detectable
     if wrong:
         verdict = "kink" if kink else "manual_wrong"
-        return verdict, losses, rows, [*wrong, *kink, *details], detectable
+        small = [] if kink or accuracy else _small_told(asked.largest_share(judged))
+        return verdict, losses, rows, [*wrong, *kink, *small, *details], detectable
     if not asked.has_the_value():
         told = f"loss: manual has {asked.own_value:.9g} where the loss has {asked.value:.9g}"
         return "loss_differs", losses, rows, [told, *details], detectable
@@ -94,6 +105,20 @@ def finding(
         told = "nothing was tested: every entry of the gradient is 0; give another point"
         return "inconclusive", losses, rows, [told, *details], detectable
     return "agree", losses, rows, details, detectable
+
+
+def _small_told(share: float) -> list[str]:
+    """Tells of an error, a share of its leaf's largest entry, that a solver's tolerance may be."""
+    if not 0 < share < _SMALL:
+        return []
+    accepted = 10.0 ** math.ceil(math.log10(share))
+    return [
+        f"it is {share:.1e} of a leaf's largest entry: where a loop ends at a tolerance, and is "
+        f"right to that alone, accuracy={accepted:g} accepts it"
+    ]
+
+
+_SMALL = 1e-3
 
 
 class _Asked(NamedTuple):
@@ -107,6 +132,7 @@ class _Asked(NamedTuple):
         narrow: the narrower type that it computes in, or None.
         own_value: what manual says the loss is.
         value: what it is.
+        accuracy: how much of its largest entry a leaf may be off by.
     """
 
     sides: Sides
@@ -116,6 +142,7 @@ class _Asked(NamedTuple):
     narrow: Narrowing | None
     own_value: float
     value: float
+    accuracy: Accuracy = None
 
     @classmethod
     def of(cls, sides: Sides, manual: Result, arrays: Arrays, paths: list[str]) -> "_Asked":
@@ -148,21 +175,24 @@ class _Asked(NamedTuple):
 
             return flat
 
+        says, wide = "where numerical derivatives say nothing, ", side.wide
+        traced = by(side.loss)
         try:
-            traced = jax.make_jaxpr(by(side.loss))(arrays)
-            narrow = narrowing(traced)
-        except Exception:  # A carry of float32.
-            if side.wide is None:
+            closed = jax.make_jaxpr(traced)(arrays)
+            narrow = narrowing(closed)
+            traced = _of_trees(core.jaxpr_as_fun(closed))
+        except Exception:  # A carry of float32, a kernel of it.
+            if wide is None:
                 raise
-            return by(side.wide.loss)(arrays)
-        if narrow is None or side.wide is None:
-            return core.jaxpr_as_fun(traced)(*jax.tree.leaves(arrays))[0]
+            narrow, says = "cannot be run in float64", ""
+        if narrow is None or wide is None:
+            return traced(arrays)
         try:
-            return by(side.wide.loss)(arrays)
+            return by(wide.loss)(arrays)
         except ValueError as error:
             raise ValueError(
-                f"the loss {narrow}, where numerical derivatives say nothing, and cannot be "
-                f"differentiated by jax: give a reference that can ({error})"
+                f"the loss {narrow}, {says}and cannot be differentiated by jax: "
+                f"give a reference that can ({error})"
             ) from None
 
     def rows(
@@ -187,7 +217,14 @@ class _Asked(NamedTuple):
         every = sum(leaves[path].size for path in self.paths) <= _EVERY_ENTRY
         return {
             ("grad", path): _row(
-                path, leaves, constants, gradient, derivative, rounding[path], every=every
+                path,
+                leaves,
+                constants,
+                gradient,
+                derivative,
+                rounding[path],
+                allowed(self.accuracy, path, gradient[path]),
+                every=every,
             )
             for path in self.paths
         }
@@ -218,10 +255,21 @@ class _Asked(NamedTuple):
                 return []
         return [*map(str, tied), "moved off the kink, manual is right"]
 
+    def largest_share(self, rows: Rows) -> float:
+        """The largest error as a share of its leaf's largest entry."""
+        sizes = {path: largest(g) for path, g in by_path(self.manual.grads).items()}
+        shares = [row.max_abs / sizes[path] for (_, path), row in rows.items() if sizes[path]]
+        return max(shares, default=0.0)
+
     def has_the_value(self) -> bool:
         """Whether manual's value is that of the loss, to rounding."""
         unit = np.finfo(np.float64).eps if self.narrow is None else self.narrow.unit
         return abs(self.own_value - self.value) <= _UNITS * unit * max(1.0, abs(self.value))
+
+
+def _of_trees(fn: Callable[..., list[Any]]) -> Callable[[Any], Any]:
+    """A function of arrays with one result, as one of a tree of them."""
+    return lambda arrays: fn(*jax.tree.leaves(arrays))[0]
 
 
 def _value(sides: Sides, wide: Arrays, total: float) -> float:
@@ -242,19 +290,27 @@ def _row(
     gradient: dict[str, np.ndarray],
     derivative: Derivative,
     rounding: float,
+    allowed: float,
     *,
     every: bool,
 ) -> Leaf:
     leaf, exact = leaves[path], {p: in_double(g) for p, g in gradient.items()}
     found = [
-        (along(exact, direction), *derivative(leaves, constants, direction))
+        (
+            along(exact, direction),
+            *derivative(leaves, constants, direction),
+            np.abs(direction[path]).sum(),
+        )
         for direction in _directions(path, leaf, every)
     ]
-    by_manual, by_referee, bars = (np.array(column) for column in zip(*found, strict=True))
+    by_manual, by_referee, bars, lengths = (np.array(of) for of in zip(*found, strict=True))
     noise = float(np.max(bars, initial=0))
+    explained = REFUTED * noise + rounding
+    # Every entry may be off by what is allowed: along several that adds up.
+    agrees = np.abs(by_manual - by_referee) <= np.maximum(explained, allowed * lengths)
     row = Leaf.compare(
         path, by_manual, by_referee, dtype=gradient[path].dtype, noise=noise,
-        tolerance=REFUTED * noise + rounding,
+        tolerance=max(explained, allowed), agrees=bool(agrees.all()),
     )  # fmt: skip
     return dataclasses.replace(row, shape=leaf.shape, error_map=None)
 

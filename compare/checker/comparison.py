@@ -15,10 +15,10 @@ from compare.tolerance import student_factor
 from compare.trees import largest, largest_difference
 
 __all__ = [
-    "Accuracy", "Compared", "Comparison", "Rows", "accuracy_told", "allowed", "arithmetic",
-    "disagreeing", "is_clear", "is_close", "is_measured", "is_settled", "mathematics",
-    "nothing_tested", "precision_told", "rows", "small_told", "too_coarse", "unjudged",
-    "unmeasured",
+    "Accuracy", "Compared", "Comparison", "Rows", "accuracy_reached", "accuracy_told", "allowed",
+    "arithmetic", "disagreeing", "hidden_told", "is_clear", "is_close", "is_measured",
+    "is_settled", "mathematics", "nothing_tested", "precision_told", "rows", "too_coarse",
+    "unjudged", "unmeasured",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
@@ -241,30 +241,43 @@ def precision_told(found: Comparison, narrow: Narrowing | None) -> list[str]:
     return [f"manual {narrow}: checked to {share:.0e} of a leaf's largest entry{but}"]
 
 
+def hidden_told(found: Comparison, dtype: str) -> list[str]:
+    """Says so where rounding in the dtype asked for hides all that is wrong in float64.
+
+    A small constant that keeps a divisor from 0 does that to a gradient.
+
+    Args:
+        found: in float64.
+        dtype: asked for.
+    """
+    wrong = [one for (kind, _), one in found.items() if kind == "grad" and not one.agrees]
+    if dtype == "mixed" or not wrong or any(one.dtype != np.float64 for one in wrong):
+        return []
+    coarser = float(jnp.finfo(dtype).eps / jnp.finfo(np.float64).eps)
+    share = max(one.error_share for one in wrong)
+    if not 0 < share < 1 or any(one.max_abs > coarser * one.tolerance for one in wrong):
+        return []
+    accepted = 10.0 ** math.ceil(math.log10(share))
+    return [
+        f"rounding in {dtype} hides it: it is {share:.1e} of a leaf's largest entry; if it is "
+        f"meant, accuracy={accepted:g} accepts it"
+    ]
+
+
 def accuracy_told(found: Comparison, accuracy: Accuracy) -> list[str]:
     """Tells what accuracy was asked for, and what was found."""
+    return accuracy_reached(max(one.error_share for one in found.values()), accuracy)
+
+
+def accuracy_reached(share: float, accuracy: Accuracy) -> list[str]:
+    """Tells what accuracy was asked for, and that the largest error is this share of its leaf."""
     if accuracy is None:
         return []
     if isinstance(accuracy, Mapping):
         asked = ", ".join(f"{share:g} in {path}" for path, share in accuracy.items())
     else:
         asked = f"{accuracy:g}"
-    reached = max(one.error_share for one in found.values())
-    return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {reached:.1e}"]
-
-
-def small_told(found: Comparison) -> list[str]:
-    """Tells what an error may come from that is no larger than float32 rounds; else nothing."""
-    largest = max(one.error_share for one in found.values())
-    if not largest <= _SMALL:
-        return []
-    return [
-        f"no error is larger than {largest:.0e} of a leaf's largest entry: a constant or table of "
-        f"float32, or of few digits, makes such errors; accuracy={_SMALL:.0e} lets them pass"
-    ]
-
-
-_SMALL = 1e-6
+    return [f"accuracy asked for: {asked} of a leaf's largest entry; found: {share:.1e}"]
 
 
 def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:

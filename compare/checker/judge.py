@@ -51,7 +51,7 @@ from compare.checker.sides.repetition import (
 from compare.checker.sides.settings import told
 from compare.checker.sides.side import Arrays, Side, has_float64
 from compare.diagnosis.case import Diagnosis
-from compare.escapes import first_line
+from compare.escapes import first_sentence
 from compare.trees import Layout, aligned_empty, cast, is_float, is_inexact, shape_of
 
 __all__ = ["judge"]
@@ -140,6 +140,11 @@ class _Finding(NamedTuple):
     diagnosis: Diagnosis | None = None
 
 
+_NO_LINE = (
+    "which line is wrong can be told by a reference that jax.grad can differentiate: give one"
+)
+
+
 class _Judge(NamedTuple):
     """Who is judged, and by what."""
 
@@ -160,9 +165,11 @@ class _Judge(NamedTuple):
         try:
             autodiff = evaluation.run(reference, arrays, on_cpu=on_cpu)
         except Exception as error:  # A while loop, a callback: whatever jax cannot differentiate.
-            reason = f"jax.grad cannot differentiate this loss ({first_line(error)[:120]})"
+            reason = f"jax.grad cannot differentiate this loss ({first_sentence(error)})"
             require_repeated_loss(by_rules, arrays, evaluation)
-            return _Finding(*alone.finding(judge.sides, manual, arrays, reason))
+            found = _Finding(*alone.finding(judge.sides, manual, arrays, reason, self.accuracy))
+            hint = [_NO_LINE] if found.verdict == "manual_wrong" else []
+            return found._replace(details=[*found.details, *hint])
         own = Point(arrays, manual, autodiff, self.sides.value_name, self.sides.left_out)
         notes = [
             unrepeated(self.sides.manual, manual, arrays, evaluation, on_cpu=on_cpu),
@@ -181,7 +188,7 @@ class _Judge(NamedTuple):
         with asked_in_float64(self.sides.manual, arrays, evaluation):
             manual = evaluation.run(self.sides.manual, arrays, on_cpu=on_cpu)
         note = unrepeated(self.sides.manual, manual, arrays, evaluation, on_cpu=on_cpu)
-        found = _Finding(*alone.finding(self.sides, manual, arrays, reason))
+        found = _Finding(*alone.finding(self.sides, manual, arrays, reason, self.accuracy))
         return found._replace(details=[*found.details, *filter(None, [note])])
 
     def _prepare(self, arrays: Arrays) -> None:
@@ -316,7 +323,7 @@ class _Judge(NamedTuple):
     ) -> _Finding:
         """Who is wrong: the forward pass, one of the two sides, or neither."""
         rows = comparison.rows(found)
-        details = [*comparison.disagreeing(rows), *comparison.small_told(found)]
+        details = comparison.disagreeing(rows)
         case = Disagreement(self.sides, exact, rows, narrow, own)
         with float64_on_cpu():
             unlike = [
@@ -325,9 +332,12 @@ class _Judge(NamedTuple):
             if unlike and (not case.wrong or is_of_own_loss(case)):
                 if case.wrong:
                     details.append("manual's gradient is that of its own loss, to rounding")
+                details += comparison.hidden_told(found, _common_dtype(own.arrays))
                 details += forward_passes(case, unlike[0])
                 return _Finding("loss_differs", loss, rows, details)
             outcome = investigate(case)
+        if outcome.verdict == "manual_wrong":
+            details += comparison.hidden_told(found, _common_dtype(own.arrays))
         details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
         return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)
 

@@ -23,6 +23,7 @@ from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
+from compare.checker.reporting.on_purpose import with_what_may_be_meant
 from compare.checker.sides.parameters import Inputs, Parameters, input_names
 from compare.checker.sides.question import Question
 from compare.checker.sides.settings import keeping_settings
@@ -79,7 +80,11 @@ def check_rule(
         rule_or_fwd, *bwd_and_inputs, reference=reference, seed=seed, accuracy=accuracy,
         constant=constant, **static,
     )  # fmt: skip
-    return judge(*question.sides, **question.settings, dtype=dtype, jit=jit, seed=seed)
+
+    def judged(asked: Question) -> GradientReport:
+        return judge(*asked.sides, **asked.settings, dtype=dtype, jit=jit, seed=seed)
+
+    return with_what_may_be_meant(judged(question), question, judged)
 
 
 def rule_asked(

@@ -16,7 +16,7 @@ import numpy as np
 from compare.jaxprs import begin_to_compile, compiler_options
 from compare.trees import is_key
 
-__all__ = ["Forward", "Loop", "Turn", "loop_of", "on_host"]
+__all__ = ["Forward", "Loop", "Turn", "Values", "loop_of", "on_host"]
 
 
 class Step(Protocol):
@@ -111,6 +111,45 @@ def loop_of(turns: Sequence[Turn], xs: Sequence[int], reverse: bool, inner: Sequ
             loop for loop in inner if second.equation <= loop.start < second.equation + size
         ),
     )
+
+
+class Values:
+    """The values of single slots while equations are still added: of those that a choice is by.
+
+    Args:
+        steps: the equations, in their order, of which there may be more later.
+        constants: the values of the slots that no equation computes.
+    """
+
+    def __init__(self, steps: Sequence[Step], constants: Mapping[int, Any]):
+        self._steps, self._constants = steps, constants
+        self._found: dict[int, Any] = {}
+        self._makers: dict[int, int] = {}
+        self._seen = 0
+
+    def __getitem__(self, slot: int) -> Any:
+        """Computes one slot, from what it is computed from and from nothing else."""
+        for number in range(self._seen, len(self._steps)):
+            self._makers.update(dict.fromkeys(self._steps[number].outputs, number))
+        self._seen = len(self._steps)
+        needed: set[int] = set()
+        open_ = [slot]
+        while open_:
+            own = open_.pop()
+            if own not in self._constants and own not in self._found:
+                number = self._makers[own]
+                if number not in needed:
+                    needed.add(number)
+                    open_ += self._steps[number].inputs
+        for number in sorted(needed):
+            step = self._steps[number]
+            self._found.update(
+                zip(step.outputs, step.fn(*map(self._known, step.inputs)), strict=True)
+            )
+        return self._known(slot)
+
+    def _known(self, slot: int) -> Any:
+        return self._constants[slot] if slot in self._constants else self._found[slot]
 
 
 @dataclass(frozen=True)

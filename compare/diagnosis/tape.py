@@ -1,7 +1,8 @@
 """A loss as a list of equations with their values, ready to be walked backwards.
 
-The loss is traced to a jaxpr; calls are inlined, short scans unrolled, and a library function that
-maps one array to one of the same shape (an activation, a softmax) is kept whole as one equation.
+The loss is traced to a jaxpr; calls are inlined, short scans unrolled, of a `cond` the branch that
+is taken stands in its place, and a library function that maps one array to one of the same shape
+(an activation, a softmax) is kept whole as one equation.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ import numpy as np
 from jax.extend import core
 
 from compare.diagnosis.expressions import expression_of
-from compare.diagnosis.forward import Forward, Loop, Turn, loop_of, on_host
+from compare.diagnosis.forward import Forward, Loop, Turn, Values, loop_of, on_host
 from compare.jaxprs import bind, called_jaxpr
 from compare.sites import inner_site, is_of_a_rule, library_call, site_of
 
@@ -141,6 +142,8 @@ class _Recorder:
         self.carries: list[tuple[int, int, int]] = []
         self.loops: list[Loop] = []
         self.groups: dict[int, tuple[core.Jaxpr, list[_Group]]] = {}
+        self.branches: list[int] = []
+        self.values = Values(self.equations, self.constants)
         self.slots = 0
         self.scans = itertools.count()
 
@@ -221,10 +224,28 @@ class _Recorder:
             return self.jaxpr(inner.jaxpr, inner.consts, inputs, within, step, origin)
         if eqn.primitive.name == "scan" and _unrolled_size([eqn]) <= MOST_UNROLLED:
             return self.scan(eqn, inputs, site, origin)
+        if eqn.primitive.name == "cond":
+            return self.cond(eqn, inputs, site, step, origin)
         return self.append(
             eqn.primitive.name, inputs, len(eqn.outvars), functools.partial(bind, eqn),
             params=eqn.params, signature=group.signature, site=site, step=step, origin=origin,
         )  # fmt: skip
+
+    def cond(
+        self,
+        eqn: core.JaxprEqn,
+        inputs: list[int],
+        site: str,
+        step: tuple[int, int] | None,
+        origin: Any,
+    ) -> list[int]:
+        """Appends the equations of the branch that is taken at these values."""
+        branches = eqn.params["branches"]
+        chosen = int(np.clip(self.values[inputs[0]], 0, len(branches) - 1))
+        self.branches.append(chosen)
+        branch = branches[chosen]
+        within = inner_site(branch, site)
+        return self.jaxpr(branch.jaxpr, branch.consts, inputs[1:], within, step, origin)
 
     def scan(self, eqn: core.JaxprEqn, inputs: list[int], site: str, origin: Any) -> list[int]:
         p = eqn.params
@@ -236,13 +257,17 @@ class _Recorder:
         stacks: list[list[int]] = [[0] * p["length"] for _ in eqn.outvars[n_carry:]]
         within = inner_site(body, site)
         turns: list[Turn] = []
+        taken: list[list[int]] = []
         outer, self.loops = self.loops, []
+        before, self.branches = self.branches, []
         for turn, t in enumerate(steps):
             at = (number, turn)
             begins = len(self.equations), self.slots
             self.carries += [(number, turn, slot) for slot in carry]
             x = [self.take(slot, t, site, at) for slot in xs]
+            self.branches = []
             outs = self.jaxpr(body.jaxpr, body.consts, [*consts, *carry, *x], within, at, origin)
+            taken.append(self.branches)
             for stack, slot in zip(stacks, outs[n_carry:], strict=True):
                 stack[t] = slot
             # A state that is also an output is two values: only one of them is carried.
@@ -250,7 +275,10 @@ class _Recorder:
             turns.append(Turn(*begins, tuple(carry), tuple(handed), tuple(outs[n_carry:])))
             carry = handed
         inner, self.loops = self.loops, outer
-        self.loops += [loop_of(turns, xs, p["reverse"], inner)] if len(turns) > 1 else inner
+        self.branches = [*before, *itertools.chain(*taken)]
+        # Turns that take other branches are no loop of one computation.
+        is_loop = len(turns) > 1 and all(own == taken[0] for own in taken)
+        self.loops += [loop_of(turns, xs, p["reverse"], inner)] if is_loop else inner
         return [*carry, *(self.stack(slots, site) for slots in stacks)]
 
     def take(self, slot: int, t: int, site: str, step: tuple[int, int]) -> int:
@@ -288,6 +316,8 @@ def _unrolled_size(eqns: Iterable[core.JaxprEqn]) -> int:
             size += _unrolled_size(inner.jaxpr.eqns)
         elif eqn.primitive.name == "scan":
             size += eqn.params["length"] * _unrolled_size(eqn.params["jaxpr"].jaxpr.eqns)
+        elif eqn.primitive.name == "cond":
+            size += max(_unrolled_size(branch.jaxpr.eqns) for branch in eqn.params["branches"])
         else:
             size += 1
     return size

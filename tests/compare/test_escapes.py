@@ -1,6 +1,6 @@
 import pytest
 
-from compare.escapes import escaped, first_line
+from compare.escapes import escaped, first_line, first_sentence
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,17 @@ def test_what_does_not_print_is_shown_as_an_escape(text, shown):
 def test_an_error_has_a_first_line_even_without_a_text(error, line, with_kind):
     assert first_line(error) == line
     assert first_line(error, kind=True) == with_kind
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("It has no rule. Try using\nanother", "It has no rule"),
+        ("x.dtype of 0.5 is no float.", "x.dtype of 0.5 is no float"),
+        ("a" * 120, "a" * 120),
+        ("a" * 121, "a" * 119 + "…"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_first_sentence_of_an_error_is_whole_or_marked(text, told):
+    assert first_sentence(ValueError(text)) == told

@@ -287,13 +287,17 @@ def in_narrower(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAW
 
     The noise is manual's own (`of_manual`) where that can be had; but no more than that of the side
     that differentiates, computed in the narrower type throughout, so that a formula that loses
-    digits is not excused by losing them.
+    digits is not excused by losing them. In a type that is for storing alone, as float8, nothing is
+    computed throughout.
 
     Args:
         sides: how to run both.
         arrays: the point, in float64.
         dtype: the narrower type.
         draws: at how many points.
+
+    Raises:
+        ValueError: there is no noise to be had.
     """
 
     def error(point: Arrays) -> dict[Key, float]:
@@ -305,6 +309,8 @@ def in_narrower(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAW
         )
         return {key: largest_difference(narrow[key], leaf) for key, leaf in exact.items()}
 
+    if jnp.finfo(dtype).bits < _COMPUTED:
+        return _of_manual_alone(sides, arrays, dtype, draws)
     throughout = _over_points(error, sides, arrays, dtype, draws)
     # What is run in one type alone rounds its inputs and constants to it, as `throughout` does.
     alone = sides.manual_dtype is not None
@@ -318,6 +324,22 @@ def in_narrower(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAW
         for key, n in throughout.by_leaf.items()
     }
     return throughout._replace(by_leaf=by_leaf, floor=False)
+
+
+_COMPUTED = 16
+"""With fewer bits a floating type is for storing alone: no two types are promoted to it."""
+
+
+def _of_manual_alone(sides: Sides, arrays: Arrays, dtype: Any, draws: int) -> Noise:
+    own = None if sides.manual_dtype is not None else of_manual(sides, arrays, dtype, draws)
+    if own is None:
+        raise ValueError(
+            f"manual computes in {dtype} inside, and cannot be computed in float64 in its place: "
+            "how much of an error that explains is not known"
+        )
+    exact = two_precisions(sides, arrays).in_float64(DRAWS).by_leaf
+    by_leaf = {key: max(exact[key], noise) for key, noise in own.by_leaf.items()}
+    return own._replace(by_leaf=by_leaf)
 
 
 def of_manual(sides: Sides, arrays: Arrays, dtype: Any, draws: int = MANY_DRAWS) -> Noise | None:

@@ -54,10 +54,13 @@ def repairs(
     wanted = [graph.equations[i].outputs[0] for i in target.group]
     expected = dict(zip(wanted, target.expected, strict=True))
     by_line: dict[str, list[int]] = defaultdict(list)
+    # Who goes through an array does nothing to its rows.
+    region = {i for i in location.region if not graph.goes_through(i)}
     # What is recognised may still not belong there: one step further back.
-    before = {graph.maker[s] for i in location.region for s in graph.equations[i].inputs
-              if s in graph.maker} - locator.vouched  # fmt: skip
-    for index in sorted(before | set(location.region)):
+    reading = (graph.equations[i] for i in region if not graph.makes_zeros(i))
+    before = {graph.maker[s] for e in reading for s in e.inputs if s in graph.maker}
+    before -= locator.vouched
+    for index in sorted(region | {i for i in before if not graph.goes_through(i)}):
         by_line[graph.equations[index].site].append(index)
     # The innermost place first, then what it is computed from, then what is computed from it.
     last = max(location.innermost.group)

@@ -83,6 +83,12 @@ class Graph:
         groups = [tuple(group) for group in found.values()]
         return [group for group in groups if self._is_ragged(group)] if ragged else groups
 
+    def goes_through(self, index: int) -> bool:
+        """Tells whether an equation is a row of an array that a loop or a call goes through."""
+        origin = self.equations[index].origin
+        way = origin[1] if origin is not None else None
+        return isinstance(way, tuple) and way[0] in (iter, reversed)
+
     def is_zero(self, slot: int) -> bool:
         """Tells whether all numbers of a value are 0; a random key has none."""
         return not is_key(value := self.values[slot]) and not np.any(value)

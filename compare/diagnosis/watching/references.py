@@ -328,9 +328,11 @@ def references_of(
         known = "the loss" if slot == tape.loss else names.get(slot) or written.get(slot)
         return known or (display_name(maker) if maker else "")
 
-    places = _places(tape)
+    places, aside = _places(tape), _aside(tape)
     for slot, value in enumerate(tape.values):
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiubc":
+            continue
+        if slot in aside:
             continue
         maker = makers.get(slot)
         about = about_slot(slot, maker)
@@ -366,6 +368,21 @@ def references_of(
         if slope is not None:
             about = display_name(equation)
             yield Reference("slope", slot, slope, site, about, ("slope", family), True)
+
+
+def _aside(tape: Tape) -> set[int]:
+    """The slots that the loss does not come from, as a residual that a forward pass computes.
+
+    Nothing holds these to be right.
+    """
+    needed = {tape.loss}
+    found: set[int] = set()
+    for equation in reversed(tape.equations):
+        if needed.isdisjoint(equation.outputs):
+            found.update(equation.outputs)
+        else:
+            needed.update(equation.inputs)
+    return found
 
 
 def _carried(tape: Tape) -> dict[tuple[int, int], list[int]]:

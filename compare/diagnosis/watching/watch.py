@@ -52,6 +52,12 @@ _IN_A_RULE = (
 )
 
 
+_NARROW_ALONE = (
+    "no line is told: the lines are known by their values in float64, and the candidate computes "
+    "in a narrower type alone"
+)
+
+
 class Watched(NamedTuple):
     """What watching a candidate found.
 
@@ -71,7 +77,8 @@ class Watched(NamedTuple):
 def watch(case: Case, backward: Backward) -> Watched:
     """Finds the lines of the candidate that can hold the mistake; never raises."""
     try:
-        return _watch(case, backward, Limit(TIME_LIMIT))
+        with np.errstate(all="ignore"):  # What numbers do that are tried is nobody's concern.
+            return _watch(case, backward, Limit(TIME_LIMIT))
     except Exception as error:  # Whatever a second run of a person's function may raise.
         why = f"the candidate could not be watched: {type(error).__name__}: {error}"
         return Watched((), reason=why.splitlines()[0])
@@ -95,7 +102,7 @@ def lines_of_a_bug(bug: str, suspects: tuple[str, ...]) -> tuple[str, ...]:
 
 def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     if case.candidate is None:
-        return Watched((), reason="the candidate was not run again")
+        return Watched((), reason=_NARROW_ALONE)
     graph = graph_of(case.candidate, case.paths(), limit)
     sources = Sources()
     references = References(references_of(backward, sources.variable))

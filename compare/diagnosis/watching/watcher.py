@@ -151,6 +151,13 @@ class Idle(NamedTuple):
     passed: list[Passed]
     handed: list[Handed]
 
+    def of_numbers(self) -> "Idle":
+        """Returns it without what JAX was tracing just then, as it does in a branch."""
+        return Idle(
+            [own for own in self.passed if not isinstance(own.value, Tracer)],
+            [own for own in self.handed if not any(isinstance(x, Tracer) for x in own.values)],
+        )
+
 
 def idle_lines(fn: Callable[[], Any], limit: Limit | None = None) -> Idle:
     """Runs `fn` and lists what computes nothing.
@@ -168,12 +175,11 @@ def idle_lines(fn: Callable[[], Any], limit: Limit | None = None) -> Idle:
         found = traced.idle_of_users()
         named = [x for own in found.handed if own.name for x in own.values]
         if not any(isinstance(x, Tracer) for x in (*named, *(own.value for own in found.passed))):
-            known = [x for x in found.handed if not any(isinstance(v, Tracer) for v in x.values)]
-            return found._replace(handed=known)
+            return found.of_numbers()
     watcher = _Watcher(limit, idle=True)
     with contextlib.suppress(TimeoutError):
         watcher.call(0, fn)
-    return watcher.idle_of_users()
+    return watcher.idle_of_users().of_numbers()
 
 
 _Targets = tuple[Any, ...] | None

@@ -30,7 +30,8 @@ def test_a_while_loop_is_judged_by_its_values(dtype):
     assert report.agree, report
     assert report.detectable < 1e-8
     assert report.details[0].startswith("jax.grad cannot differentiate this loss (Reverse-mode")
-    assert report.details[0].endswith("judged by the referee alone")
+    assert report.details[0].endswith("start/stop values): judged by the referee alone")
+    assert not any("give one" in line for line in report.details)
 
 
 WRONG = {
@@ -46,6 +47,38 @@ def test_what_is_wrong_is_found(name):
     report = check_gradients(candidate(WRONG[name]), loss, X)
     assert report.verdict == "manual_wrong"
     assert not report.leaves[0].agrees
+    assert report.details[-1].endswith("by a reference that jax.grad can differentiate: give one")
+
+
+@pytest.mark.parametrize("size", [3, 100])
+def test_what_is_approximate_is_judged_by_the_accuracy_asked_for(size):
+    def approximate(x):
+        return (x**5).sum(), 5 * x**4 * 1.0001
+
+    x = np.linspace(0.5, 1.5, size)
+    report = check_gradients(approximate, loss, x, accuracy=1.5e-4)
+    assert report.agree
+    told = "accuracy asked for: 0.00015 of a leaf's largest entry; found: "
+    assert any(line.startswith(told) for line in report.details)
+    assert report.detectable > 1e-4
+    told = "right to that alone, accuracy=0.0001 accepts it"
+    assert any(told in line for line in check_gradients(approximate, loss, x).details)
+    for accuracy in (5e-5, {"params": 5e-5}, None):
+        assert not check_gradients(approximate, loss, x, accuracy=accuracy).agree
+
+
+def test_a_kernel_that_runs_in_float32_alone_and_has_no_derivative_needs_a_reference():
+    def kernel(x):
+        if x.dtype != jnp.float32:
+            raise ValueError("expected float32")
+        return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+
+    x = np.asarray([0.3, -1.2], np.float32)
+    told = (
+        "the loss cannot be run in float64, and cannot be differentiated by jax: give a reference"
+    )
+    with pytest.raises(ValueError, match=told):
+        check_rule(lambda x: (kernel(x), x), lambda x, dy: (dy * jnp.cos(x),), x)
 
 
 def test_another_value_is_another_forward_pass():

@@ -133,6 +133,30 @@ def test_arithmetic_is_shown_against_the_reference_and_in_the_dtype_asked_for():
     assert found[W].noise == 2.0**-7, "the floor is that of bfloat16"
 
 
+@pytest.mark.parametrize(
+    ("error", "dtype", "told"),
+    [
+        (
+            1e-8,
+            "float32",
+            "it is 2.5e-09 of a leaf's largest entry; if it is meant, accuracy=1e-08",
+        ),
+        (1e-8, "float64", ""),
+        (1e-8, "mixed", ""),
+        (1e-2, "float32", ""),
+        (1e-2, "bfloat16", "rounding in bfloat16 hides it"),
+    ],
+)
+def test_what_rounding_in_the_dtype_asked_for_hides_is_told(error, dtype, told):
+    manual, noise = result(2.0, [1.0, -4.0 + error], 0.5), noise_of(1e-16, 1e-16, 1e-16)
+    found = comparison.mathematics(Point([], manual, RIGHT, "loss"), noise)
+    sentences = comparison.hidden_told(found, dtype)
+    assert bool(sentences) == bool(told)
+    assert told in "".join(sentences)
+    right = comparison.mathematics(Point([], RIGHT, RIGHT, "loss"), noise)
+    assert comparison.hidden_told(right, dtype) == []
+
+
 def test_unjudged_leaves_never_agree():
     found = unjudged(RIGHT, RIGHT, "loss")
     assert list(found) == [LOSS, B, W]

@@ -473,3 +473,43 @@ def test_a_rule_that_runs_in_float32_alone(name, dtype):
 
     report = check_rule(fwd, wrong, *inputs, reference=reference, dtype=dtype)
     assert report.verdict == "manual_wrong", report
+
+
+def fp8_fwd(x):
+    return (x / 0.25).astype(jnp.float8_e4m3fn).astype(x.dtype) * 0.25, None
+
+
+def fp8_bwd(_, dy):
+    return ((dy / 4).astype(jnp.float8_e5m2).astype(dy.dtype) * 4,)
+
+
+def test_a_type_that_nothing_is_computed_in_is_no_obstacle():
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    exact = check_rule(fp8_fwd, lambda _, dy: (dy,), x)
+    assert exact.agree
+    assert exact.detectable < 1e-8
+    assert check_rule(fp8_fwd, fp8_bwd, x, accuracy=0.125).agree
+    wrong = check_rule(fp8_fwd, lambda _, dy: (fp8_bwd(_, dy)[0] / 2,), x, accuracy=0.125)
+    assert wrong.verdict == "manual_wrong"
+
+
+def test_what_computes_in_a_narrow_type_alone_has_no_line_and_a_reason():
+    def bwd(x, dy):
+        like = jax.ShapeDtypeStruct(x.shape, np.float32)
+        return (dy * jax.pure_callback(lambda x: x, like, x.astype(np.float32)),)
+
+    report = check_rule(lambda x: (x**2, x), bwd, np.linspace(0.3, 0.9, 5))
+    assert report.verdict == "manual_wrong"
+    assert report.diagnosis is not None
+    assert report.diagnosis.suspects == ()
+    assert "the candidate computes in a narrower type alone" in report.diagnosis.evidence
+
+
+def test_a_rule_in_numpy_that_stores_in_float8_agrees():
+    x = np.random.default_rng(0).standard_normal((3, 4))
+
+    def bwd(_, dy):
+        return (np.asarray(dy).astype(jnp.float8_e5m2).astype(np.float64),)
+
+    report = check_rule(fp8_fwd, bwd, x, jit=False, accuracy=0.125)
+    assert report.agree

@@ -55,6 +55,36 @@ def test_short_scans_are_unrolled_and_long_ones_kept():
     assert [e.name for e in longest.equations] == ["scan"]
 
 
+def causal(w, xs):
+    """The first two of xs count, and the third one doubles."""
+
+    def turn(h, t):
+        doubled = lax.cond(t == 2, lambda h: 2.0 * h, lambda h: h, h)
+        return lax.cond(t < 2, lambda h: jnp.tanh(w * h + xs[t]), lambda h: h, doubled), None
+
+    xs = jnp.asarray(xs)
+    return lax.scan(turn, w, jnp.arange(len(xs)))[0]
+
+
+def test_of_a_choice_there_is_the_branch_that_is_taken():
+    w, xs = np.float64(0.3), np.linspace(0.1, 0.9, 4)
+    tape, _ = tape_of(causal, w, xs)
+    names = [e.name for e in tape.equations]
+    assert names.count("tanh") == 2
+    assert "cond" not in names
+    assert np.isclose(tape.values[tape.loss], causal(w, xs), rtol=1e-14)
+    (found,) = Backward(tape).gradient().values()
+    assert np.isclose(found, jax.grad(causal)(w, xs), rtol=1e-13)
+
+
+def test_a_choice_is_by_what_an_input_is():
+    def loss(w):
+        return lax.switch(jnp.int32(w), [jnp.sin, jnp.cos, jnp.exp, jnp.tanh], w)
+
+    for w, name in ((-3.5, "sin"), (1.5, "cos"), (3.5, "tanh"), (9.0, "tanh")):
+        assert [e.name for e in tape_of(loss, np.float64(w))[0].equations][-1] == name
+
+
 def test_a_scan_within_a_scan_counts_as_often_as_it_runs():
     def loss(w, xs):
         def row(h, x):

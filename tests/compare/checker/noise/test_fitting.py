@@ -133,8 +133,6 @@ def test_the_first_digits_of_a_constant_are_enough_if_they_are_many(by_hand: Any
     jit = by_hand.__closure__[-1].cell_contents is jnp
     report = check_gradients(by_hand, lambda w, x: jnp.mean(jax.nn.gelu(x @ w)), w, x, jit=jit)
     assert report.verdict == verdict, str(report)
-    is_told = any("accuracy=1e-06 lets them pass" in detail for detail in report.details)
-    assert is_told == (verdict == "manual_wrong")
 
 
 def wrong_slope(xp: Any, tenth: Any) -> Any:

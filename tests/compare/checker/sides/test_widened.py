@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from compare.checker.sides.widened import Rounded, rounding, rounds_constants, widened
+from compare.diagnosis.tape import record
 from compare.sites import site_of
 
 X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
@@ -162,3 +163,17 @@ def test_what_is_widened_stays_on_its_line():
     sites = {site_of(eqn) for eqn in closed.jaxpr.eqns}
     line = by_casts.__code__.co_firstlineno + 1
     assert sites == {f"{__file__}:{line}"}
+
+
+def in_a_loop(x):
+    def turn(carry, row):
+        half = row.astype(jnp.float32)
+        return carry + jnp.sin(half).astype(x.dtype), None
+
+    return lax.scan(turn, jnp.zeros(x.shape[1:], x.dtype), x)[0]
+
+
+def test_what_is_widened_in_a_loop_stays_on_its_lines():
+    tape = record(lambda leaves, _: widened(in_a_loop)(*leaves).sum(), {"x": X}, [])
+    (sine,) = {e.site for e in tape.equations if e.name == "sin"}
+    assert sine == f"{__file__}:{in_a_loop.__code__.co_firstlineno + 3}"

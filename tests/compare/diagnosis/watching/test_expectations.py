@@ -51,6 +51,15 @@ def test_the_right_result_gives_the_operand_back(fn, name, operand):
     assert np.allclose(found, value, rtol=1e-12)
 
 
+def test_which_entries_are_read_is_not_solved_for():
+    places = jnp.array([2, 0, 1])
+    found, _ = solved(lambda: jnp.asarray(A)[places], "gather", 1)
+    assert found is None
+    found, value = solved(lambda: jnp.asarray(A)[places], "gather", 0)
+    assert found is not None
+    assert np.array_equal(found, value)
+
+
 def test_a_selection_tells_only_what_it_selects():
     found, value = solved(lambda: jnp.where(A > 0, A, B), "select_n", 2)
     assert found is not None

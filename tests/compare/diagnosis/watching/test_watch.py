@@ -8,10 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from compare import check_gradients, check_rule
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.watch import MOST_SUSPECTS, _entries, lines_of_a_bug, watch
+from compare.diagnosis.watching.watch import (
+    MOST_SUSPECTS,
+    Watched,
+    _entries,
+    lines_of_a_bug,
+    watch,
+)
 from compare.diagnosis.watching.watcher import record_python
 from tests.compare.diagnosis.watching import candidates, recurrent
 from tests.compare.diagnosis.watching.candidates import line_of
@@ -361,3 +368,55 @@ def test_of_the_lines_that_write_to_one_array_the_wrong_one_is_marked():
     assert report.diagnosis is not None
     line = f"{__file__}:{candidate.__code__.co_firstlineno + 6}"
     assert report.diagnosis.suspects[0] == line
+
+
+def test_a_line_of_a_branch_is_marked():
+    def fwd(x, w):
+        return jnp.sin(x[0] * w) + jnp.sin(x[1] * w), (x, w)
+
+    def bwd(residuals, dy):
+        x, w = residuals
+
+        def turn(dw, k):
+            def add(dw):
+                slope = jnp.cos(x[k] * w)
+                dx = jnp.sum(dy * slope * w)
+                return dw + dy * slope, dx
+
+            return lax.cond(k < 2, add, lambda dw: (dw, jnp.zeros((), dw.dtype)), dw)
+
+        dw, dx = lax.scan(turn, jnp.zeros_like(w), jnp.arange(4))
+        return dx, dw
+
+    x, w = np.array([0.3, -1.2, 0.7, 0.1]), np.array([0.4, 1.1, -0.6])
+    report = check_rule(fwd, bwd, x, w)
+    assert report.headline.startswith("MANUAL WRONG in w")
+    first = bwd.__code__.co_firstlineno
+    assert report.diagnosis is not None
+    assert report.diagnosis.suspects[0] == f"{__file__}:{first + 7}"
+
+
+def test_numbers_that_are_tried_give_no_warnings(case_of, monkeypatch):
+    def noisy(*_):
+        return Watched((), reason=str(np.float64(np.inf) - np.float64(np.inf)))
+
+    monkeypatch.setattr("compare.diagnosis.watching.watch._watch", noisy)
+    assert watch(*case_of(candidates.in_jax)).reason == "nan"
+
+
+def test_a_residual_is_not_held_to_be_right():
+    def fwd(x):
+        z = jnp.exp(x)
+        p = z / z.sum(-1, keepdims=True)
+        grown = p * (1 + p)
+        return jnp.log(z.sum(-1)), grown
+
+    def bwd(grown, dy):
+        return (dy[:, None] * grown,)
+
+    report = check_rule(fwd, bwd, np.random.default_rng(0).standard_normal((3, 4)))
+    line = fwd.__code__.co_firstlineno + 3
+    assert report.diagnosis is not None
+    assert f"{__file__}:{line}" in report.diagnosis.suspects[:3]
+    (computed,) = [own for own in report.listing if own.line == line]
+    assert computed.status != "right"
