@@ -17,6 +17,7 @@ from compare.diagnosis.mending.loops import run_the_wrong_way
 from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mending.written import WRITING, written
 from compare.diagnosis.mistakes import display_name, is_activation
+from compare.diagnosis.recording.idle import Idle
 from compare.diagnosis.tape import Tape
 from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
@@ -30,7 +31,7 @@ from compare.diagnosis.watching.references import (
 )
 from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.watcher import Idle, graph_of, idle_lines
+from compare.diagnosis.watching.watcher import graph_of, idle_lines
 from compare.trees import called, is_key
 
 __all__ = ["MOST_SUSPECTS", "TIME_LIMIT", "Watched", "lines_of_a_bug", "watch"]

@@ -11,7 +11,7 @@ import operator
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -31,6 +31,7 @@ from compare.diagnosis.recording.given import (
     on_host,
     with_numbers,
 )
+from compare.diagnosis.recording.idle import Handed, Idle, Passed
 from compare.diagnosis.recording.instrumented import (
     WATCHER,
     instrumented,
@@ -50,7 +51,7 @@ from compare.diagnosis.watching.graph import Graph
 from compare.sites import at_own_lines, is_users
 from compare.trees import in_double, is_key, is_tensor, largest
 
-__all__ = ["Handed", "Idle", "Passed", "graph_of", "idle_lines", "record_python"]
+__all__ = ["graph_of", "idle_lines", "record_python"]
 
 
 def record_python(fn: Callable[[], dict[str, Any]], limit: Limit | None = None) -> Recording:
@@ -108,55 +109,6 @@ def _recording(fn: Callable[[], dict[str, Any]]) -> Recording:
         with contextlib.suppress(Exception), at_own_lines():
             return record_results(fn)
     return recording
-
-
-class Passed(NamedTuple):
-    """A value that a function gave back as it was given it.
-
-    Attributes:
-        site: the `file:line` where it returns.
-        value: the numbers.
-        alone: whether that is all that it returns.
-    """
-
-    site: str
-    value: Any
-    alone: bool
-
-
-class Handed(NamedTuple):
-    """Values that a line hands on and does not compute: it gives one a name, or returns them.
-
-    Attributes:
-        site: its `file:line`.
-        values: the arrays.
-        name: the name that it gives; "" where it returns them.
-        source: the name that the value has already.
-    """
-
-    site: str
-    values: list[Any]
-    name: str = ""
-    source: str = ""
-
-
-class Idle(NamedTuple):
-    """What a run comes by that computes nothing, as if left to be done.
-
-    Attributes:
-        passed: what functions return as they are given it.
-        handed: what lines hand on.
-    """
-
-    passed: list[Passed]
-    handed: list[Handed]
-
-    def of_numbers(self) -> "Idle":
-        """Returns it without what JAX was tracing just then, as it does in a branch."""
-        return Idle(
-            [own for own in self.passed if not isinstance(own.value, Tracer)],
-            [own for own in self.handed if not any(isinstance(x, Tracer) for x in own.values)],
-        )
 
 
 def idle_lines(fn: Callable[[], Any], limit: Limit | None = None) -> Idle:
