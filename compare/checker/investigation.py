@@ -1,23 +1,16 @@
 """After a disagreement: is it a kink, is it rounding, who is wrong, and which mistake is it?"""
 
-import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.tree_util import tree_leaves_with_path
 
-from compare.checker.comparison import Comparison, Rows, mathematics
+from compare.checker.disagreement.again import leaves_by_path, manual_again, to_be_run_again
+from compare.checker.disagreement.case import Disagreement
 from compare.checker.kinks import perturbed, ties
 from compare.checker.leaf import Leaf
-from compare.checker.noise.constants import (
-    constants_of,
-    has_rounded_constants,
-    in_full,
-    shortest,
-)
-from compare.checker.noise.measure import in_narrower, of_manual, two_precisions
+from compare.checker.noise.measure import of_manual, two_precisions
 from compare.checker.numerical.derivative import Loss
 from compare.checker.numerical.differences import eager_differences
 from compare.checker.referee import (
@@ -29,94 +22,24 @@ from compare.checker.referee import (
     rule,
 )
 from compare.checker.reporting.verdicts import Verdict
-from compare.checker.sides.evaluation import DRAWS, Key, Point, Result, Sides
+from compare.checker.sides.evaluation import DRAWS, Key, Point
 from compare.checker.sides.float64 import is_float32_on_cpu
-from compare.checker.sides.narrowing import Narrowing
 from compare.checker.sides.opened import held, opened
-from compare.checker.sides.side import Constant, Side
-from compare.checker.sides.widened import widened
-from compare.diagnosis.case import Case, Diagnosis, Leaves
+from compare.checker.sides.side import Side
+from compare.diagnosis.case import Case, Diagnosis
 from compare.diagnosis.search import diagnose
 from compare.diagnosis.watching.parting import parting
 from compare.escapes import first_line
 from compare.sites import shown
-from compare.trees import cast, largest, largest_difference, path_of
+from compare.trees import cast, largest_difference
 
 __all__ = [
-    "Disagreement",
     "Outcome",
     "forward_passes",
     "investigate",
     "is_of_own_loss",
     "overruled",
 ]
-
-
-class Disagreement(NamedTuple):
-    """Two gradients in float64 that differ by more than rounding explains.
-
-    Attributes:
-        sides: how to run both.
-        point: where, and what they returned there.
-        rows: the leaves compared, by key.
-        narrow: the narrower type that manual computes in, or None.
-        own: what they returned there in the dtype asked for, where that is known.
-    """
-
-    sides: Sides
-    point: Point
-    rows: Rows
-    narrow: Narrowing | None = None
-    own: Point | None = None
-
-    @property
-    def wrong(self) -> list[str]:
-        """The paths of the gradient that do not agree."""
-        return [
-            path for (kind, path), row in self.rows.items() if kind == "grad" and not row.agrees
-        ]
-
-    @property
-    def manual_gradient(self) -> Leaves:
-        """Manual's gradient by path."""
-        return self._gradient("manual")
-
-    @property
-    def autodiff_gradient(self) -> Leaves:
-        """Autodiff's gradient by path."""
-        return self._gradient("autodiff")
-
-    @property
-    def leaves(self) -> Leaves:
-        """The parameters by path."""
-        names = list(self.autodiff_gradient)
-        return dict(zip(names, self.point.arrays, strict=False))
-
-    @property
-    def constants(self) -> list[Any]:
-        """The arrays that are no parameters."""
-        return self.point.arrays[len(self.autodiff_gradient) :]
-
-    def loss(self, leaves: list[Any], constants: list[Any]) -> Any:
-        """Computes the loss as a function of the parameters' leaves and of all other arrays."""
-        layout = self.sides.evaluation.layout
-        loss = self.sides.autodiff.in_float64(self.point.arrays, layout).loss
-        assert loss is not None
-        params, args = layout.rebuild([*leaves, *constants])
-        return loss(params, *args)
-
-    def compared_at(self, point: Point) -> Comparison:
-        """Compares both sides at another point, by the noise there."""
-        if self.narrow is not None:
-            noise = in_narrower(self.sides, point.arrays, self.narrow.dtype)
-            return mathematics(point, noise, dtype=self.narrow.dtype)
-        noise = two_precisions(self.sides, point.arrays).in_float64(DRAWS)
-        return mathematics(point, noise)
-
-    def _gradient(self, side: Literal["manual", "autodiff"]) -> Leaves:
-        return {
-            path: leaf for (kind, path), leaf in self.point.leaves(side).items() if kind == "grad"
-        }
 
 
 class Outcome(NamedTuple):
@@ -251,7 +174,7 @@ def is_of_own_loss(case: Disagreement) -> bool:
     found = gradient.leaves("")
     return all(
         ("grad", path) in found
-        and largest_difference(leaf, found[("grad", path)]) <= _limit(case, path, leaf)
+        and largest_difference(leaf, found[("grad", path)]) <= case.limit(path, leaf)
         for path, leaf in case.manual_gradient.items()
     )
 
@@ -260,7 +183,7 @@ def _is_slope_of_own_value(case: Disagreement) -> bool:
     """The same by numerical derivatives: they refute the reference, and do not refute manual."""
 
     def value(leaves: list[Any], constants: list[Any]) -> Any:
-        return _manual_again(case, [*leaves, *constants])[0]
+        return manual_again(case, [*leaves, *constants])[0]
 
     derivative = eager_differences(value)
     rng = np.random.default_rng(case.sides.evaluation.seed)
@@ -284,22 +207,14 @@ def forward_passes(case: Disagreement, name: str) -> list[str]:
     point, layout = case.point, case.sides.evaluation.layout
 
     def manual() -> dict[str, Any]:
-        return _by_path(_manual_again(case)[0], point.value_name)
+        return leaves_by_path(manual_again(case)[0], point.value_name)
 
     def autodiff() -> dict[str, Any]:
         side = case.sides.autodiff.in_float64(point.arrays, layout)
         value, _ = side.eager(jax.device_put(point.arrays), layout=layout)
-        return _by_path(value, point.value_name)
+        return leaves_by_path(value, point.value_name)
 
     return [*filter(None, [parting(manual, autodiff, name)])]
-
-
-def _limit(case: Disagreement, path: str, leaf: np.ndarray) -> float:
-    """The tolerance of a leaf at the size of manual's numbers, which may be larger."""
-    row = case.rows[("grad", path)]
-    right = largest(case.autodiff_gradient[path])
-    size = largest(leaf)
-    return row.tolerance * max(1.0, size / right if right else 1.0)
 
 
 def _error_in_float32(case: Disagreement) -> Callable[[str], float]:
@@ -343,7 +258,7 @@ def _moving_what_is_held(case: Disagreement, sites: list[str]) -> list[str]:
 
 
 def _diagnosis(case: Disagreement) -> Diagnosis:
-    case, again = _to_be_run_again(case)
+    case, again = to_be_run_again(case)
     wrong = Case(
         case.loss,
         case.leaves,
@@ -358,124 +273,6 @@ def _diagnosis(case: Disagreement) -> Diagnosis:
     except Exception as error:  # Whatever a user's loss holds, the verdict must not be lost.
         reason = f"the search for a name failed: {first_line(error, kind=True)}"
         return Diagnosis("unknown", case.wrong[0], "", reason, confirmed=False)
-
-
-def _run_again(case: Disagreement) -> dict[str, Any]:
-    """Manual's gradient by path, computed once more, without being compiled."""
-    return _gradient(case, Result(*_manual_again(case, by=case.sides.manual.by_lines)))
-
-
-def _to_be_run_again(
-    case: Disagreement,
-) -> tuple[Disagreement, Callable[[], dict[str, Any]] | None]:
-    """The case, and what computes manual's gradient anew, in float64 throughout.
-
-    Whatever narrower types manual names: in one of those none of its values is one of the loss to
-    the digits of float64, and the first line of all would be taken for the wrong one. For the same
-    reason both have their constants in full.
-
-    Returns:
-        None in place of the candidate where its values would not be those of the loss: it cannot be
-        traced, is another in float64, or has constants that the loss has in a type of its own.
-    """
-    sides, arrays = case.sides, jax.device_put(case.point.arrays)
-    as_it_is = functools.partial(_run_again, case)
-    if case.narrow is None and not has_rounded_constants(sides, arrays):
-        return case, as_it_is
-    try:
-        manual, loss = _constants(case)
-        constant = in_full(manual, loss)
-        if constant is None:
-            return case, None
-        case = _at_constants(case, constant)
-        if case.narrow is None and not any(own.margin for own in manual):
-            return case, as_it_is if _has_the_value(case) else None
-        # In float64 it has to be what it was, before it is given other constants.
-        if not _is_manual(case, _eager(case, widened(sides.manual.fn))):
-            return case, None
-        run = functools.partial(_eager, case, widened(sides.manual.fn, constant))
-
-        def gradient() -> dict[str, Any]:
-            return _gradient(case, run())
-
-        # No function of Python's own: while it traces, there are no values that could be watched.
-        return case._replace(point=case.point._replace(manual=run())), gradient.__call__
-    except Exception:  # A kernel, a loss that cannot be traced in float64.
-        return case, None
-
-
-def _eager(case: Disagreement, fn: Callable[..., Any]) -> Result:
-    """What a function returns in manual's stead, without being compiled."""
-    arrays = jax.device_put(case.point.arrays)
-    return Result(*Side(fn).eager(arrays, layout=case.sides.evaluation.layout))
-
-
-def _gradient(case: Disagreement, result: Result) -> dict[str, Any]:
-    found = _by_path(result.grads, "")
-    return {path: found[path] for path in case.manual_gradient}
-
-
-def _is_manual(case: Disagreement, result: Result) -> bool:
-    found = _gradient(case, result)
-    return all(
-        largest_difference(np.asarray(found[path]), leaf) <= _limit(case, path, leaf)
-        for path, leaf in case.manual_gradient.items()
-    )
-
-
-def _constants(case: Disagreement) -> tuple[set[Any], set[Any]]:
-    """The constants of manual and of the loss that rounding has changed.
-
-    What NumPy computes with is not known; it is taken for what a person will have written.
-    """
-    arrays = case.point.arrays
-    manual, loss = constants_of(case.sides, arrays)
-    if case.narrow is not None and (manual is None or loss is None):  # It runs in that type alone.
-        manual, loss = constants_of(case.sides, [cast(x, case.narrow.dtype) for x in arrays])
-    loss = loss or set()
-    return shortest(loss) if manual is None else manual, loss
-
-
-def _at_constants(case: Disagreement, constant: Constant) -> Disagreement:
-    """The case with a reference that has other constants."""
-    sides = case.sides
-    if sides.autodiff.at_constants is None:
-        return case
-    reference = sides.autodiff.at_constants(constant)
-    autodiff = sides.evaluation.run(reference, case.point.arrays, on_cpu=True)
-    point = case.point._replace(autodiff=autodiff)
-    return case._replace(sides=sides._replace(autodiff=reference), point=point)
-
-
-def _has_the_value(case: Disagreement) -> bool:
-    """Whether the value that manual returns is the loss's, if that is part of the comparison."""
-    manual, autodiff = case.point.leaves("manual"), case.point.leaves("autodiff")
-    return all(
-        largest_difference(manual[key], autodiff[key]) <= row.tolerance
-        for key, row in case.rows.items()
-        if key[0] == "value"
-    )
-
-
-def _manual_again(
-    case: Disagreement, arrays: list[Any] | None = None, *, by: Side | None = None
-) -> tuple[Any, Any]:
-    """Manual's value and gradient, here or at other arrays, without being compiled.
-
-    Args:
-        case: the disagreement.
-        arrays: where; None for where the sides disagree.
-        by: the side that computes them; None for manual itself.
-    """
-    sides = case.sides
-    at = case.point.arrays if arrays is None else arrays
-    own = jax.device_put([cast(x, sides.manual_dtype) for x in at])
-    given = sides.evaluation.given(sides.manual, own)
-    return (by or sides.manual).eager(given, layout=sides.evaluation.layout)
-
-
-def _by_path(tree: Any, name: str) -> dict[str, Any]:
-    return {path_of(path, name): leaf for path, leaf in tree_leaves_with_path(tree)}
 
 
 def _at(row: Leaf) -> str:

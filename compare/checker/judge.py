@@ -12,10 +12,10 @@ import numpy as np
 
 from compare.checker import alone, comparison, faults
 from compare.checker.comparison import Accuracy, Comparison, Rows
+from compare.checker.disagreement.case import Disagreement
 from compare.checker.faults import Faults
 from compare.checker.gradient_report import GradientReport
 from compare.checker.investigation import (
-    Disagreement,
     forward_passes,
     investigate,
     is_of_own_loss,

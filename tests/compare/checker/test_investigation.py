@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from compare.checker.comparison import mathematics, rows, unjudged
-from compare.checker.investigation import Disagreement, investigate, overruled
+from compare.checker.disagreement.case import Disagreement
+from compare.checker.investigation import investigate, overruled
 from compare.checker.noise.measure import Noise
 from compare.checker.sides.evaluation import Evaluation, Sides
 from compare.checker.sides.side import Side, differentiated

@@ -1,0 +1,1 @@
+"""What is known of two gradients that differ, and how the hand-derived one is computed anew."""
