@@ -323,6 +323,8 @@ def _of_choice(
     value = inputs[operand]
     if operand and (eq.name in _CHOICES or (eq.name == "set_item" and value.dtype.kind in "iu")):
         return None  # It says which entries: no number of theirs tells what it should be.
+    if eq.name == "set_item" and not operand and not value.any():
+        return None  # Zeros that are written to are right: something else is to be written.
     marked = [np.full(x.shape, -1.0) if x.dtype.kind == "f" else x for x in inputs]
     marked[operand] = np.arange(float(value.size)).reshape(value.shape)
     (numbers,), (found,) = computed(eq, marked), computed(eq, inputs)

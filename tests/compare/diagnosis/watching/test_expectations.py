@@ -141,3 +141,16 @@ def test_the_summand_that_the_turn_before_hands_on(case_of):
     found = watch(*case_of(recurrent.hands_on_too_much, recurrent.loss, recurrent.PARAMS,
                            (recurrent.XS,)))  # fmt: skip
     assert found.suspects[0] == recurrent.line_of("# wrong: dz is handed on")
+
+
+def test_zeros_that_are_written_to_are_not_solved_for():
+    def candidate():
+        out = np.zeros_like(A)
+        out[[0, 2]] = np.sin(B[:2])
+        return {"out": out}
+
+    graph = graph_of(candidate, ["out"], Limit(10.0))
+    (equation,) = (e for e in graph.equations if e.name == "set_item")
+    inputs = [np.zeros_like(A), np.sin(B[:2])]
+    assert expected_operand(equation, 0, inputs, A) is None
+    assert expected_operand(equation, 1, inputs, A) is not None
