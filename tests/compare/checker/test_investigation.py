@@ -5,13 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare.checker.comparison import mathematics, rows, unjudged
-from compare.checker.disagreement.case import Disagreement
 from compare.checker.investigation import investigate, overruled
-from compare.checker.noise.measure import Noise
-from compare.checker.sides.evaluation import Evaluation, Sides
-from compare.checker.sides.side import Side, differentiated
-from compare.trees import Layout
+from tests.compare.checker.disagreement.made import disagreement
 
 W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]])
 X = np.asarray([[1.1, -0.4, 0.6], [0.2, 1.3, -0.8], [-0.9, 0.5, 1.7], [0.4, -1.5, 0.3]])
@@ -21,20 +16,6 @@ X = np.asarray([[1.1, -0.4, 0.6], [0.2, 1.3, -0.8], [-0.9, 0.5, 1.7], [0.4, -1.5
 def float64():
     with jax.enable_x64(True):
         yield
-
-
-def disagreement(candidate, loss, params, *args, jit=True, judged=True):
-    """What both sides return, compared as if no leaf had more noise than its last place."""
-    point = (params, args)
-    layout = Layout(point)
-    arrays = layout.arrays(point)
-    sides = Side(candidate), differentiated(loss)
-    evaluation = Evaluation(layout, jit, seed=0)
-    both = Sides(*sides, evaluation, "loss")
-    point = both.at(arrays)
-    silent = Noise(dict.fromkeys(point.leaves("autodiff"), 0.0))
-    found = rows(mathematics(point, silent)) if judged else unjudged(point)
-    return Disagreement(both, point, found)
 
 
 def smooth(params, x):
@@ -53,21 +34,6 @@ def without_derivative_of_tanh(params, x):
 
 
 PARAMS = {"w": W, "b": np.asarray([0.1, -0.2])}
-
-
-def test_what_a_disagreement_knows():
-    def candidate(params, x):
-        value, grads = smooth_by_hand(params, x)
-        return value, {**grads, "w": 2 * grads["w"]}
-
-    case = disagreement(candidate, smooth, PARAMS, X)
-    assert case.wrong == ["w"]
-    assert list(case.leaves) == list(case.manual_gradient) == ["b", "w"]
-    assert np.array_equal(case.leaves["w"], W)
-    (x,) = case.constants
-    assert np.array_equal(x, X)
-    assert np.allclose(case.manual_gradient["w"], 2 * case.autodiff_gradient["w"], rtol=1e-14)
-    assert case.loss(list(case.leaves.values()), case.constants) == smooth(PARAMS, X)
 
 
 def test_a_mistake_is_named_and_the_referee_quoted():

@@ -184,7 +184,8 @@ def test_the_slider_moves_by_keyboard_and_changes_the_page(opened, xor, text):
     assert page.locator("#tables").inner_text() != before[1]
     assert page.evaluate(picture) != boundary
     page.locator("#play").click()
-    sync_api.expect(page.locator("#step")).to_contain_text("step 35,")
+    # By itself; how far depends on how often it is looked at.
+    sync_api.expect(page.locator("#step")).not_to_contain_text("step 25,")
     page.locator("#play").click()
     assert page.locator("#play").inner_text() == "Play"
 
