@@ -297,6 +297,9 @@ class _Judge(NamedTuple):
             exact, found = fitted.point, self._mathematics(own, fitted.point, narrow)
             notes = [str(fitted), *comparison.accuracy_told(gradient, self.accuracy)]
             detectable = max(detectable, fitted.hidden)
+            if not fitted.telling:
+                notes.insert(0, "so few entries say nothing of constants of so few bits: give more")
+                return _Finding("inconclusive", loss, comparison.rows(found), notes, detectable)
         if not all(one.agrees for one in found.values()):
             finding = self._disagreed(own, exact, found, loss, narrow)
             return finding._replace(detectable=detectable)

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from compare.checker.noise.constants import constants_of, has_rounded_constants, is_traced
@@ -43,10 +44,12 @@ class Fitted(NamedTuple):
         point: it.
         hidden: an error that constants could explain as well: the most that the margins of all
             change any entry of the gradient by.
+        telling: whether it says something: as many constants as there are entries explain much.
     """
 
     point: Point
     hidden: float
+    telling: bool
 
     def __str__(self) -> str:
         return (
@@ -97,7 +100,7 @@ def at_fitted_constants(sides: Sides, exact: Point, tolerances: dict[Key, float]
         t = fit.place()
         if t is None or (in_numpy and not _are_rounded(constants, t * steps, steps)):
             return None
-        return Fitted(fit.at(t), fit.worth())
+        return Fitted(fit.at(t), fit.worth(), _is_telling(constants, exact))
 
 
 _MANY = 16
@@ -133,6 +136,18 @@ def _inexact(manual: set[Rounded], loss: set[Rounded]) -> set[Rounded]:
         if constant.margin
         and (constant.dtype != np.float64 or any(map(constant.comes_from, exact)))
     }
+
+
+def _is_telling(constants: list[Rounded], exact: Point) -> bool:
+    """Whether so few constants cannot explain whatever so many entries differ by.
+
+    In float32 that is no more than rounding there, and does no harm.
+    """
+    entries = sum(
+        leaf.size for (kind, _), leaf in exact.leaves("autodiff").items() if kind == "grad"
+    )
+    unit = max(float(jnp.finfo(constant.dtype).eps) for constant in constants)
+    return unit <= float(jnp.finfo(np.float32).eps) or entries >= 2 * len(constants)
 
 
 def _are_rounded(constants: list[Rounded], moves: np.ndarray, steps: np.ndarray) -> bool:
@@ -248,4 +263,4 @@ class _Fit:
 
 _ALIKE = 1e-5
 _WITHIN = 1.001
-"""A half, and what the slopes are known to."""
+"""A step, and what the slopes are known to."""

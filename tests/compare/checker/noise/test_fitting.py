@@ -93,6 +93,11 @@ def test_twice_what_would_be_caught_is_caught(u: jax.Array):
     assert report.verdict == "manual_wrong"
 
 
+def test_a_constant_of_few_bits_says_nothing_of_a_single_entry():
+    report = check_rule(sine_of(0.1, jnp.bfloat16), its_gradient(0.1), jnp.asarray(0.7))
+    assert report.verdict == "inconclusive"
+
+
 def test_what_constants_hide_of_a_single_entry_is_said():
     x = jnp.asarray(0.7)
     report = check_rule(sine_of(0.1, jnp.float32), its_gradient(0.1), x)
