@@ -166,7 +166,10 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             writing = _unwritten(locator, location, sources)
             zeros = _sites(graph, location.innermost.group) if writing else []
             shown = [*writing, *lost, *(line for line in shown if line not in zeros)]
-        if (found := handing(locator, location, idle().handed, sources)) is not None:
+        found = None
+        if name is None or name.bug in _HANDED_ON:
+            found = handing(locator, location, idle().handed, sources)
+        if found is not None:
             handings.append(found)
             seen[number] = False  # Its numbers are right for what they are.
             shown = [found.site, *shown]
@@ -242,6 +245,8 @@ def _is_one(value: Any) -> bool:
 _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_missing")
 _OF_WHAT_IS_GIVEN = ("wrong_value", *_SOMETHING_MISSING)
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
+# What a line that hands something on can lack; to find such lines takes another run.
+_HANDED_ON = ("chain_step_missing", *_OF_WHAT_IS_GIVEN, *_TERM_MISSING)
 
 
 def _idle_lines(case: Case) -> Idle:
