@@ -147,15 +147,14 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         shown = [*(repair.site for repair in mends), *_of(graph, location)]
         if relation is None:
             shown[1:1] = passing(idle().passed, locator, location)
+        given_back: list[str] = []
         if name is not None and name.bug in _SOMETHING_MISSING:
-            shown = [
-                *passing(idle().passed, locator, location),
-                *_readers(locator, location),
-                *shown,
-            ]
+            given_back = passing(idle().passed, locator, location)
+            shown = [*given_back, *_readers(locator, location), *shown]
         elif name is not None and name.bug in _TERM_MISSING:
             shown[1:1] = [*passing(idle().passed, locator, location), *_summands(locator, location)]
-        if not mends or (name is not None and name.bug in _OF_WHAT_IS_GIVEN):
+        # What gives back what it is given is to blame, and not who calls with that.
+        if not given_back and (not mends or (name is not None and name.bug in _OF_WHAT_IS_GIVEN)):
             calls = misled_call(locator, location, sources)
             shown[:0] = calls or _not_done_elsewhere(locator, location, shown[:1])
             if calls:
