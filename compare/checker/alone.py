@@ -6,7 +6,6 @@ entries of each leaf and random directions through it.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from compare.checker import faults
 from compare.checker.comparison import (
     Accuracy,
     Rows,
+    accepting,
     accuracy_reached,
     allowed,
     disagreeing,
@@ -111,10 +111,9 @@ def _small_told(share: float) -> list[str]:
     """Tells of an error, a share of its leaf's largest entry, that a solver's tolerance may be."""
     if not 0 < share < _SMALL:
         return []
-    accepted = 10.0 ** math.ceil(math.log10(share))
     return [
         f"it is {share:.1e} of a leaf's largest entry: where a loop ends at a tolerance, and is "
-        f"right to that alone, accuracy={accepted:g} accepts it"
+        f"right to that alone, {accepting(share)}"
     ]
 
 

@@ -15,10 +15,10 @@ from compare.tolerance import student_factor
 from compare.trees import largest, largest_difference
 
 __all__ = [
-    "Accuracy", "Compared", "Comparison", "Rows", "accuracy_reached", "accuracy_told", "allowed",
-    "arithmetic", "disagreeing", "hidden_told", "is_clear", "is_close", "is_measured",
-    "is_settled", "mathematics", "nothing_tested", "precision_told", "rows", "too_coarse",
-    "unjudged", "unmeasured",
+    "Accuracy", "Compared", "Comparison", "Rows", "accepting", "accuracy_reached",
+    "accuracy_told", "allowed", "arithmetic", "disagreeing", "hidden_told", "is_clear", "is_close",
+    "is_measured", "is_settled", "mathematics", "nothing_tested", "precision_told", "rows",
+    "too_coarse", "unjudged", "unmeasured",
 ]  # fmt: skip
 
 Rows = dict[Key, Leaf]
@@ -257,11 +257,15 @@ def hidden_told(found: Comparison, dtype: str) -> list[str]:
     share = max(one.error_share for one in wrong)
     if not 0 < share < 1 or any(one.max_abs > coarser * one.tolerance for one in wrong):
         return []
-    accepted = 10.0 ** math.ceil(math.log10(share))
     return [
         f"rounding in {dtype} hides it: it is {share:.1e} of a leaf's largest entry; if it is "
-        f"meant, accuracy={accepted:g} accepts it"
+        f"meant, {accepting(share)}"
     ]
+
+
+def accepting(share: float) -> str:
+    """Tells the accuracy, a power of ten, that accepts an error of this share of its leaf."""
+    return f"accuracy={10.0 ** math.ceil(math.log10(share)):g} accepts it"
 
 
 def accuracy_told(found: Comparison, accuracy: Accuracy) -> list[str]:

@@ -73,13 +73,13 @@ class Disagreement(NamedTuple):
         noise = two_precisions(self.sides, point.arrays).in_float64(DRAWS)
         return mathematics(point, noise)
 
-    def _gradient(self, side: Literal["manual", "autodiff"]) -> Leaves:
-        return {
-            path: leaf for (kind, path), leaf in self.point.leaves(side).items() if kind == "grad"
-        }
-
     def limit(self, path: str, leaf: Any) -> float:
         """Returns the tolerance of a leaf at the size of manual's numbers, which may be larger."""
         row = self.rows[("grad", path)]
         right, size = largest(self.autodiff_gradient[path]), largest(leaf)
         return row.tolerance * max(1.0, size / right if right else 1.0)
+
+    def _gradient(self, side: Literal["manual", "autodiff"]) -> Leaves:
+        return {
+            path: leaf for (kind, path), leaf in self.point.leaves(side).items() if kind == "grad"
+        }

@@ -1,6 +1,6 @@
 """The constants of both sides that are not exact: 0.1 of float32 is 0.100000001 in float64."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -10,7 +10,14 @@ from compare.checker.sides.evaluation import Sides
 from compare.checker.sides.side import Constant, Side
 from compare.checker.sides.widened import Rounded, rounding, widened
 
-__all__ = ["constants_of", "has_rounded_constants", "in_full", "is_traced", "shortest"]
+__all__ = [
+    "constants_of",
+    "exact_values",
+    "has_rounded_constants",
+    "in_full",
+    "is_traced",
+    "shortest",
+]
 
 
 def has_rounded_constants(sides: Sides, arrays: list[Any]) -> bool:
@@ -70,6 +77,11 @@ def constants_of(
     return of(sides.manual.fn), of(loss)
 
 
+def exact_values(constants: Iterable[Rounded]) -> set[float]:
+    """Returns the values of those that are known as well as float64 can."""
+    return {constant.value for constant in constants if not constant.margin}
+
+
 def in_full(manual: set[Rounded], loss: set[Rounded]) -> Constant | None:
     """Returns what every constant is before it is rounded, where one of float64 tells it.
 
@@ -82,11 +94,9 @@ def in_full(manual: set[Rounded], loss: set[Rounded]) -> Constant | None:
         further than others, and it is not known from what.
     """
     constants = manual | loss
-    if len({constant.dtype for constant in constants if constant.margin}) <= 1 and all(
-        constant.margin for constant in constants
-    ):
+    if len({(constant.dtype, constant.margin > 0) for constant in constants}) <= 1:
         return lambda value: value
-    exact = {constant.value for constant in constants if not constant.margin}
+    exact = exact_values(constants)
     full: dict[Rounded | None, float] = {}
     for constant in constants:
         if not constant.margin:

@@ -27,7 +27,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.noise.constants import constants_of, has_rounded_constants, is_traced
+from compare.checker.noise.constants import (
+    constants_of,
+    exact_values,
+    has_rounded_constants,
+    is_traced,
+)
 from compare.checker.sides.evaluation import Key, Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu
 from compare.checker.sides.side import Constant, Side, compiled
@@ -129,7 +134,7 @@ def _inexact(manual: set[Rounded], loss: set[Rounded]) -> set[Rounded]:
 
     A number of some digits is what it says, unless the other side has it with all.
     """
-    exact = {constant.value for constant in manual | loss if not constant.margin}
+    exact = exact_values(manual | loss)
     return {
         constant
         for constant in manual | loss

@@ -11,9 +11,8 @@ import numpy as np
 from compare.checker.sides.evaluation import Evaluation, Point, Result, Sides
 from compare.checker.sides.float64 import float64_on_cpu, is_float64_on_cpu
 from compare.checker.sides.narrowing import Narrowing, is_representable, narrowing
-from compare.checker.sides.side import Arrays, Side, has_float64
+from compare.checker.sides.side import Arrays, Side, failure, has_float64
 from compare.escapes import first_line
-from compare.sites import raised_at, shown
 from compare.trees import cast, is_inexact
 
 __all__ = ["alone_in_float64", "asked_in_float64", "manual_in_float64"]
@@ -32,11 +31,8 @@ def asked_in_float64(side: Side, arrays: Arrays, evaluation: Evaluation) -> Iter
         if not has_float64(arrays) or not _runs_in_float32(side, arrays, evaluation):
             raise
         name = "the loss" if side.loss is not None else "the candidate"
-        site = raised_at(error)
-        where = f"{shown(site)}: " if site else ""
         raise ValueError(
-            f"pass dtype='float32': {name} cannot be run in float64 "
-            f"({where}{first_line(error).rstrip(':')}; {_TO_DO})"
+            f"pass dtype='float32': {name} cannot be run in float64 ({failure(error)}; {_TO_DO})"
         ) from error
 
 

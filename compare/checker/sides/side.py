@@ -29,8 +29,8 @@ from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
     "Arrays", "Constant", "LossAndAux", "Program", "Side", "compiled",
-    "differentiated", "digest", "fingerprint", "has_float64", "side", "told", "traceable",
-    "tracing", "with_stand_ins",
+    "differentiated", "digest", "failure", "fingerprint", "has_float64", "side", "told",
+    "traceable", "tracing", "with_stand_ins",
 ]  # fmt: skip
 
 Arrays = list[Any]
@@ -156,8 +156,7 @@ class Side:
         try:
             jax.eval_shape(of, arrays)
         except Exception as error:
-            site = raised_at(error)
-            return (f"{shown(site)}: " if site else "") + first_line(error).rstrip(":")
+            return failure(error)
         return ""
 
     def remember(self, point: bytes, further: Any, make: Callable[[], Any]) -> Any:
@@ -172,6 +171,12 @@ class Side:
         if key not in self._remembered:
             self._remembered[key] = make()
         return self._remembered[key]
+
+
+def failure(error: Exception) -> str:
+    """Tells where in a person's source and why something failed, for the middle of a sentence."""
+    site = raised_at(error)
+    return (f"{shown(site)}: " if site else "") + first_line(error).rstrip(":")
 
 
 class Program:

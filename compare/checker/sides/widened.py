@@ -8,6 +8,7 @@ input is kept in float64 here (a complex one in complex128), and its custom rule
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -182,10 +183,8 @@ def rounds_constants(closed: core.ClosedJaxpr) -> bool:
 
     Widened, such a constant is what it was rounded to: 0.1 of float32 is not that of float64.
     """
-    constants = [*closed.consts, *_literals(closed.jaxpr)]
-    return _narrows(closed.jaxpr) or any(
-        known.margin for value in constants if (known := rounding(value)) is not None
-    )
+    constants = map(rounding, itertools.chain(closed.consts, _literals(closed.jaxpr)))
+    return _narrows(closed.jaxpr) or any(known.margin for known in constants if known is not None)
 
 
 def rounding(constant: Any) -> Rounded | None:

@@ -56,12 +56,8 @@ class _Loop(NamedTuple):
 
 def _loop(graph: Graph, turns: int, file: str, lines: range) -> _Loop | None:
     """The equations that come from these lines; None where some turns have others to do."""
-
-    def is_of_loop(index: int) -> bool:
-        sites = (site.rpartition(":") for site in lines_of(graph.equations[index].origin))
-        return any(own == file and int(line) in lines for own, _, line in sites)
-
-    groups = graph.groups(i for i in range(len(graph.equations)) if is_of_loop(i))
+    own = (i for i, _ in enumerate(graph.equations) if graph.inside(i, file, lines))
+    groups = graph.groups(own)
     if any(len(group) != turns for group in groups):
         return None
     at = {i: (g, turn) for g, group in enumerate(groups) for turn, i in enumerate(group)}

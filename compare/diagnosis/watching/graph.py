@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.numpy_ops import computed, quick
@@ -82,6 +83,11 @@ class Graph:
             found[key, equation.site, equation.name, own].append(index)
         groups = [tuple(group) for group in found.values()]
         return [group for group in groups if self._is_ragged(group)] if ragged else groups
+
+    def inside(self, index: int, file: str, lines: range) -> list[str]:
+        """Lists those of some lines that led to an equation, the innermost first."""
+        sites = (site.rpartition(":") for site in lines_of(self.equations[index].origin))
+        return [f"{own}:{line}" for own, _, line in sites if own == file and int(line) in lines]
 
     def goes_through(self, index: int) -> bool:
         """Tells whether an equation is a row of an array that a loop or a call goes through."""

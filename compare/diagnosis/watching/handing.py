@@ -162,7 +162,7 @@ def _as_named(
     is_returned = own.name in sources.returns(own.site)
 
     def reads(index: int) -> bool:
-        inside = _inside(locator, index, file, lines)
+        inside = locator.graph.inside(index, file, lines)
         return own.name in sources.names(inside[0]) if inside else is_returned
 
     readers = _readers(locator, own, reads)
@@ -186,12 +186,12 @@ def _as_returned(
 ) -> Handing | None:
     """Whether what should be returned, or a term of it, was computed there and is read nowhere."""
     graph, (file, lines) = locator.graph, sources.function(own.site)
-    readers = _readers(locator, own, lambda i: not _inside(locator, i, file, lines))
+    readers = _readers(locator, own, lambda i: not graph.inside(i, file, lines))
     outputs = {*graph.outputs.values()}
     dead = [
         i
         for i, e in enumerate(graph.equations)
-        if _inside(locator, i, file, lines)[:1] == [e.site]
+        if graph.inside(i, file, lines)[:1] == [e.site]
         and not any(s in outputs or graph.readers[s] for s in e.outputs)
     ]
     for group in graph.groups(dead):
@@ -222,12 +222,6 @@ def _readers(locator: Locator, own: _Values, reads: Callable[[int], bool]) -> li
         for index in locator.graph.readers[slot]
         if reads(index)
     ]
-
-
-def _inside(locator: Locator, index: int, file: str, lines: range) -> list[str]:
-    """The lines of a function that led to an equation, the innermost first."""
-    sites = (line.rpartition(":") for line in lines_of(locator.graph.equations[index].origin))
-    return [f"{own}:{line}" for own, _, line in sites if own == file and int(line) in lines]
 
 
 def _is_right_for_something(locator: Locator, value: np.ndarray) -> bool:

@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 
 from compare.checker.investigation import investigate, overruled
-from tests.compare.checker.disagreement.made import disagreement
-
-W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]])
-X = np.asarray([[1.1, -0.4, 0.6], [0.2, 1.3, -0.8], [-0.9, 0.5, 1.7], [0.4, -1.5, 0.3]])
+from tests.compare.checker.disagreement.made import PARAMS, W, X, disagreement, smooth
 
 
 @pytest.fixture(autouse=True)
 def float64():
     with jax.enable_x64(True):
         yield
-
-
-def smooth(params, x):
-    return jnp.sum(jnp.tanh(x @ params["w"] + params["b"]) ** 3)
 
 
 def smooth_by_hand(params, x):
@@ -31,9 +24,6 @@ def smooth_by_hand(params, x):
 def without_derivative_of_tanh(params, x):
     y = jnp.tanh(x @ params["w"] + params["b"])
     return jnp.sum(y**3), {"w": x.T @ (3 * y**2), "b": (3 * y**2).sum(axis=0)}
-
-
-PARAMS = {"w": W, "b": np.asarray([0.1, -0.2])}
 
 
 def test_a_mistake_is_named_and_the_referee_quoted():

@@ -1,25 +1,16 @@
 """What is known of two gradients that differ."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.compare.checker.disagreement.made import disagreement
-
-W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]])
-X = np.asarray([[1.1, -0.4, 0.6], [0.2, 1.3, -0.8], [-0.9, 0.5, 1.7], [0.4, -1.5, 0.3]])
-PARAMS = {"w": W, "b": np.asarray([0.1, -0.2])}
+from tests.compare.checker.disagreement.made import PARAMS, W, X, disagreement, smooth
 
 
 @pytest.fixture(autouse=True)
 def float64():
     with jax.enable_x64(True):
         yield
-
-
-def smooth(params, x):
-    return jnp.sum(jnp.tanh(x @ params["w"] + params["b"]) ** 3)
 
 
 def twice_of_one(params, x):

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 
 from compare.checker.numerical.complex_step import complex_step, is_analytic
-
-W = {"w": np.random.default_rng(0).standard_normal((4, 3))}
-X = np.random.default_rng(1).standard_normal((6, 4))
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+from tests.compare.checker.numerical.point import W, X
 
 
 def smooth(leaves, constants):

@@ -1,6 +1,5 @@
 """Every method gives a value and an error bar that the right derivative is within."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,15 +11,7 @@ from compare.checker.numerical.differences import (
     confirmed_differences,
     eager_differences,
 )
-
-W = {"w": np.random.default_rng(0).standard_normal((4, 3))}
-X = np.random.default_rng(1).standard_normal((6, 4))
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+from tests.compare.checker.numerical.point import W, X
 
 
 def cubic(leaves, constants):

@@ -3,18 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from compare.checker.numerical.differences import central_differences, zeros
-
-W = {"w": np.random.default_rng(0).standard_normal((4, 3))}
-X = np.random.default_rng(1).standard_normal((6, 4))
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+from tests.compare.checker.numerical.point import W, X
 
 
 def kinked(leaves, constants):

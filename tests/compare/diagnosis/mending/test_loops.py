@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from compare.diagnosis.watching.watch import watch
+from tests.compare.diagnosis.marked import line_of
 
 RNG = np.random.default_rng(0)
 PARAMS = {"u": 0.6 * RNG.normal(size=(3, 3)), "w": RNG.normal(size=(2, 3))}
@@ -52,12 +53,6 @@ def in_jax(p, xs, ys):
     return 0.0, {"u": du, "w": dw}
 
 
-def line_of(text):
-    with open(__file__, encoding="utf-8") as file:
-        (number,) = (i for i, line in enumerate(file, 1) if f"# {text}" in line)
-    return f"{__file__}:{number}"
-
-
 @pytest.mark.parametrize(
     ("candidate", "line"),
     [(in_numpy, "wrong: not from the last on"), (in_jax, "wrong: forwards")],
@@ -67,7 +62,7 @@ def test_a_backward_pass_that_goes_forwards_is_named_and_its_loop_is_marked(
 ):
     found = watch(*case_of(candidate, loss, PARAMS, (XS, YS)))
     assert [name and name.bug for name in found.named] == ["time_reversed"]
-    assert found.suspects[0] == line_of(line)
+    assert found.suspects[0] == line_of(__file__, line)
 
 
 def test_a_loop_with_another_mistake_is_not_said_to_run_the_wrong_way(case_of):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from compare.diagnosis.watching.watch import watch
+from tests.compare.diagnosis.marked import line_of
 
 RNG = np.random.default_rng(0)
 PARAMS = {"w": RNG.normal(size=(3, 4)), "b": RNG.normal(size=4)}
@@ -72,12 +73,6 @@ def right_aliases_and_a_wrong_line(p, x, mask):
     return 0.0, {"w": x.T @ delta, "b": delta.sum(0)}
 
 
-def line_of(text):
-    with open(__file__, encoding="utf-8") as file:
-        (number,) = (i for i, line in enumerate(file, 1) if f"# {text}" in line)
-    return f"{__file__}:{number}"
-
-
 @pytest.mark.parametrize(
     ("candidate", "line"),
     [
@@ -90,8 +85,10 @@ def line_of(text):
 )
 def test_the_line_that_hands_on_the_wrong_thing_is_marked(case_of, candidate, line):
     found = watch(*case_of(candidate, loss, PARAMS, (X, MASK)))
-    assert found.suspects[0] == line_of(line)
-    assert [f"{x.file}:{x.line}" for x in found.listing if x.status == "wrong"] == [line_of(line)]
+    assert found.suspects[0] == line_of(__file__, line)
+    assert [f"{x.file}:{x.line}" for x in found.listing if x.status == "wrong"] == [
+        line_of(__file__, line)
+    ]
 
 
 LAYERS = {name: RNG.normal(size=(3, 3)) for name in ("w1", "w2", "w3")}
@@ -172,4 +169,4 @@ def test_the_call_is_marked_of_what_is_right_where_it_is_called_elsewhere(
     case_of, candidate, loss, line
 ):
     found = watch(*case_of(candidate, loss, LAYERS, (X,)))
-    assert found.suspects[0] == line_of(line)
+    assert found.suspects[0] == line_of(__file__, line)
