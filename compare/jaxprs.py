@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 from jax.extend import core
+from jax.extend.core import primitives as of_jax
 
 __all__ = [
     "begin_to_compile",
@@ -19,6 +20,7 @@ __all__ = [
     "computed_once",
     "evaluate",
     "inner_jaxprs",
+    "is_arithmetic",
     "primitives",
 ]
 
@@ -101,6 +103,20 @@ def primitives(jaxpr: core.Jaxpr) -> set[str]:
     """Collects the names of all primitives, those inside loops and calls included."""
     own = {eqn.primitive.name for eqn in jaxpr.eqns}
     return own.union(*map(primitives, core.subjaxprs(jaxpr)))
+
+
+def is_arithmetic(jaxpr: core.ClosedJaxpr) -> bool:
+    """Tells whether a function computes by operations of JAX alone, which depend on nothing else.
+
+    Not so where it calls back, or a foreign library, or has a kernel or a primitive of its own.
+    """
+    return not jaxpr.effects and primitives(jaxpr.jaxpr) <= _arithmetic()
+
+
+@functools.cache
+def _arithmetic() -> frozenset[str]:
+    public = (getattr(of_jax, name).name for name in dir(of_jax) if name.endswith("_p"))
+    return frozenset(public) - {"rng_uniform"} | _CALLS | {"random_wrap", "random_unwrap", "split"}
 
 
 def _most_turns(jaxpr: core.Jaxpr) -> int:

@@ -1,8 +1,9 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from compare.jaxprs import _plainer, compiler_options
+from compare.jaxprs import _plainer, compiler_options, is_arithmetic
 
 
 def sliding(x):
@@ -30,6 +31,33 @@ def test_a_loop_of_many_turns_is_optimised(turns, level):
     fn = jax.jit(lambda x: jax.lax.scan(lambda c, _: (jnp.sin(c), None), x, length=turns)[0])
     jaxpr = jax.make_jaxpr(fn)(1.0).jaxpr
     assert compiler_options(jaxpr)["xla_backend_optimization_level"] == level
+
+
+def called_back(x):
+    return jax.pure_callback(np.sin, x, x)
+
+
+def told(x):
+    jax.debug.print("{}", x)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("fn", "is_so"),
+    [
+        (jax.grad(lambda x: jax.nn.gelu(jnp.sin(x)) ** 2), True),
+        (jax.checkpoint(lambda x: jax.lax.cond(x > 0, jnp.tanh, jnp.sin, x)), True),
+        (lambda x: jax.lax.while_loop(lambda y: y < 9, lambda y: 2 * y, x), True),
+        (lambda x: x * jax.random.normal(jax.random.split(jax.random.key(0))[0]), True),
+        (called_back, False),
+        (lambda x: jax.lax.scan(lambda c, _: (called_back(c), None), x, length=2)[0], False),
+        (told, False),
+        (lambda x: jax.lax.rng_uniform(x, 2 * x, (3,)), False),
+        (lambda x: jax.ffi.ffi_call("foreign", jax.typeof(x))(x), False),
+    ],
+)
+def test_arithmetic_depends_on_its_inputs_alone(fn, is_so):
+    assert is_arithmetic(jax.make_jaxpr(fn)(1.0)) == is_so
 
 
 @pytest.mark.parametrize(

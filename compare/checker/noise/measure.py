@@ -123,6 +123,20 @@ class TwoPrecisions:
         program = self._evaluation.program(self._side, exact, on_cpu=True).compile()
         return (program.cost_analysis() or {}).get("flops", 0.0)
 
+    def begin_with(self, narrow: Result, wide: Result) -> None:
+        """Takes the point itself as the first draw where a run is long and the dtype is float32.
+
+        Args:
+            narrow: what the side returned there in float32.
+            wide: what it returned there in float64.
+        """
+        begun = self._in_float32 or not is_float32_on_cpu(self._asked)
+        if begun or self.first_draws == DRAWS:
+            return
+        deviations = self._between(narrow, wide)
+        self._in_float32.append(deviations)
+        self._in_dtype.append(deviations)
+
     def in_float64(self, draws: int) -> Noise:
         """Returns the noise in float64 from so many draws; a jump over a kink is left out."""
         self._draw(draws)
@@ -185,11 +199,7 @@ class TwoPrecisions:
                 self._evaluation.run(self._side, x, on_cpu=cpu, wait=False) for x, cpu in runs
             ]
 
-            def measured() -> _Deviations:
-                own, reference = (result.leaves(self._value_name) for result in results)
-                return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
-
-            return measured
+            return lambda: self._between(*results)
 
         if self._side.loss is None:  # It may not be compiled, and so have no program.
             return measuring()
@@ -212,6 +222,10 @@ class TwoPrecisions:
             return found
 
         return kept
+
+    def _between(self, narrow: Result, wide: Result) -> "_Deviations":
+        own, reference = (result.leaves(self._value_name) for result in (narrow, wide))
+        return {key: largest_difference(own[key], leaf) for key, leaf in reference.items()}
 
     def _in_double(self, narrow: Arrays) -> Arrays:
         """A point in float64, in the arrays of the draw before where nothing else has them."""

@@ -95,7 +95,7 @@ class Evaluation(NamedTuple):
         with tracing(side, compiled=compiled), _place(arrays, on_cpu):
             own = jax.device_put(arrays)
             if compiled:
-                result = self._program(side, own, on_cpu).compile()(own)
+                result = self._program(side, own, on_cpu)(own)
             else:
                 result = side.eager(self.given(side, own), layout=self.layout)
             return Result(*(jax.block_until_ready(result) if wait else result))
@@ -114,17 +114,37 @@ class Evaluation(NamedTuple):
         with _place(arrays, True):
             return side.refusal([shape_of(x, x.dtype) for x in arrays], self.layout)
 
-    def again(self, side: Side, arrays: Arrays, *, on_cpu: bool = False) -> Result:
-        """Runs a side as `run` does, but traced anew."""
+    def again(
+        self,
+        side: Side,
+        arrays: Arrays,
+        first: Result,
+        *,
+        on_cpu: bool = False,
+        traced_anew: bool = True,
+    ) -> Result:
+        """Runs a side once more.
+
+        Args:
+            side: what to run.
+            arrays: the point.
+            first: what it returned there; returned again where nothing else can come of a run.
+            on_cpu: as `run` takes it.
+            traced_anew: whether it is traced again as well.
+        """
         if not self._compiles(side):
             return self.run(side, arrays, on_cpu=on_cpu)
         with tracing(side, compiled=True), _place(arrays, on_cpu):
             own = jax.device_put(arrays)
             program = self._program(side, own, on_cpu)
-            traced = self._standing(side, own, on_cpu).trace(own, self.layout)
-            if fingerprint(traced) != program.fingerprint:
-                program = Program(traced, plain=on_cpu)
-            return Result(*jax.block_until_ready(program.compile()(own)))
+            if traced_anew:
+                traced = self._standing(side, own, on_cpu).trace(own, self.layout)
+                if fingerprint(traced) != program.fingerprint:
+                    other = Program(traced, plain=on_cpu)
+                    return Result(*jax.block_until_ready(other(own)))
+            if program.repeats:
+                return first
+            return Result(*jax.block_until_ready(program(own)))
 
     def prepare(self, *runs: tuple[Side, Arrays, bool]) -> None:
         """Begins to compile what is to be run: each (side, arrays, on_cpu), as `run` takes it.

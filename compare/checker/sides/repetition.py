@@ -65,7 +65,7 @@ def unrepeated(
     on_cpu: bool,
     loss: bytes | None = None,
 ) -> str:
-    """Runs a side once more at the same point, traced anew.
+    """Calls a side once more at the same point, traced anew, and runs it where that may differ.
 
     Args:
         side: which.
@@ -84,7 +84,9 @@ def unrepeated(
     """
     name = "the loss" if side.loss is not None else "the candidate"
     same = loss is not None and fingerprint(_traced(side, arrays, evaluation)) == loss
-    second = (evaluation.run if same else evaluation.again)(side, arrays, on_cpu=on_cpu)
+    second = evaluation.again(side, arrays, first, on_cpu=on_cpu, traced_anew=not same)
+    if second is first:
+        return ""
     units = _require_the_same(name, first, second)
     if units < 1:
         return ""

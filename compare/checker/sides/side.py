@@ -23,12 +23,12 @@ from compare.checker.sides.remembered import Remembered
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import rounds_constants, widened
 from compare.escapes import first_line
-from compare.jaxprs import compiler_options
+from compare.jaxprs import compiler_options, is_arithmetic
 from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
-    "Arrays", "Constant", "LossAndAux", "Program", "Side", "compiled",
+    "Arrays", "Constant", "LossAndAux", "Program", "Side", "Traced", "compiled",
     "differentiated", "digest", "failure", "fingerprint", "has_float64", "side", "told",
     "traceable", "tracing", "with_stand_ins",
 ]  # fmt: skip
@@ -111,9 +111,9 @@ class Side:
         # What is left as it is, such as a name or a function, is no part of the gradient.
         return value, jax.tree.map(lambda leaf: leaf if _is_number(leaf) else None, expanded(grads))
 
-    def trace(self, arrays: Arrays, layout: Layout) -> Any:
+    def trace(self, arrays: Arrays, layout: Layout) -> "Traced":
         """Traces the function anew, whatever was traced before."""
-        return jax.jit(functools.partial(self.eager, layout=layout)).trace(arrays)
+        return Traced.of(functools.partial(self.eager, layout=layout), arrays)
 
     def program(self, arrays: Arrays, layout: Layout, *, plain: bool) -> "Program":
         """Traces the function at arrays of these shapes and dtypes, once for each.
@@ -179,6 +179,36 @@ def failure(error: Exception) -> str:
     return (f"{shown(site)}: " if site else "") + first_line(error).rstrip(":")
 
 
+class Traced(NamedTuple):
+    """A traced function of a list of arrays.
+
+    Attributes:
+        flat: the trace of what returns the leaves of what it returns.
+        structure: of what it returns.
+    """
+
+    flat: Any
+    structure: Any
+
+    @classmethod
+    def of(cls, fn: Callable[[Arrays], Any], arrays: Arrays) -> "Traced":
+        """Traces `fn(arrays)`."""
+        structures = []
+
+        def flat(arrays: Arrays) -> list[Any]:
+            leaves, structure = jax.tree.flatten(fn(arrays))
+            structures.append(structure)
+            return leaves
+
+        traced = jax.jit(flat).trace(arrays)
+        return cls(traced, structures[-1])
+
+    @property
+    def jaxpr(self) -> Any:
+        """Its closed jaxpr."""
+        return self.flat.jaxpr
+
+
 class Program:
     """A traced function, compiled when it is first needed, in whichever thread that is.
 
@@ -187,36 +217,41 @@ class Program:
 
     Attributes:
         fingerprint: equal for two traces of a function that does the same at both.
-        key: equal for two programs that return the same for the same arrays.
+        key: equal for two programs that return the same leaves for the same arrays.
         narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
+        repeats: whether two runs return the same for certain, as arithmetic does on a CPU.
         rounds_constants: whether one may be known less well than float64 can.
         seconds: that lowering and compiling it took, when it was last compiled; 0 before.
     """
 
-    def __init__(self, traced: Any, plain: bool):
-        self._plain = plain
+    def __init__(self, traced: Traced, plain: bool):
+        self._plain, self._structure = plain, traced.structure
         self._options = compiler_options(traced.jaxpr.jaxpr) if plain else {}
         self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
+        self.repeats = jax.default_backend() == "cpu" and is_arithmetic(traced.jaxpr)
         self.rounds_constants = rounds_constants(traced.jaxpr)
         text = str(traced.jaxpr.jaxpr)
         self.fingerprint = _fingerprint(text, traced.jaxpr.consts)
         # What is not used is no part of the program, but is passed to it.
         inputs = tuple(str(aval) for aval in traced.jaxpr.in_avals)
-        outputs = jax.tree.structure(traced.out_info)
         # A text with an address in it, as of a callback, does not say what is at the address.
         computed = object() if "0x" in text else self.fingerprint
-        self.key = (computed, inputs, outputs, _surroundings())
+        self.key = (computed, inputs, _surroundings())
         self._lock = threading.Lock()
         found = _COMPILED.get((self.key, False))
         if plain and found is None:
             found = _COMPILED.get((self.key, True))
         self._compiled, self.seconds = found or (None, 0.0)
         start = time.perf_counter()
-        self._lowered: Any = traced.lower() if self._compiled is None else None
+        self._lowered: Any = traced.flat.lower() if self._compiled is None else None
         self._lowering = time.perf_counter() - start
 
+    def __call__(self, arrays: Arrays) -> Any:
+        """Runs it, compiled."""
+        return jax.tree.unflatten(self._structure, self.compile()(arrays))
+
     def compile(self) -> Any:
-        """Compiles it, and returns what runs: a function of the list of arrays."""
+        """Compiles it, and returns what runs: from the list of arrays to that of the leaves."""
         with self._lock:
             if self._compiled is None:
                 start = time.perf_counter()
@@ -232,14 +267,14 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     What was compiled of the same program before is found again, whichever function it was of.
     """
-    programs: dict[Any, Any] = {}
+    programs: dict[Any, Program] = {}
 
     def run(*args: Any) -> Any:
         arrays, structure = jax.tree.flatten(args)
         point = structure, tuple(map(jax.typeof, arrays))
         if point not in programs:
-            flat = jax.jit(lambda arrays: fn(*jax.tree.unflatten(structure, arrays)))
-            programs[point] = Program(flat.trace(arrays), plain=True).compile()
+            traced = Traced.of(lambda arrays: fn(*jax.tree.unflatten(structure, arrays)), arrays)
+            programs[point] = Program(traced, plain=True)
         return programs[point](arrays)
 
     return run

@@ -178,3 +178,31 @@ def test_twice_what_an_agreement_would_have_caught_is_caught(dtype, long_run, mo
     assert size < 1e-11
     wrong = check_gradients(planted(size), squares, w, x, dtype="float64")
     assert not wrong.agree
+
+
+@pytest.mark.parametrize(
+    ("is_long", "dtype", "run"), [(True, "float32", 6), (False, "float32", 8), (True, "float64", 8)]
+)
+def test_where_a_run_is_long_the_point_itself_is_a_draw(is_long, dtype, run, monkeypatch):
+    """Both its results are there: three further points, in two precisions, make four draws."""
+    monkeypatch.setattr(noises, "LONG_RUN", 7 if is_long else 10**9)
+    w, x = (RNG.standard_normal(shape).astype(dtype) for shape in ((3, 2), (7, 3)))
+    measured = measurement(squares, w, x)
+    evaluation, reference = measured._evaluation, differentiated(squares)
+    narrow, wide = (
+        evaluation.run(reference, [a.astype(t) for a in (w, x)], on_cpu=t is np.float64)
+        for t in (np.float32, np.float64)
+    )
+    runs = []
+    original = Evaluation.run
+    monkeypatch.setattr(
+        Evaluation, "run", lambda *of, **how: runs.append(1) or original(*of, **how)
+    )
+    measured.begin_with(narrow, wide)
+    measured.begin_with(narrow, wide)  # Once is all.
+    noise = measured.in_float64(4)
+    assert len(runs) == run
+    if run == 6:
+        error = np.abs(np.asarray(narrow.grads, float) - np.asarray(wide.grads)).max()
+        assert measured._in_float32[0]["grad", "params"] == error
+    assert noise.by_leaf["grad", "params"] > 0

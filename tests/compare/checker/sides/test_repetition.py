@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from compare import check_gradients
+from compare.checker.sides.evaluation import Evaluation
+from compare.checker.sides.repetition import unrepeated
+from compare.checker.sides.side import Program, Side
+from compare.trees import Layout
 
 W = jnp.linspace(-1, 1, 6).reshape(3, 2)
 RANDOM = np.random.default_rng(0)
@@ -100,3 +104,22 @@ def test_a_few_units_between_two_calls_are_told_and_no_error():
         line == "the candidate: two calls differ by 4 units in the last place of the largest entry"
         for line in report.details
     ), report
+
+
+@pytest.mark.parametrize(
+    ("candidate", "runs"),
+    [
+        (by_hand, 0),  # Arithmetic: the same program can return nothing else.
+        (lambda w: (loss(w), jax.pure_callback(np.array, w, 1 - jnp.tanh(w) ** 2)), 1),
+    ],
+)
+def test_what_cannot_differ_is_not_run_again(candidate, runs, monkeypatch):
+    layout = Layout((W, ()))
+    evaluation, arrays = Evaluation(layout, True, 0), [W]
+    side = Side(candidate)
+    first = evaluation.run(side, arrays)
+    ran = []
+    original = Program.__call__
+    monkeypatch.setattr(Program, "__call__", lambda *of: ran.append(1) or original(*of))
+    assert unrepeated(side, first, arrays, evaluation, on_cpu=False) == ""
+    assert len(ran) == runs

@@ -63,7 +63,7 @@ def test_the_same_program_of_other_containers_returns_its_own():
     for containers in (tuple, list):
         of = Side(lambda w, c=containers: (w.sum(), c([w, 2 * w])))
         arrays = [jnp.asarray(W)]
-        result = of.program(arrays, Layout((W, ())), plain=False).compile()(arrays)
+        result = of.program(arrays, Layout((W, ())), plain=False)(arrays)
         assert type(result[1]) is containers
 
 
