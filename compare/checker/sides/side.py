@@ -217,7 +217,7 @@ class Program:
 
     Attributes:
         fingerprint: equal for two traces of a function that does the same at both.
-        key: equal for two programs that return the same leaves for the same arrays.
+        key: equal for two programs that return the same for the same arrays.
         narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
         repeats: whether two runs return the same for certain, as arithmetic does on a CPU.
         rounds_constants: whether one may be known less well than float64 can.
@@ -236,11 +236,12 @@ class Program:
         inputs = tuple(str(aval) for aval in traced.jaxpr.in_avals)
         # A text with an address in it, as of a callback, does not say what is at the address.
         computed = object() if "0x" in text else self.fingerprint
-        self.key = (computed, inputs, _surroundings())
+        self._computed = (computed, inputs, _surroundings())
+        self.key = (self._computed, traced.structure)
         self._lock = threading.Lock()
-        found = _COMPILED.get((self.key, False))
+        found = _COMPILED.get((self._computed, False))
         if plain and found is None:
-            found = _COMPILED.get((self.key, True))
+            found = _COMPILED.get((self._computed, True))
         self._compiled, self.seconds = found or (None, 0.0)
         start = time.perf_counter()
         self._lowered: Any = traced.flat.lower() if self._compiled is None else None
@@ -257,7 +258,7 @@ class Program:
                 start = time.perf_counter()
                 self._compiled = self._lowered.compile(compiler_options=self._options)
                 self.seconds = self._lowering + time.perf_counter() - start
-                _COMPILED.put((self.key, self._plain), (self._compiled, self.seconds))
+                _COMPILED.put((self._computed, self._plain), (self._compiled, self.seconds))
                 self._lowered = None
             return self._compiled
 

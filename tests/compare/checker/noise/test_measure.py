@@ -73,6 +73,13 @@ def test_what_was_measured_at_a_point_is_measured_once(monkeypatch):
     assert measurement(lambda w, x: squares(w, x) / 3, w, x).in_float64(4) != first
 
 
+def test_the_same_gradient_by_another_name_is_measured_by_its_own():
+    w, x = np.ones((4, 3), np.float32), np.ones((5, 4), np.float32)
+    for name in "wv":
+        measured = measurement(lambda params, x, n=name: squares(params[n], x), {name: w}, x)
+        assert measured.in_float64(4).by_leaf.keys() == {("value", "loss"), ("grad", name)}
+
+
 def test_exact_arithmetic_has_no_noise():
     w, x = np.array([[1], [2]], np.float32), np.array([[1, 0], [2, 4]], np.float32)
     measured = measurement(lambda w, x: (x @ w).sum() * 2, w, x)
