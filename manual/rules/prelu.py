@@ -6,6 +6,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from manual.rules._requirements import require_last_axis
 from manual.rules.rule import Rule
@@ -41,7 +42,11 @@ def prelu_bwd(residuals: Arrays, dy: jax.Array) -> Arrays:
     # What is neither ≥ 0 nor < 0 is NaN, and is passed on.
     negative = jnp.where(x >= 0, 0, x)
     dslope = jnp.sum((dy * negative).reshape(-1, x.shape[-1]), axis=0, dtype=wide)
-    return jnp.where(x >= 0, dy, slope * dy), dslope.astype(slope.dtype)
+    # On a CPU the sum comes first, so that dx is written where `negative` was.
+    negative, dslope = lax.platform_dependent(
+        (negative, dslope), cpu=lax.optimization_barrier, default=lambda both: both
+    )
+    return jnp.where(negative == 0, dy, slope * dy), dslope.astype(slope.dtype)
 
 
 prelu = Rule(prelu_fwd, prelu_bwd)

@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 Powers = tuple[jax.Array, jax.Array]
-"""e^(x − c), c the largest number, and its sum."""
+"""e^(x − c), c the largest number, and its sum, which has that axis except in `logsumexp`."""
 
 
 def _wide(x: jax.Array) -> jax.Array:
@@ -99,20 +99,20 @@ def logsumexp_fwd(x: jax.Array, *, axis: int = -1) -> tuple[jax.Array, Powers]:
     Raises:
         AssertionError: if x is not floating.
     """
-    largest = _largest(x, axis)
+    largest = _largest(x, axis).squeeze(axis)
     # Of two infinities the difference is no number.
     largest = jnp.where(jnp.isfinite(largest), largest, 0)
-    powers = jnp.exp(_wide(x) - largest)
-    total = powers.sum(axis=axis, keepdims=True)
-    y = (largest + jnp.log(total)).squeeze(axis)
+    powers = jnp.exp(_wide(x) - jnp.expand_dims(largest, axis))
+    total = powers.sum(axis=axis)
+    y = largest + jnp.log(total)
     return y.astype(x.dtype), (powers.astype(x.dtype), total)
 
 
 def logsumexp_bwd(residuals: Powers, dy: jax.Array, *, axis: int = -1) -> tuple[jax.Array]:
     """dx = dy e^(x − c)/Σ e^(x − c): the slope of log Σ eˣ is the softmax."""
     powers, total = residuals
-    along = jnp.expand_dims(_wide(dy), axis)
-    return ((_wide(powers) * (along / total)).astype(dy.dtype),)
+    along = jnp.expand_dims(_wide(dy) / total, axis)
+    return ((_wide(powers) * along).astype(dy.dtype),)
 
 
 logsumexp = Rule(logsumexp_fwd, logsumexp_bwd)

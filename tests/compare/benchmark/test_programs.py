@@ -33,6 +33,7 @@ def test_what_is_timed_is_what_is_proved(name, compile_alone, compilations):
 
 def test_engines_return_the_same_leaves_whatever_holds_them():
     """What holds them takes time of its own, which is no engine's."""
+
     def loss(w, x):
         return jnp.sum((x @ w) ** 2)
 
@@ -42,9 +43,7 @@ def test_engines_return_the_same_leaves_whatever_holds_them():
     w, x = jnp.arange(3.0), jnp.ones((4, 3))
     ask = lambda: gradients_asked(manual, loss, w, x)  # noqa: E731
     value, gradient = jax.value_and_grad(loss)(w, x)
-    structures = [
-        jax.tree.structure(prepare().run()) for prepare in programs.engines(ask).values()
-    ]
+    structures = [jax.tree.structure(prepare().run()) for prepare in programs.engines(ask).values()]
     assert len(set(structures)) == 1
     for prepare in programs.engines(ask).values():
         prepared = prepare()
