@@ -206,10 +206,17 @@ def _floating_outputs(out: Any) -> Any:
 
 
 class _Pair(NamedTuple):
-    """The two halves of a rule."""
+    """The two halves of a rule.
+
+    Attributes:
+        fwd: the forward half.
+        bwd: the backward half.
+        by_keyword: how many of their inputs are given by keyword. bwd may return None for each.
+    """
 
     fwd: Function
     bwd: Function
+    by_keyword: int = 0
 
     @property
     def signature(self) -> Function:
@@ -229,6 +236,9 @@ class _Pair(NamedTuple):
                 f"bwd must return a tuple with one cotangent for each input; it returned "
                 f"{told(cotangents)}: for a single input write `return (dx,)`"
             )
+        spare = cotangents[len(point.names) :]
+        if len(spare) <= self.by_keyword and all(d is None for d in spare):
+            cotangents = cotangents[: len(point.names)]
         return out, _by_path(cotangents, point)
 
     def _both(self, inputs: Sequence[Any]) -> Any:
@@ -314,7 +324,7 @@ def _rule(
     require_known(static, fwd=first, bwd=rest[0], reference=reference)
     require_call("fwd", first, *rest[1:], **accepted(first, static))
     require_bwd(rest[0], static)
-    return _Pair(_with(first, static), _with(rest[0], static)), rest[1:]
+    return _Pair(_with(first, static), _with(rest[0], static), len(static)), rest[1:]
 
 
 def nondifferentiable(fn: Any, inputs: Sequence[Any]) -> set[str]:
@@ -364,8 +374,8 @@ def _by_path(cotangents: Sequence[Any], point: Inputs) -> dict[str, Any]:
             continue
         for path, leaf in tree_leaves_with_path({name: expanded(d)}, is_leaf=lambda x: x is None):
             where = path_of(path, "")
-            if leaf is not None:
-                found[where] = leaf
+            if leaf is not None or name not in point.names:
+                found[where] = jnp.zeros(()) if leaf is None else leaf
                 continue
             below = [p for p in floating if p == where or p.startswith(f"{where}/")]
             found |= {p: jnp.zeros_like(floating[p]) for p in below}

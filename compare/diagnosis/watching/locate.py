@@ -6,6 +6,7 @@ recognised as right nor vouched for by a leaf that came out right, is its *regio
 mistake is.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -62,14 +63,32 @@ _ROUNDINGS = 4
 
 
 class Locator:
-    """The search for the place of a mistake."""
+    """The search for the place of a mistake.
 
-    def __init__(self, case: Case, graph: Graph, references: References, limit: Limit):
+    Args:
+        case: the wrong gradient.
+        graph: what the candidate computed.
+        references: what a right backward pass is made of.
+        limit: the time for it.
+        loss: what the loss comes to. A candidate that computes it rightly has made no mistake on
+            the way there.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        graph: Graph,
+        references: References,
+        limit: Limit,
+        loss: float = math.nan,
+    ):
         self.case, self.graph, self.references = case, graph, references
         self.limit = limit
         self.wrong = [p for p in case.paths() if p in graph.outputs]
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
-        self.vouched = graph.ancestors(graph.outputs[p] for p in self.right)
+        self.vouched = graph.ancestors(
+            [*(graph.outputs[p] for p in self.right), *_slots_of(graph, loss)]
+        )
         self._matches: dict[int, Match | None] = {}
         self._allowed: dict[str, float] = {}
         # What leads to no leaf, such as what the first step hands on, is no turn of a loop.
@@ -371,6 +390,19 @@ class Locator:
             group, expected = (tuple(getattr(w, name) for w in wrong) for name in _FIELDS)
             target = Target(group, expected, None, target.paths)
         return target, solver.region
+
+
+def _slots_of(graph: Graph, number: float) -> list[int]:
+    """The slots that come to a number, to rounding, if it says where it comes from."""
+    if not informative(np.asarray(number)):
+        return []
+    numbers = {
+        slot: graph.values[slot]
+        for equation in graph.equations
+        for slot in equation.outputs[:1]
+        if np.shape(graph.values[slot]) == () and not is_key(graph.values[slot])
+    }
+    return [s for s, x in numbers.items() if math.isclose(float(x.real), number, rel_tol=1e-12)]
 
 
 def _is_right(match: Match | None) -> bool:

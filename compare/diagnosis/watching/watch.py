@@ -107,7 +107,8 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     graph = graph_of(case.candidate, case.paths(), limit)
     sources = Sources()
     references = References(references_of(backward, sources.variable))
-    locator = Locator(case, graph, references, limit)
+    tape = backward.tape
+    locator = Locator(case, graph, references, limit, float(tape.values[tape.loss]))
     own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []

@@ -71,8 +71,21 @@ def test_the_number_of_cotangents_is_checked():
     report = check_rule(dense_fwd, lambda res, d: dense_bwd(res, d)[:2], x, w, b)
     assert report.verdict == "structure_mismatch"
     assert report.details == ("b: is missing from manual's gradient",)
-    report = check_rule(dense_fwd, lambda res, d: (*dense_bwd(res, d), d), x, w, b)
-    assert report.verdict == "structure_mismatch"
+    for further in (jnp.ones(2), None):
+        report = check_rule(dense_fwd, lambda res, d, f=further: (*dense_bwd(res, d), f), x, w, b)
+        assert report.verdict == "structure_mismatch"
+
+
+def test_an_input_that_is_given_by_keyword_may_have_its_none():
+    def fwd(x, power):
+        return x**power, (x, power)
+
+    def bwd(residuals, dy):
+        x, power = residuals
+        return power * x ** (power - 1) * dy, None
+
+    assert check_rule(fwd, bwd, jnp.ones(3), power=3).agree
+    assert check_rule(fwd, bwd, jnp.ones(3), 3).agree
 
 
 def test_integer_inputs_have_no_cotangent():
