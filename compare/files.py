@@ -63,6 +63,10 @@ def remove_drafts() -> None:
             os.unlink(draft)
 
 
+_WRITTEN_BY_PEOPLE = frozenset({".py", ".ipynb", ".toml", ".md"})
+"""A file with such a name, where there is one, is nothing that was computed."""
+
+
 def require_writable(path: Path) -> None:
     """Tries whether a file can be written, and leaves nothing behind.
 
@@ -73,6 +77,8 @@ def require_writable(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise WriteError(f"{path}: is no regular file; name a file")
+            if path.suffix in _WRITTEN_BY_PEOPLE:
+                raise WriteError(f"{path}: is not written over, since it is no result; name another")
             if not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with contextlib.suppress(_TriedError), replacing(path) as file:

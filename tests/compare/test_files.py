@@ -94,3 +94,13 @@ def test_drafts_are_removed_when_a_process_ends_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(files.WriteError, match="No such file"):
         draft.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("name", ["net.py", "lecture.ipynb", "README.md"])
+def test_what_a_person_has_written_is_not_written_over(name, tmp_path):
+    path = tmp_path / name
+    files.require_writable(path)
+    path.write_text("mine")
+    with pytest.raises(files.WriteError, match="is not written over, since it is no result"):
+        files.require_writable(path)
+    assert path.read_text() == "mine"

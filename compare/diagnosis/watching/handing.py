@@ -78,7 +78,7 @@ def misled_call(locator: Locator, location: Location, sources: Sources) -> list[
     results = {i: graph.values[graph.equations[i].outputs[0]] for i in location.region}
     region = [i for i, x in results.items() if not locator.references.match(x, _BACK)]
     own = {doing(i) for i in region}
-    elsewhere = [i for i in locator.vouched if doing(i) in own]
+    elsewhere = [i for i in locator.of_right_leaves if doing(i) in own]
     if not region or not own <= {*map(doing, elsewhere)}:
         return []
     chains = [lines_of(graph.equations[i].origin) for i in region]

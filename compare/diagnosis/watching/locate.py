@@ -86,9 +86,8 @@ class Locator:
         self.limit = limit
         self.wrong = [p for p in case.paths() if p in graph.outputs]
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
-        self.vouched = graph.ancestors(
-            [*(graph.outputs[p] for p in self.right), *_slots_of(graph, loss)]
-        )
+        self.of_right_leaves = graph.ancestors(graph.outputs[p] for p in self.right)
+        self.vouched = self.of_right_leaves | graph.ancestors(_slots_of(graph, loss))
         self._matches: dict[int, Match | None] = {}
         self._allowed: dict[str, float] = {}
         # What leads to no leaf, such as what the first step hands on, is no turn of a loop.

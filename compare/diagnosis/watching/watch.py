@@ -300,7 +300,7 @@ def _not_done_elsewhere(locator: Locator, location: Location, marked: list[str])
     def doing(index: int) -> tuple[str, str]:
         return graph.equations[index].site, graph.equations[index].name
 
-    done = {doing(i) for i in locator.vouched}
+    done = {doing(i) for i in locator.of_right_leaves}
     near = {s for i in location.region for s in (*graph.equations[i].inputs,
                                                  *graph.equations[i].outputs)}  # fmt: skip
     doubted = {*location.region, *(i for s in near for i in graph.readers[s])} - locator.vouched

@@ -200,6 +200,26 @@ def test_what_cancels_to_zero_has_no_name_by_its_numbers():
     assert found.suspects[0] == line_of(candidate, "return")
 
 
+def test_what_the_right_loss_comes_from_is_not_to_blame():
+    """jax.nn.log_softmax never has the probabilities that a person's backward pass begins with."""
+    labels = np.eye(3, dtype=np.float32)[[0, 1, 2, 1, 0, 2]]
+
+    def loss(params, x):
+        z = x @ params["w"]
+        return -jnp.mean(jnp.sum(labels * jax.nn.log_softmax(z), axis=1))
+
+    def candidate(params, x):
+        z = x @ params["w"]
+        e = jnp.exp(z - z.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        dz = (labels - p) / len(x)  # wrong sign
+        return -jnp.sum(labels * jnp.log(p)) / len(x), {"w": x.T @ dz}
+
+    found = diagnose(candidate, loss, {"w": normal(5, 3)}, normal(6, 5, seed=1))
+    assert found.bug == "sign_flipped"
+    assert found.suspects == (line_of(candidate, "# wrong sign"),)
+
+
 def test_a_path_that_is_cut_is_none_that_another_derivative_cancels():
     """σ = exp(z − log(1 + eᶻ)): without the logarithm's derivative its two paths cancel."""
 
