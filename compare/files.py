@@ -78,7 +78,9 @@ def require_writable(path: Path) -> None:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise WriteError(f"{path}: is no regular file; name a file")
             if path.suffix in _WRITTEN_BY_PEOPLE:
-                raise WriteError(f"{path}: is not written over, since it is no result; name another")
+                raise WriteError(
+                    f"{path}: is not written over, since it is no result; name another"
+                )
             if not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with contextlib.suppress(_TriedError), replacing(path) as file:

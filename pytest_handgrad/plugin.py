@@ -29,6 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for option, file in zip(_OPTIONS, (page, json), strict=True):
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
             raise pytest.UsageError(f"{option} {file}: is a folder, or its folder does not exist")
+        if file is not None:
+            from compare import files  # Not where nothing is written: it takes a while.
+
+            try:
+                files.require_writable(file)
+            except files.WriteError as error:
+                raise pytest.UsageError(f"{option} {error}") from None
     missing = [name for name in ("jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
     if page is not None and missing:
         raise pytest.UsageError(

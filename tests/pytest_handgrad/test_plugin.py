@@ -151,10 +151,22 @@ def test_every_check_is_on_one_page_and_in_one_file(session):
     assert "DISAGREE" in page
 
 
-def test_a_page_that_cannot_be_written_is_refused_at_once(tmp_path):
-    done = run_pytest(tmp_path, "--handgrad-report=no/such/folder/page.html")
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        (
+            "--handgrad-report=no/such/folder/page.html",
+            "is a folder, or its folder does not exist",
+        ),
+        (
+            "--handgrad-json=test_mine.py",
+            "is not written over, since it is no result; name another",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_at_once(option, reason, tmp_path):
+    (tmp_path / "test_mine.py").write_text(TESTS)
+    done = run_pytest(tmp_path, option)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert done.stderr.strip() == (
-        "ERROR: --handgrad-report no/such/folder/page.html: is a folder, or its folder does not "
-        "exist"
-    )
+    assert done.stderr.strip() == f"ERROR: {option.replace('=', ' ')}: {reason}"
+    assert (tmp_path / "test_mine.py").read_text() == TESTS

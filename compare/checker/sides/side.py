@@ -347,7 +347,7 @@ def _require_scalar(value: Any) -> None:
     if isinstance(value, tuple | list) and len(value) == 2:
         raise ValueError(
             "the loss returned a pair, as the hand-derived side does: are the two swapped? The "
-            "candidate comes first, then the loss"
+            "candidate comes first, then the loss; where both return (loss, aux), has_aux=True"
         )
     if not is_array(value) and not isinstance(value, int | float | complex):
         raise ValueError(f"the loss must return a scalar; it returned {told(value)}")
