@@ -37,10 +37,12 @@ def given(module: ModuleType, file: str, pair: Pair) -> tuple[Any, ...]:
             point = fn()
             return point if isinstance(point, tuple) else (point,)
     wanted = " or ".join(f"{name}()" for name in names)
-    arguments = ", ".join(_parameters(pair.functions[0]))
+    arguments = _parameters(pair.functions[0])
+    returned = f"({', '.join(arguments)})" if len(arguments) > 1 else "".join(arguments)
+    example = ",".join(f"{name}=5x3" for name in arguments)
     raise OwnFileError(
-        f"{file}: no point to check at: define {wanted} that returns ({arguments}), or give "
-        'shapes: --shapes "w=3x2,x=5x3"'
+        f"{file}: no point to check at: define {wanted} that returns {returned}, or give "
+        f'shapes, such as --shapes "{example}"'
     )
 
 
