@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -211,12 +212,13 @@ class _Pair(NamedTuple):
     Attributes:
         fwd: the forward half.
         bwd: the backward half.
-        by_keyword: how many of their inputs are given by keyword. bwd may return None for each.
+        most: how many inputs fwd has, those included that are given by keyword or left out: bwd may
+            return None for each of these.
     """
 
     fwd: Function
     bwd: Function
-    by_keyword: int = 0
+    most: float = 0
 
     @property
     def signature(self) -> Function:
@@ -237,7 +239,7 @@ class _Pair(NamedTuple):
                 f"{told(cotangents)}: for a single input write `return (dx,)`"
             )
         spare = cotangents[len(point.names) :]
-        if len(spare) <= self.by_keyword and all(d is None for d in spare):
+        if len(cotangents) <= self.most and all(d is None for d in spare):
             cotangents = cotangents[: len(point.names)]
         return out, _by_path(cotangents, point)
 
@@ -324,7 +326,20 @@ def _rule(
     require_known(static, fwd=first, bwd=rest[0], reference=reference)
     require_call("fwd", first, *rest[1:], **accepted(first, static))
     require_bwd(rest[0], static)
-    return _Pair(_with(first, static), _with(rest[0], static), len(static)), rest[1:]
+    most = max(_most_inputs(first), len(rest) - 1 + len(static))
+    return _Pair(_with(first, static), _with(rest[0], static), most), rest[1:]
+
+
+def _most_inputs(fn: Function) -> float:
+    """How many positional inputs a function can be given."""
+    try:
+        kinds = [parameter.kind for parameter in inspect.signature(fn).parameters.values()]
+    except (TypeError, ValueError):
+        return math.inf
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return math.inf
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(kind in by_position for kind in kinds)
 
 
 def nondifferentiable(fn: Any, inputs: Sequence[Any]) -> set[str]:

@@ -88,6 +88,16 @@ def test_an_input_that_is_given_by_keyword_may_have_its_none():
     assert check_rule(fwd, bwd, jnp.ones(3), 3).agree
 
 
+def test_an_input_that_is_left_out_may_have_its_none():
+    x, w = jnp.ones((5, 3)), jnp.ones((3, 2))
+    assert check_rule(
+        lambda x, w, b=None: (x @ w, (x, w)),
+        lambda res, dy: (dy @ res[1].T, res[0].T @ dy, None),
+        x,
+        w,
+    ).agree
+
+
 def test_integer_inputs_have_no_cotangent():
     logits = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     labels = np.asarray([0, 1, 1, 3, 2])
