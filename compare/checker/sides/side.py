@@ -28,7 +28,7 @@ from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
-    "Arrays", "Constant", "LossAndAux", "Program", "Side", "Traced", "compiled",
+    "Arrays", "Constant", "LossAndAux", "Program", "Side", "compiled",
     "differentiated", "digest", "failure", "fingerprint", "has_float64", "side", "told",
     "traceable", "tracing", "with_stand_ins",
 ]  # fmt: skip

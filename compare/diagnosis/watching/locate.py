@@ -6,8 +6,9 @@ recognised as right nor vouched for by a leaf that came out right, is its *regio
 mistake is.
 """
 
+import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,8 +71,8 @@ class Locator:
         graph: what the candidate computed.
         references: what a right backward pass is made of.
         limit: the time for it.
-        loss: what the loss comes to. A candidate that computes it rightly has made no mistake on
-            the way there.
+        loss: `loss()` is what the loss comes to. A candidate that computes it rightly has made no
+            mistake on the way there.
     """
 
     def __init__(
@@ -80,18 +81,22 @@ class Locator:
         graph: Graph,
         references: References,
         limit: Limit,
-        loss: float = math.nan,
+        loss: Callable[[], float] = lambda: math.nan,
     ):
         self.case, self.graph, self.references = case, graph, references
-        self.limit = limit
+        self.limit, self._loss = limit, loss
         self.wrong = [p for p in case.paths() if p in graph.outputs]
         self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
         self.of_right_leaves = graph.ancestors(graph.outputs[p] for p in self.right)
-        self.vouched = self.of_right_leaves | graph.ancestors(_slots_of(graph, loss))
         self._matches: dict[int, Match | None] = {}
         self._allowed: dict[str, float] = {}
         # What leads to no leaf, such as what the first step hands on, is no turn of a loop.
         self._groups = self._with_ragged(graph.ancestors(graph.outputs.values()))
+
+    @functools.cached_property
+    def vouched(self) -> set[int]:
+        """The equations that right leaves come from, or the loss where that is right."""
+        return self.of_right_leaves | self.graph.ancestors(_slots_of(self.graph, self._loss()))
 
     def match(self, slot: int) -> Match | None:
         """What the value of a slot is recognised as."""

@@ -108,7 +108,7 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     sources = Sources()
     references = References(references_of(backward, sources.variable))
     tape = backward.tape
-    locator = Locator(case, graph, references, limit, float(tape.values[tape.loss]))
+    locator = Locator(case, graph, references, limit, lambda: float(tape.values[tape.loss]))
     own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
