@@ -42,7 +42,7 @@ def torch_models(steps: Steps, proved: problems.Model, examples: int) -> dict[st
     Args:
         steps: prepares PyTorch's step of a model.
         proved: the model that is proved: what is timed, or a smaller one that does the same.
-        examples: on how many.
+        examples: on how many at most.
     """
     how = (proved, examples)
     return {name: partial(_model, made, how) for name, made in _versions(steps).items()}
@@ -171,9 +171,9 @@ def _model(
         value, grads = _once(*steps(params, batch))
         return (value, state), grads
 
-    of, examples = proved
-    _prove(candidate, of, of.draw_point(seed, examples), seed)
+    of, most = proved
     params, _, batch, _ = point
+    _prove(candidate, of, of.draw_point(seed, min(len(batch[0]), most)), seed)
     return _timed(steps(params, batch))
 
 

@@ -134,6 +134,9 @@ def _models(seed: int, sizes: Sizes) -> list[Subject]:
 _IMAGES = 111
 """Of so many a CPU takes attention in blocks, and rows in blocks that leave a few, as of 128."""
 
+_FEW_IMAGES = 4
+"""Enough for what takes no blocks. The less is rounded, the fewer draws tell whether it agrees."""
+
 
 def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     """Returns the recurrent classifiers of MNIST's rows, and the transformers."""
@@ -143,7 +146,7 @@ def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     few = sizes.proved_on
     cells = partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")
     blocks = partial(torch_sequences.transformer_loss_and_grad, heads=4)
-    by_torch = foreign.torch_models(cells, lstm, few), foreign.torch_models(blocks, lower, _IMAGES)
+    by_torch = foreign.torch_models(cells, lstm, few), foreign.torch_models(blocks, lower, _FEW_IMAGES)
     return [
         *_model(lstm, sizes.sequences, seed, by_torch[0], (lstm, few)),
         *_model(gru, sizes.sequences, seed, {}, (gru, few)),
