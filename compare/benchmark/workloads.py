@@ -146,7 +146,10 @@ def _sequence_models(seed: int, sizes: Sizes) -> list[Subject]:
     few = sizes.proved_on
     cells = partial(torch_sequences.recurrent_loss_and_grad, cell="lstm")
     blocks = partial(torch_sequences.transformer_loss_and_grad, heads=4)
-    by_torch = foreign.torch_models(cells, lstm, few), foreign.torch_models(blocks, lower, _FEW_IMAGES)
+    by_torch = (
+        foreign.torch_models(cells, lstm, few),
+        foreign.torch_models(blocks, lower, _FEW_IMAGES),
+    )
     return [
         *_model(lstm, sizes.sequences, seed, by_torch[0], (lstm, few)),
         *_model(gru, sizes.sequences, seed, {}, (gru, few)),
