@@ -2,6 +2,8 @@
 
 from compare.benchmark.limits import measured_limits
 from compare.benchmark.timing import (
+    FEW_ROUNDS,
+    ROUNDS,
     Measurement,
     Prepared,
     Subject,
@@ -14,6 +16,6 @@ from compare.benchmark.timing import (
 from compare.benchmark.workloads import ELSEWHERE, ON_CPU, subjects
 
 __all__ = [
-    "ELSEWHERE", "ON_CPU", "Measurement", "Prepared", "Subject", "changes", "compiled", "eager",
-    "interleaved", "measure", "measured_limits", "subjects",
+    "ELSEWHERE", "FEW_ROUNDS", "ON_CPU", "ROUNDS", "Measurement", "Prepared", "Subject", "changes",
+    "compiled", "eager", "interleaved", "measure", "measured_limits", "subjects",
 ]  # fmt: skip

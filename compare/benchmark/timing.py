@@ -21,8 +21,8 @@ from compare.checker.gradient_report import GradientReport
 from compare.problems.derivations import Derivation
 
 __all__ = [
-    "Measurement", "Prepared", "Subject", "changes", "compiled", "eager", "interleaved", "measure",
-    "of_program",
+    "FEW_ROUNDS", "ROUNDS", "Measurement", "Prepared", "Subject", "changes", "compiled", "eager",
+    "interleaved", "measure", "of_program",
 ]  # fmt: skip
 
 TURN_SECONDS = 0.005
@@ -30,7 +30,10 @@ TURN_SECONDS = 0.005
 with the engine's own work for most of the turn."""
 
 LONG_SECONDS, LONG_ROUND_SECONDS = 0.1, 1.0
-"""A run that takes longer warms itself up, and of rounds that take longer three are enough."""
+"""A run that takes longer warms itself up, and of rounds that take longer FEW_ROUNDS are enough."""
+
+FEW_ROUNDS, ROUNDS = 3, 5
+"""The least number of rounds: where they are long or the measurement is rough, and else."""
 
 PAUSE_SECONDS = 0.002
 """The pause between two turns, in which the threads of the last engine fall asleep."""
@@ -148,6 +151,7 @@ def measure(
     seed: int = 0,
     limits: Limits | None = None,
     compile_alone: bool = True,
+    least_rounds: int = ROUNDS,
 ) -> list[Measurement]:
     """Proves that manual agrees with `jax.grad` on this input, then times every engine.
 
@@ -159,6 +163,7 @@ def measure(
         compile_alone: whether both are compiled before the proof, one at a time. The proof, which
             compiles side by side, is then left with what it does not share with them; else they are
             left with what they do not share with it, in less time, and `compile_ms` is longer.
+        least_rounds: see `interleaved`.
 
     Returns:
         One measurement for each engine.
@@ -178,7 +183,7 @@ def measure(
             )
         rest = [name for name in subject.engines if name not in first]
         prepared |= {name: subject.engines[name]() for name in rest}
-    times = interleaved(prepared, seconds=seconds, seed=seed)
+    times = interleaved(prepared, seconds=seconds, seed=seed, least_rounds=least_rounds)
     works = [engine.work for engine in prepared.values() if engine.work is not None]
     limit_ms = None
     if limits is not None and works:
@@ -242,7 +247,7 @@ def _quotient(manual: int | None, other: int | None) -> float | None:
 
 
 def interleaved(
-    engines: Mapping[str, Prepared], *, seconds: float, seed: int = 0
+    engines: Mapping[str, Prepared], *, seconds: float, seed: int = 0, least_rounds: int = ROUNDS
 ) -> dict[str, list[float]]:
     """Times engines in rounds, in each of which every engine has one turn.
 
@@ -252,9 +257,10 @@ def interleaved(
 
     Args:
         engines: what is timed, by name.
-        seconds: the time after which no new round of all begins; there are at least five of them,
-            or three where one takes over a second.
+        seconds: the time after which no new round of all begins.
         seed: of the order of turns within a round.
+        least_rounds: there are at least so many rounds of all, or FEW_ROUNDS where one takes over
+            a second.
 
     Returns:
         The seconds of one run of each engine, by round; NaN in a round in which it has no turn.
@@ -264,7 +270,8 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in engines}
     spinning = max(engine.spin_seconds for engine in engines.values())
     further = _rounds_while_others_spin(engines, took)
-    least_rounds = 5 if sum(took.values()) < LONG_ROUND_SECONDS else 3
+    if sum(took.values()) > LONG_ROUND_SECONDS:
+        least_rounds = FEW_ROUNDS
     start, rounds_of_all = time.perf_counter(), 0
     while rounds_of_all < least_rounds or time.perf_counter() - start < seconds:
         rounds_of_all += 1

@@ -14,7 +14,9 @@ from rich.markup import escape
 from compare import terminal
 from compare.benchmark import (
     ELSEWHERE,
+    FEW_ROUNDS,
     ON_CPU,
+    ROUNDS,
     Subject,
     changes,
     check_cost,
@@ -180,6 +182,7 @@ class _Run:
                         seed=seed,
                         limits=limits,
                         compile_alone=not quick,
+                        least_rounds=FEW_ROUNDS if quick else ROUNDS,
                     )
                 except ValueError as error:
                     self.wrong.append(subject.name)

@@ -86,6 +86,7 @@ def test_every_engine_has_as_many_turns_and_their_order_changes():
     assert {name: len(own) for name, own in times.items()} == {"a": 5, "b": 5, "c": 5}
     rounds = ["".join(dict.fromkeys(order[i:])) for i in range(len(order) - 2)]
     assert len(set(rounds)) > 1
+    assert {len(own) for own in interleaved(engines, seconds=0.0, least_rounds=3).values()} == {3}
 
 
 def test_after_an_engine_that_spins_the_next_one_warms_up_until_it_sleeps():
