@@ -15,8 +15,8 @@ from compare.tolerance import student_factor
 from compare.trees import largest, largest_difference
 
 __all__ = [
-    "Accuracy", "Compared", "Comparison", "Rows", "accepting", "accuracy_reached",
-    "accuracy_told", "allowed", "arithmetic", "disagreeing", "hidden_told", "is_clear", "is_close",
+    "Accuracy", "Compared", "Comparison", "Rows", "accepting", "accuracy_reached", "accuracy_told",
+    "allowed", "arithmetic", "disagreeing", "hidden_told", "is_all_wrong", "is_clear", "is_close",
     "is_measured", "is_settled", "mathematics", "nothing_tested", "precision_told", "rows",
     "too_coarse", "unjudged", "unmeasured",
 ]  # fmt: skip
@@ -146,6 +146,20 @@ def is_settled(found: Comparison) -> bool:
 def is_clear(found: Comparison) -> bool:
     """Tells whether every leaf agrees so well that further draws would not change it."""
     return all(one.is_clear for one in found.values())
+
+
+_FAR = 1000.0
+
+
+def is_all_wrong(found: Comparison) -> bool:
+    """Tells whether the value agrees as well as it could, and no leaf of the gradient by far.
+
+    Then a thousandth of the tolerance would say the same, and further draws are not needed.
+    """
+    return all(
+        one.is_clear if kind == "value" else _FAR * one.tolerance < one.max_abs < math.inf
+        for (kind, _), one in found.items()
+    )
 
 
 _CLOSE = 1.5

@@ -8,7 +8,7 @@ import numpy as np
 
 from compare.checker.disagreement.again import leaves_by_path, manual_again, to_be_run_again
 from compare.checker.disagreement.case import Disagreement
-from compare.checker.kinks import perturbed, ties
+from compare.checker.kinks import has_kinks, perturbed, ties
 from compare.checker.leaf import Leaf
 from compare.checker.noise.measure import of_manual, two_precisions
 from compare.checker.numerical.derivative import Loss
@@ -84,6 +84,8 @@ def overruled(case: Disagreement) -> Outcome | None:
 
 def _kink(case: Disagreement) -> Outcome | None:
     """Whether the differences are gone off the kinks, and there is a kink."""
+    if not has_kinks(case.loss, [*case.leaves.values()], case.constants):
+        return None
     moved = []
     for seed in (1, 2):
         moved.append(case.sides.at(perturbed(case.point.arrays, seed), on_cpu=True))

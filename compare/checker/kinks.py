@@ -16,7 +16,7 @@ from compare.jaxprs import bind, called_jaxpr, evaluate
 from compare.sites import inner_site, site_of
 from compare.trees import aligned_empty
 
-__all__ = ["MANY", "Ties", "perturbed", "random_numbers", "ties"]
+__all__ = ["MANY", "Ties", "has_kinks", "perturbed", "random_numbers", "ties"]
 
 _UNITS = 8
 """Numbers within so many units in the last place are a tie: rounding may order them either way."""
@@ -38,6 +38,19 @@ class Ties(NamedTuple):
     def __str__(self) -> str:
         sit = "entry sits" if self.entries == 1 else "entries sit"
         return f"{self.entries} {sit} on the kink of {self.name} ({self.site or 'no source'})"
+
+
+def has_kinks(fn: Callable[..., Any], *args: Any) -> bool:
+    """Tells whether `fn(*args)` compares floating numbers at all, where `ties` looks for them."""
+    return _compares(jax.make_jaxpr(fn)(*args).jaxpr)
+
+
+def _compares(jaxpr: core.Jaxpr) -> bool:
+    for eqn in jaxpr.eqns:
+        inner = called_jaxpr(eqn)
+        if _compares(inner.jaxpr) if inner is not None else _is_kinked(eqn):
+            return True
+    return False
 
 
 def ties(fn: Callable[..., Any], args: Sequence[Any]) -> list[Ties]:
@@ -137,12 +150,26 @@ def _walk(
     return evaluate(jaxpr, consts, inputs, equation)
 
 
+_COMPARISONS = ("max", "min", "gt", "ge", "lt", "le", "eq", "ne")
+_KINKED = (
+    *_COMPARISONS, "clamp", "reduce_max", "reduce_min", "abs", "reduce_window_max",
+    "reduce_window_min",
+)  # fmt: skip
+
+
+def _is_kinked(eqn: core.JaxprEqn) -> bool:
+    """Whether an equation compares floating numbers."""
+    if eqn.primitive.name not in _KINKED:
+        return False
+    return jnp.issubdtype(eqn.invars[0].aval.dtype, jnp.floating)
+
+
 def _tied(eqn: core.JaxprEqn, values: list[Any], outs: list[Any]) -> Any:
     """How many entries of an equation are ties; None if it does not compare floating numbers."""
-    if not values or not jnp.issubdtype(jnp.result_type(values[0]), jnp.floating):
+    if not _is_kinked(eqn):
         return None
     name = eqn.primitive.name
-    if name in ("max", "min", "gt", "ge", "lt", "le", "eq", "ne"):
+    if name in _COMPARISONS:
         a, b = values
         limit = _UNITS * unit_in_last_place(a.dtype) * jnp.maximum(jnp.abs(a), jnp.abs(b))
         return jnp.sum(jnp.abs(a - b) <= limit)

@@ -123,19 +123,21 @@ class TwoPrecisions:
         program = self._evaluation.program(self._side, exact, on_cpu=True).compile()
         return (program.cost_analysis() or {}).get("flops", 0.0)
 
-    def begin_with(self, narrow: Result, wide: Result) -> None:
+    def begin_with(self, narrow: Result, wide: Result) -> bool:
         """Takes the point itself as the first draw where a run is long and the dtype is float32.
 
         Args:
             narrow: what the side returned there in float32.
             wide: what it returned there in float64.
+
+        Returns:
+            Whether there is a draw that costs nothing.
         """
-        begun = self._in_float32 or not is_float32_on_cpu(self._asked)
-        if begun or self.first_draws == DRAWS:
-            return
-        deviations = self._between(narrow, wide)
-        self._in_float32.append(deviations)
-        self._in_dtype.append(deviations)
+        if not self._in_float32 and is_float32_on_cpu(self._asked) and self.first_draws < DRAWS:
+            deviations = self._between(narrow, wide)
+            self._in_float32.append(deviations)
+            self._in_dtype.append(deviations)
+        return bool(self._in_float32)
 
     def in_float64(self, draws: int) -> Noise:
         """Returns the noise in float64 from so many draws; a jump over a kink is left out."""

@@ -48,12 +48,11 @@ def central_differences(
         leaves: Leaves, constants: list[Any], direction: Leaves, enough: float = 0.0
     ) -> tuple[float, float]:
         if placed.get("of") is not leaves:
-            own = [*leaves.values()]
-            nothing = [zeros(x, x.dtype) for x in own]
-            placed.update(of=leaves, own=jax.device_put(own), zeros=jax.device_put(nothing))
-        directions = [
-            direction.get(path, zero) for path, zero in zip(leaves, placed["zeros"], strict=True)
-        ]
+            placed.update(of=leaves, own=jax.device_put([*leaves.values()]), zeros={})
+        nothing = placed["zeros"]
+        for path in leaves.keys() - direction.keys() - nothing.keys():
+            nothing[path] = jax.device_put(zeros(leaves[path], leaves[path].dtype))
+        directions = [direction[path] if path in direction else nothing[path] for path in leaves]
         slopes, per_step = np.zeros(0), np.zeros(0)
         best, error = math.nan, math.inf
         for first in range(0, count, _AT_ONCE):
