@@ -230,3 +230,20 @@ def test_what_cannot_be_measured_is_not_settled():
     found = comparison.mathematics(Point([], RIGHT, RIGHT, "loss"), infinite)
     assert found[W].agrees
     assert not found[W].is_settled
+
+
+@pytest.mark.parametrize(
+    ("manual", "all_wrong"),
+    [
+        ((0.5, [2.0, 3.0], [1.5]), True),
+        ((0.5, [2.0, 3.0], [1.0]), False),  # One leaf agrees.
+        ((0.5, [2.0, 3.0], [1.0 + 1e-11]), False),  # It is off by less than a thousand tolerances.
+        ((0.6, [2.0, 3.0], [1.5]), False),  # The value is another.
+        ((0.5, [2.0, np.nan], [1.5]), False),
+    ],
+)
+def test_where_nothing_agrees_by_far_one_draw_is_enough(manual, all_wrong):
+    right = result(0.5, [1.0, 2.0], [1.0])
+    noise = noise_of(1e-17, 1e-17, 1e-17)._replace(factor=student_factor(1))
+    found = comparison.mathematics(Point([], result(*manual), right, "loss"), noise)
+    assert comparison.is_all_wrong(found) == all_wrong

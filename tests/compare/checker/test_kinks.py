@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from compare.checker.kinks import Ties, perturbed, random_numbers, ties
+from compare.checker.kinks import Ties, has_kinks, perturbed, random_numbers, ties
 
 
 def found_in(fn, *arrays):
@@ -122,6 +122,18 @@ def test_every_kink_is_told_by_itself():
     x = np.asarray([0.0, 0.0, 1.0], np.float32)
     found = [(tie.name, tie.entries) for tie in ties(loss, [x])]
     assert found == [("abs", 2), ("max", 1), ("abs", 1)]
+
+
+def test_what_has_no_kink_has_no_ties():
+    def called(x):
+        return jnp.sum(jax.jit(lax.abs)(x))
+
+    x = jnp.zeros(3)
+    assert has_kinks(called, x)
+    assert ties(called, [x])
+    for smooth in (lambda x: jnp.sum(jnp.tanh(x) ** 2), lambda x: jnp.sum(x * (jnp.arange(3) > 1))):
+        assert not has_kinks(smooth, x)
+        assert not ties(smooth, [x])
 
 
 def test_loops_and_branches_are_not_entered():

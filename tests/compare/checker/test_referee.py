@@ -1,8 +1,11 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare.checker import referee
 from compare.checker.referee import rule
 
 RNG = np.random.default_rng(0)
@@ -84,3 +87,20 @@ def test_a_kink_within_the_step_widens_the_error_bar():
     w = {"w": np.asarray([1e-3, 1.0])}
     ruled = rule(loss, w, [], {"w": np.ones(2)}, {"w": np.ones(2)}, ["w"], seed=0)
     assert ruled.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(("share", "random_first"), [(0.5, True), (1e-6, False)])
+def test_of_many_entries_two_random_directions_prove_what_is_far_off(
+    share, random_first, monkeypatch
+):
+    right = gradient(kinked)
+    wrong = {"w": right["w"] * (1 + share)}
+    monkeypatch.setattr(referee, "LONG_RUN", W["w"].size - 1)
+    ruled = ruling(kinked, wrong, right)
+    worst = np.max(np.abs(right["w"]))
+    along_worst = [math.isclose(abs(o.autodiff), worst) for o in ruled.opinions]
+    assert along_worst[:2] == [not random_first, False]
+    assert (len(ruled.opinions) == 2) == random_first
+    assert ruled.verdict == "manual_wrong"
+    assert ruling(kinked, right, wrong).verdict == "autodiff_wrong"
+    assert ruling(kinked, wrong, {"w": 2 * right["w"]}).verdict == "both"

@@ -41,6 +41,7 @@ PROGRAMS = {
     "reversed": lambda: jnp.flip(A, 1) + jnp.isfinite(A),
     "casts": lambda: (A > 0).astype(jnp.float32) * A.astype(np.float32),
     "stacked": lambda: jnp.stack([A, B], -1).squeeze(),
+    "a loop": lambda: lax.while_loop(lambda x: x.sum() < 9, lambda x: 2 * x, jnp.abs(A)),
 }
 
 
