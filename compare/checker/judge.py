@@ -31,7 +31,7 @@ from compare.checker.noise.measure import (
     monte_carlo,
     two_precisions,
 )
-from compare.checker.noise.persistence import is_in_float32, is_mathematics
+from compare.checker.noise.persistence import is_in_dtype, is_in_float32, is_mathematics
 from compare.checker.reporting.verdicts import Verdict
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Sides
 from compare.checker.sides.float64 import (
@@ -328,6 +328,9 @@ class _Judge(NamedTuple):
         rows = comparison.rows(found)
         details = comparison.disagreeing(rows)
         case = Disagreement(self.sides, exact, rows, narrow, own)
+        hidden: list[str] = []
+        if not is_in_dtype(own, exact, found):
+            hidden = comparison.hidden_told(found, _common_dtype(own.arrays))
         with float64_on_cpu():
             unlike = [
                 path for (kind, path), one in found.items() if kind == "value" and not one.agrees
@@ -335,12 +338,12 @@ class _Judge(NamedTuple):
             if unlike and (not case.wrong or is_of_own_loss(case)):
                 if case.wrong:
                     details.append("manual's gradient is that of its own loss, to rounding")
-                details += comparison.hidden_told(found, _common_dtype(own.arrays))
+                details += hidden
                 details += forward_passes(case, unlike[0])
                 return _Finding("loss_differs", loss, rows, details)
             outcome = investigate(case)
         if outcome.verdict == "manual_wrong":
-            details += comparison.hidden_told(found, _common_dtype(own.arrays))
+            details += hidden
         details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
         return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)
 

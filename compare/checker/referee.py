@@ -20,9 +20,12 @@ from compare.checker.numerical.differences import central_differences, confirmed
 from compare.trees import called, of_blocks
 
 __all__ = [
-    "RANDOM_DIRECTIONS", "REFUTED", "Opinion", "Ruling", "along", "derivative_of",
+    "COMPLEX_STEP", "RANDOM_DIRECTIONS", "REFUTED", "Opinion", "Ruling", "along", "derivative_of",
     "random_direction", "rule",
 ]  # fmt: skip
+
+COMPLEX_STEP = "complex step"
+"""The method that fits a loss without kinks."""
 
 RANDOM_DIRECTIONS = 3
 """Random directions through all leaves that differ."""
@@ -100,7 +103,7 @@ def rule(
         return Ruling(_verdict(opinions), method, opinions)
 
     first = ruling(derivative)
-    if first.verdict == "manual_wrong" or method == "complex step":
+    if first.verdict == "manual_wrong" or method == COMPLEX_STEP:
         return first
     # Kinks within the steps make an error bar too small, or too large: look more closely.
     return ruling(confirmed_differences(loss))
@@ -110,7 +113,7 @@ def derivative_of(loss: Loss, leaves: Leaves, constants: list[Any]) -> tuple[str
     """Returns the name of the method that fits a loss, and the method."""
     traced = jax.make_jaxpr(loss)(list(leaves.values()), constants)
     if is_analytic(traced.jaxpr) and not any(map(np.iscomplexobj, leaves.values())):
-        return "complex step", complex_step(loss)
+        return COMPLEX_STEP, complex_step(loss)
     return "central differences", central_differences(loss)
 
 

@@ -17,7 +17,7 @@ from compare.checker.sides.float64 import is_float32_on_cpu
 from compare.tolerance import student_factor
 from compare.trees import cast, in_double, largest, of_blocks
 
-__all__ = ["is_in_float32", "is_mathematics"]
+__all__ = ["is_in_dtype", "is_in_float32", "is_mathematics"]
 
 _LOST = 0.5
 """A number of which float32 is so far off, relatively, is lost in float32."""
@@ -54,6 +54,17 @@ def is_in_float32(sides: Sides, own: Point, exact: Point, found: Comparison) -> 
     """
     wrong = [key for key, one in found.items() if not one.agrees]
     return bool(wrong) and _is_the_same(*_narrow_and_wide(sides, own, exact), wrong)
+
+
+def is_in_dtype(own: Point, exact: Point, found: Comparison) -> bool:
+    """Tells whether all leaves that do not agree differ by the same in the dtype asked for.
+
+    Args:
+        own: what both return in that dtype.
+        exact: the same in float64.
+        found: the comparison in float64.
+    """
+    return _is_the_same(own, exact, [key for key, one in found.items() if not one.agrees])
 
 
 def _narrow_and_wide(sides: Sides, own: Point, exact: Point) -> tuple[Point, Point]:

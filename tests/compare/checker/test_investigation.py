@@ -122,6 +122,33 @@ def test_a_mistake_on_a_kink_is_still_a_mistake():
     assert investigate(case).verdict == "manual_wrong"
 
 
+@pytest.mark.parametrize("distance", [0.0, 3e-8])
+def test_a_kink_within_the_referees_steps_does_not_make_jax_grad_wrong(distance):
+    """Its differences come to the mean of two slopes there: 4, where jax.grad has 3 or 5."""
+    x = np.concatenate([X, np.full((2, 3), distance)])
+    case = disagreement(lambda b, x: (rectified(b, x), np.full(3, 9.0)), rectified, np.zeros(3), x)
+    outcome = investigate(case)
+    assert outcome.verdict == "manual_wrong"
+    assert outcome.details[0].startswith("the referee (central differences off a kink, ")
+
+
+def test_a_wrong_rule_is_still_wrong_where_the_loss_has_a_kink():
+    def loss(b, x):
+        return jnp.sum(cube(jax.nn.relu(x + b)))
+
+    def right(b, x):
+        return loss(b, x), 3 * (jax.nn.relu(x + b) ** 2).sum(axis=0)
+
+    def wrong(b, x):
+        return loss(b, x), (jax.nn.relu(x + b) ** 2).sum(axis=0)
+
+    fault = investigate(disagreement(right, loss, np.zeros(3), ON_THE_KINK))
+    assert fault.verdict == "autodiff_wrong"
+    both = investigate(disagreement(wrong, loss, np.zeros(3), ON_THE_KINK))
+    assert both.verdict == "manual_wrong"
+    assert both.details[0].startswith("jax.grad is wrong as well: the referee (")
+
+
 def test_a_tie_elsewhere_excuses_nothing():
     """The loss sits on a kink, and the mistake has nothing to do with it."""
 

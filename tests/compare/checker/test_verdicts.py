@@ -225,3 +225,18 @@ def test_a_search_that_fails_does_not_lose_the_verdict(monkeypatch):
     assert report.diagnosis is not None
     assert report.diagnosis.bug == "unknown"
     assert "NotImplementedError: no such primitive" in report.diagnosis.evidence
+
+
+def test_a_kink_nearby_does_not_hide_a_mistake_that_float32_shows():
+    """It makes jax.grad's noise in float32 as large as a slope, where numbers move by a unit."""
+    x = np.concatenate([X[:, :1], np.full((4, 1), 1e-8)]).astype(np.float32)
+
+    def loss(b, x):
+        return jnp.sum(jax.nn.relu(x + b) * (x + 2))
+
+    def candidate(b, x):
+        return loss(b, x), jnp.sum((x + b > 0) * (x + 2), axis=0) * 1.5
+
+    report = check_gradients(candidate, loss, jnp.zeros(1), x)
+    assert report.verdict == "manual_wrong"
+    assert not [line for line in report.details if "hides" in line or "as well" in line]
