@@ -37,6 +37,7 @@ from compare.diagnosis.recording.instrumented import (
     instrumented,
     is_instrumentable,
 )
+from compare.diagnosis.recording.memory import Writes, owner, places
 from compare.diagnosis.recording.operators import (
     APPLYING,
     BINARY,
@@ -149,6 +150,8 @@ class _Watcher:
         self._idle = Idle([], [])
         self._slots: dict[int, int] = {}
         self._alive: list[Any] = []
+        self._writes = Writes()
+        self._last_stack: tuple[Any, ...] = ()
         self._count = 0
         self._line = 0
 
@@ -156,13 +159,38 @@ class _Watcher:
         """The slot of a value; a new one, of a constant, where nothing is known of it."""
         if id(value) not in self._slots:
             self.constants[self._new(value)] = on_host(value)
+        elif not self._writes.is_seen(value):
+            self._see_again(value)
         return self._slots[id(value)]
 
     def _new(self, value: Any) -> int:
         self._alive.append(value)  # So that its id is not given to another object.
+        self._writes.see(value)
         self._slots[id(value)] = self._count
         self._count += 1
         return self._count - 1
+
+    def _see_again(self, view: np.ndarray) -> None:
+        """Records what an array shows after another one of the same memory was written to."""
+        own = owner(view)
+        at = places(view, own)
+        given, slots = ((own, at), {}), [self.slot(own)]
+        self._record(
+            0, "item", np.take, given, [id(own)], [own], slots, view, [view], [],
+        )  # fmt: skip
+
+    def _hand_back(self, line: int, view: np.ndarray) -> None:
+        """Records what an array is after a view of it was written to."""
+        self._writes.write(view)
+        own = owner(view)
+        if own is view:
+            return
+        at, leaves = places(view, own), [own, view]
+        if id(own) in self._slots:
+            self._writes.see(own)  # But for what is recorded here.
+        slots = [*map(self.slot, leaves)]
+        given, ids = ((own, at, view), {}), [*map(id, leaves)]
+        self._record(line, "set_item", np.put, given, ids, leaves, slots, None, [], [0])
 
     def idle_of_users(self) -> Idle:
         """What a person's own lines pass through or hand on."""
@@ -352,6 +380,8 @@ class _Watcher:
         if new or changed:
             ids = [id(x) for x in leaves[: len(before)]]
             self._record(line, name, fn, (args, kwargs), ids, leaves, slots, result, new, changed)
+        for own in [leaves[i] for i in changed if isinstance(leaves[i], np.ndarray)]:
+            self._hand_back(line, own)
         return result
 
     def _record(
@@ -376,9 +406,11 @@ class _Watcher:
             return [on_host(x) for x in results]
 
         outputs = tuple(self._new(x) for x in ([leaves[i] for i in changed] or new))
-        origin = origin or (_stack(), name, None)
+        # What is returned is looked at when nothing is run any more.
+        self._last_stack = _stack() or self._last_stack
+        origin = origin or (self._last_stack, name, None)
         file = (origin[0] or origin[2][0])[0][0].co_filename
-        site = f"{file}:{line}" if is_users(file) else ""
+        site = f"{file}:{line}" if line and is_users(file) else ""
         self.equations.append(
             Equation(
                 _PRIMITIVES.get(name, name),

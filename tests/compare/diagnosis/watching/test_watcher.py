@@ -195,15 +195,82 @@ def test_the_rows_of_two_arrays_are_two_operations():
     assert lines_of(graph.equations[rows[0]].origin)[0] == graph.equations[rows[0]].site
 
 
-def test_what_is_changed_by_way_of_another_array_is_refused():
+def in_a_loop(x, h):
+    for row in x:
+        row *= h[0, 0]
+
+
+def at_places_of_a_row(x, h):
+    for i in range(2):
+        np.add.at(x[i], [0, 0, 3], h[0, 0])
+
+
+def into_a_view_of_a_view(x, h):
+    x[1][2:][0] += h[0, 0]
+
+
+def of_another_shape(x, h):
+    flat = x.T[::-1].T.reshape(-1)  # A copy, which x does not see.
+    flat[:2] = 0
+    x.ravel()[3:5] = h[0, 0]
+    x.T[1:, ::2] -= h[0, 0]
+
+
+def seen_by_others(x, h):
+    first, column = x[0], x[:, 1]
+    x[0, 1] = h[0, 0]
+    column[1] = first[1] + column[0]
+    first += x[1] * column[1]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    "change",
+    [in_a_loop, at_places_of_a_row, into_a_view_of_a_view, of_another_shape, seen_by_others],
+)
+def test_what_is_written_to_a_view_is_seen_by_all_that_share_its_memory(change, order):
+    def fn(h=A):
+        x = np.zeros(12).reshape(3, 4, order=order)  # Itself a view.
+        x += B
+        change(x, np.tanh(h))
+        return {"x": x}
+
+    graph = graph_of(fn, ["x"], Limit(60.0))
+    out = graph.outputs["x"]
+    (h,) = (e.outputs[0] for e in graph.equations if e.name == "tanh")
+    assert np.allclose(graph.values[out], fn()["x"], rtol=1e-15)
+    changed = graph.run({h: np.tanh(0.5 * A)}, [out])
+    assert np.allclose(changed[out], fn(0.5 * A)["x"], rtol=1e-15)
+    assert not np.allclose(changed[out], graph.values[out])
+
+
+def test_the_line_that_writes_to_a_view_writes_to_the_array():
     def fn():
+        x = np.zeros((2, 4))
+        np.add.at(x[1], [0, 0], A[0, :2])
+        return {"x": 2 * x}
+
+    graph = graph_of(fn, ["x"], Limit(60.0))
+    (write,) = (e for e in graph.equations if e.name == "set_item")
+    assert write.site == f"{__file__}:{fn.__code__.co_firstlineno + 2}"
+    assert np.array_equal(graph.values[write.outputs[0]], fn()["x"] / 2)
+
+
+def test_what_is_changed_by_way_of_another_array_is_refused():
+    def fn(change):
         rows = A * B
-        for row in rows:
-            row *= 2  # And so are the rows of `rows`, of which nothing is seen.
+        change(rows)
         return {"a": rows * 3}
 
-    with pytest.raises(ValueError, match="do not give a again"):
-        graph_of(fn, ["a"], Limit(60.0))
+    def unseen(rows):
+        memoryview(rows)[0, 0] = 7.0
+
+    def by_its_bits(rows):
+        rows.view(np.int64)[0] &= -256
+
+    for change, why in ((unseen, "do not give a again"), (by_its_bits, "another type")):
+        with pytest.raises(ValueError, match=why):
+            graph_of(lambda change=change: fn(change), ["a"], Limit(60.0))
     graph = graph_of(lambda: {"a": A * np.array([np.nan, np.inf, 1.0, 0.0])}, ["a"], Limit(60.0))
     assert graph.equations[-1].name == "mul"
 
