@@ -18,6 +18,7 @@ __all__ = [
     "called_jaxpr",
     "compiler_options",
     "computed_once",
+    "draws_in_64_bits",
     "evaluate",
     "inner_jaxprs",
     "is_arithmetic",
@@ -111,6 +112,13 @@ def is_arithmetic(jaxpr: core.ClosedJaxpr) -> bool:
     Not so where it calls back, or a foreign library, or has a kernel or a primitive of its own.
     """
     return not jaxpr.effects and primitives(jaxpr.jaxpr) <= _arithmetic()
+
+
+def draws_in_64_bits(jaxpr: core.Jaxpr) -> bool:
+    """Tells whether random numbers are made of 64 bits each: in 32 bits they are others."""
+    return any(
+        eqn.primitive.name == "random_bits" and eqn.params["bit_width"] == 64 for eqn in jaxpr.eqns
+    ) or any(map(draws_in_64_bits, core.subjaxprs(jaxpr)))
 
 
 @functools.cache

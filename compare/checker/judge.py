@@ -145,6 +145,12 @@ _NO_LINE = (
 )
 
 
+_REDRAWN = (
+    "random numbers are others in float64, and so is the loss: both sides are compared with those, "
+    "and with their own in the dtype asked for"
+)
+
+
 class _Judge(NamedTuple):
     """Who is judged, and by what."""
 
@@ -287,6 +293,7 @@ class _Judge(NamedTuple):
         notes = [
             *comparison.precision_told(gradient, narrow),
             *comparison.accuracy_told(gradient, self.accuracy),
+            *([_REDRAWN] if self._redraws(own) else []),
         ]
         doubt = comparison.nothing_tested(gradient) or comparison.unmeasured(found)
         if doubt:
@@ -327,9 +334,11 @@ class _Judge(NamedTuple):
         """Who is wrong: the forward pass, one of the two sides, or neither."""
         rows = comparison.rows(found)
         details = comparison.disagreeing(rows)
+        if self._redraws(own):
+            details.append(_REDRAWN)
         case = Disagreement(self.sides, exact, rows, narrow, own)
         hidden: list[str] = []
-        if not is_in_dtype(own, exact, found):
+        if not self._redraws(own) and not is_in_dtype(own, exact, found):
             hidden = comparison.hidden_told(found, _common_dtype(own.arrays))
         with float64_on_cpu():
             unlike = [
@@ -355,6 +364,8 @@ class _Judge(NamedTuple):
         def by(measured: Noise) -> Comparison:
             return comparison.mathematics(exact, measured, accuracy=self.accuracy)
 
+        if self._redraws(own):
+            return by(self._monte_carlo(exact, exact=True))
         noise = two_precisions(self.sides, own.arrays)
         if noise.begin_with(own.autodiff, exact.autodiff):
             found = by(noise.in_float64(1))
@@ -393,6 +404,9 @@ class _Judge(NamedTuple):
 
         if narrow is not None and narrow.unit >= _unit(own.arrays):
             return by(in_narrower(self.sides, exact.arrays, narrow.dtype))
+        if self._redraws(own):  # No other point has the same random numbers.
+            noise = self._monte_carlo(own, exact=False)
+            return comparison.arithmetic(own, own, noise, accuracy=self.accuracy)
         noise = two_precisions(self.sides, own.arrays)
         found = by(noise.in_dtype(noise.first_draws))
         if comparison.is_clear(found):
@@ -402,6 +416,16 @@ class _Judge(NamedTuple):
         if comparison.is_settled(found):
             return found
         return by(larger(measured, self._monte_carlo(own, exact=False)))
+
+    def _redraws(self, own: Point) -> bool:
+        """Whether the loss draws other random numbers in float64 than in the dtype asked for.
+
+        Then the two precisions differ by more than rounding, and do not measure it.
+        """
+        if is_float64_on_cpu(own.arrays):
+            return False
+        exact = [shape_of(x, np.float64) for x in own.arrays]
+        return self.sides.evaluation.program(self.sides.autodiff, exact, on_cpu=True).redraws
 
     def _of_the_rules(self, by_rules: Side, found: _Finding, own: Point) -> _Finding:
         """After a verdict by the opened loss: whether its custom rules agree with it."""

@@ -23,7 +23,7 @@ from compare.checker.sides.remembered import Remembered
 from compare.checker.sides.settings import kept_settings
 from compare.checker.sides.widened import rounds_constants, widened
 from compare.escapes import first_line
-from compare.jaxprs import compiler_options, is_arithmetic
+from compare.jaxprs import compiler_options, draws_in_64_bits, is_arithmetic
 from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
@@ -221,6 +221,7 @@ class Program:
         narrowing: where it computes in a narrower type than its inputs have; None if nowhere.
         repeats: whether two runs return the same for certain, as arithmetic does on a CPU.
         rounds_constants: whether one may be known less well than float64 can.
+        redraws: whether it draws random numbers that are others in a narrower type.
         seconds: that lowering and compiling it took, when it was last compiled; 0 before.
     """
 
@@ -230,6 +231,7 @@ class Program:
         self.narrowing: Narrowing | None = narrowing(traced.jaxpr)
         self.repeats = jax.default_backend() == "cpu" and is_arithmetic(traced.jaxpr)
         self.rounds_constants = rounds_constants(traced.jaxpr)
+        self.redraws = draws_in_64_bits(traced.jaxpr.jaxpr)
         text = str(traced.jaxpr.jaxpr)
         self.fingerprint = _fingerprint(text, traced.jaxpr.consts)
         # What is not used is no part of the program, but is passed to it.
