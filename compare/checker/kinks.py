@@ -161,7 +161,8 @@ def _is_kinked(eqn: core.JaxprEqn) -> bool:
     """Whether an equation compares floating numbers."""
     if eqn.primitive.name not in _KINKED:
         return False
-    return jnp.issubdtype(eqn.invars[0].aval.dtype, jnp.floating)
+    aval: Any = eqn.invars[0].aval
+    return jnp.issubdtype(aval.dtype, jnp.floating)
 
 
 def _tied(eqn: core.JaxprEqn, values: list[Any], outs: list[Any]) -> Any:
