@@ -1,7 +1,7 @@
 """What an operand should have been, given what the result should have been."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,10 @@ from compare.diagnosis.watching.numpy_ops import computed
 from compare.trees import in_double, is_key, largest
 
 __all__ = ["Solver", "Wrong", "expected_operand", "same"]
+
+
+_FARTHEST = 4
+"""Over so many operations something known is looked for."""
 
 
 def same(found: Any, expected: Any) -> bool:
@@ -95,7 +99,18 @@ class Solver:
         telling = [step for step in steps if not step.is_right] or steps
         operands = [self._alone(step) for step in telling]
         if None in operands:
+            written = self._written(wrong)
+            if written is not None:
+                return written
             operands = [self._one_of_two(steps, telling)] * len(telling)
+        if None in operands:
+            return self._known_before(wrong, _FARTHEST)
+        return self._followed(wrong, telling, operands)
+
+    def _followed(
+        self, wrong: list[Wrong], telling: list[_Step], operands: Sequence[int | None]
+    ) -> list[Wrong] | None:
+        """What should have been read, by what made it; None where turns contradict each other."""
         found: dict[int, Wrong] = {}
         for step, operand in zip(telling, operands, strict=True):
             if operand is None or operand not in step.wanted:
@@ -110,6 +125,64 @@ class Solver:
         if any(self._is_dropped(own, made_by) for own in found.values()):
             return None
         return [*found.values()] if self._are_alike(found) else None
+
+    def _known_before(self, wrong: list[Wrong], farthest: int) -> list[Wrong] | None:
+        """What is wrong farther back and should be something known.
+
+        None where nothing is, or where more than one way leads there.
+        """
+        ways: dict[frozenset[int], list[Wrong]] = {}
+        for before in self._each_way(wrong):
+            if not all(self.recognised(own.expected) for own in before):
+                further = self._known_before(before, farthest - 1) if farthest else None
+                if further is None:
+                    continue
+                before = further
+            ways[frozenset(own.made_by for own in before)] = before
+        if len(ways) != 1:
+            return None
+        (found,) = ways.values()
+        return found
+
+    def _each_way(self, wrong: list[Wrong]) -> Iterator[list[Wrong]]:
+        """What may be wrong before, by each operand that could make it so."""
+        steps = [step for own in wrong if (step := self._step(own)) is not None]
+        telling = [step for step in steps if not step.is_right]
+        if len(steps) < len(wrong) or not telling:
+            return
+        written = self._written(wrong)
+        if written is not None:
+            yield written
+            return
+        for operand in sorted(set.intersection(*({*step.wanted} for step in telling))):
+            followed = self._followed(wrong, telling, [operand] * len(telling))
+            if followed is not None:
+                yield followed
+
+    def _written(self, wrong: list[Wrong]) -> list[Wrong] | None:
+        """What one line writes to an array at one turn after another, where that is wrong.
+
+        None where another line writes something wrong as well, or what is written to is wrong.
+        """
+        found: dict[int, Wrong] = {}
+        for last in wrong:
+            own = last
+            while self.graph.equations[own.made_by].name == "set_item":
+                step, inputs = self._step(own), self.graph.equations[own.made_by].inputs
+                if step is None or not (step.wanted or step.is_right):
+                    return None
+                for operand, wanted in step.wanted.items():
+                    if operand:
+                        (turn,) = self.graph.equations[own.made_by].outputs
+                        made_by = self.graph.maker[inputs[operand]]
+                        found[made_by] = Wrong(turn, made_by, wanted)
+                if 0 not in step.wanted:
+                    break
+                own = own._replace(made_by=self.graph.maker[inputs[0]], expected=step.wanted[0])
+            else:
+                return None
+        lines = {self._line(self.graph.equations[i].outputs[0]) for i in found}
+        return [*found.values()] if len(lines) == 1 and len(found) > len(wrong) else None
 
     def _is_dropped(self, own: Wrong, readers: Collection[int]) -> bool:
         """Whether some of an array is read by nothing: then the choice may be what is wrong."""
@@ -143,6 +216,9 @@ class Solver:
             if (i in open_ or (index not in self.vouched and equation.inputs[i] not in self.right))
             and (wanted := expected_operand(equation, i, inputs, expected)) is not None
         }
+        # What no number would do for is not what alone is wrong.
+        possible = [i for i in open_ if not _is_impossible(equation, i, inputs, expected)]
+        open_ = possible or open_
         return _Step(
             wrong=wrong,
             is_right=same(values[equation.outputs[0]], expected),
@@ -249,6 +325,21 @@ def expected_operand(
         return None  # No real number would do.
     found = np.where(np.isfinite(found), found, np.nan).reshape(value.shape)
     return None if np.isnan(found).all() else found
+
+
+def _is_impossible(
+    equation: Equation, operand: int, inputs: list[Any], expected: np.ndarray
+) -> bool:
+    """Whether an operand that stands for many entries would have to be one number for each."""
+    if equation.name not in _OF_TWO or np.shape(inputs[operand]) == expected.shape:
+        return False
+    shape = np.shape(inputs[operand])
+    each = [np.broadcast_to(x, expected.shape) if i == operand else x for i, x in enumerate(inputs)]
+    wanted = expected_operand(equation, operand, each, expected)
+    if wanted is None:
+        return False
+    known = ~np.isnan(_unbroadcast(np.where(np.isnan(wanted), np.nan, 1.0), shape))
+    return bool(np.any(np.isnan(_unbroadcast(wanted, shape)) & known))
 
 
 def _other(operand: int, inputs: list[np.ndarray]) -> np.ndarray:
