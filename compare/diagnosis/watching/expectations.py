@@ -154,7 +154,8 @@ class Solver:
         if written is not None:
             yield written
             return
-        for operand in sorted(set.intersection(*({*step.wanted} for step in telling))):
+        # What is right for something is not to blame for being read here.
+        for operand in sorted(set.intersection(*({*step.wanted} & {*step.open} for step in telling))):
             followed = self._followed(wrong, telling, [operand] * len(telling))
             if followed is not None:
                 yield followed

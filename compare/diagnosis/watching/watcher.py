@@ -365,6 +365,8 @@ class _Watcher:
         before = [on_host(x) for x in leaves]
         result = fn(*map(_given, args), **{key: _given(own) for key, own in kwargs.items()})
         made = numbers_of(result)
+        if name in _UNWRITTEN and isinstance(result, np.ndarray):
+            result.fill(0)  # What was there before is nobody's value.
         if any(isinstance(x, Tracer) for x in (*leaves, *made)):
             return result  # jax transforms a function that was defined here: its call is the line.
         changed = [
@@ -465,6 +467,9 @@ _PRIMITIVES = {
     "reshape": "reshape", "astype": "convert_element_type", "stack": "stack",
     "float": "convert_element_type", "float64": "convert_element_type",
 }  # fmt: skip
+_UNWRITTEN = ("empty", "empty_like")
+"""They make arrays of no numbers yet."""
+
 _NO_NUMBERS = "OSU"
 """The kinds of arrays of objects and of texts."""
 
