@@ -76,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with streams.guarded(sys.stdout, sys.stderr) as out:
         code = _run(argv, whole=whole)
         out.flush()
-        if out.error is not None:
+        # A reader that has seen enough, such as `head`, is no failure.
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):
             _say(
                 f"standard output: {out.error.strerror or out.error}; what it was to show is lost, "
                 "and the files that options name are written"

@@ -141,7 +141,7 @@ def _run(asked: _Asked, html: Path | None, json: Path | None) -> int:
         UsageError: nothing can be checked so.
     """
     try:
-        module, pairs = _loaded(asked)
+        module, pairs, lacking = _loaded(asked)
     except own.OwnFileError as error:
         raise DataError(str(error)) from error
     console = terminal.console()
@@ -162,9 +162,11 @@ def _run(asked: _Asked, html: Path | None, json: Path | None) -> int:
         console.print(f"{pair.title}\n\n{text}\n", markup=False, soft_wrap=True)
     if not reports:
         raise next(iter(failed.values()))
-    for title, error in failed.items():
-        print(f"handgrad: {escaped(f'not checked: {title}: {error}')}", file=sys.stderr)
-    console.print(terminal.gradients.verdict(reports))
+    failed |= {each.name: DataError(each.advice) for each in lacking if each.is_candidate}
+    others = [f"left out: {each.name}: {each.advice}" for each in lacking if not each.is_candidate]
+    for line in (*(f"not checked: {title}: {why}" for title, why in failed.items()), *others):
+        print(f"handgrad: {escaped(line)}", file=sys.stderr)
+    console.print(terminal.gradients.verdict(reports, unchecked=len(failed)))
     outputs.save(
         "check",
         json_file.environment("highest"),
@@ -181,8 +183,8 @@ def _run(asked: _Asked, html: Path | None, json: Path | None) -> int:
 _CODES = {DataError: DATA, UsageError: USAGE}
 
 
-def _loaded(asked: _Asked) -> tuple[Any, list[own.Pair]]:
-    """The file as a module, and what of it is to be checked."""
+def _loaded(asked: _Asked) -> tuple[Any, list[own.Pair], list[own.LeftOut]]:
+    """The file as a module, what of it is to be checked, and what cannot be."""
     module, file = own.load(asked.file), str(asked.file)
     loss = None
     if asked.loss is not None:
@@ -192,8 +194,9 @@ def _loaded(asked: _Asked) -> tuple[Any, list[own.Pair]]:
         if not callable(loss):
             raise own.OwnFileError(f"{other}: has no function {name}")
     if asked.name:
-        return module, [own.named(module, file, asked.name, loss)]
-    return module, own.found(module, file)
+        return module, [own.named(module, file, asked.name, loss)], []
+    pairs = own.found(module, file)
+    return module, pairs, own.left_out(module, file, pairs)
 
 
 def _point(asked: _Asked, module: Any, pair: own.Pair) -> tuple[Any, ...]:

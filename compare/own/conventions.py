@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import jax
 
 from compare.own.module import OwnFileError
 
-__all__ = ["Pair", "found", "named"]
+__all__ = ["LeftOut", "Pair", "found", "left_out", "named"]
 
 _LOSS_AND_GRAD, _LOSS, _FWD, _BWD = "loss_and_grad", "loss", "_fwd", "_bwd"
 _LOOKED_FOR = (
@@ -34,6 +34,20 @@ class Pair(NamedTuple):
     name: str
     functions: tuple[Callable[..., Any], ...]
     title: str
+
+
+class LeftOut(NamedTuple):
+    """A function whose name promises a check, and that has none.
+
+    Attributes:
+        name: its own.
+        advice: what there is not, and what to add.
+        is_candidate: whether it is a candidate for sure; any other may be a part of one.
+    """
+
+    name: str
+    advice: str
+    is_candidate: bool
 
 
 def found(module: ModuleType, file: str) -> list[Pair]:
@@ -68,7 +82,7 @@ def found(module: ModuleType, file: str) -> list[Pair]:
 def _by_name(module: ModuleType, name: str) -> Pair | None:
     """Returns the pair that a candidate, or a backward pass, is half of."""
     fn = getattr(module, name)
-    if name == _LOSS_AND_GRAD or name.endswith(f"_{_LOSS_AND_GRAD}"):
+    if _is_candidate(name):
         stem = name.removesuffix(_LOSS_AND_GRAD)
         loss = _function(module, f"{stem}{_LOSS}")
         return loss and _gradients(stem.rstrip("_"), fn, name, loss, f"{stem}{_LOSS}")
@@ -84,6 +98,48 @@ def _by_name(module: ModuleType, name: str) -> Pair | None:
             return own if with_point else own._replace(name=stem)
         return Pair("rule", stem, (fwd, fn), f"{name} against jax.vjp of {stem}{_FWD}")
     return None
+
+
+def left_out(module: ModuleType, file: str, pairs: Sequence[Pair]) -> list[LeftOut]:
+    """Lists the functions that lack what they would be checked with, in the order of the file.
+
+    The halves of a decorated function are told with it.
+
+    Args:
+        module: the file, loaded.
+        file: its name, for the advice.
+        pairs: what is checked.
+    """
+    names = _functions(module)
+    decorated = [fn for name in names if _has_rule(fn := getattr(module, name))]
+    checked = [fn for pair in pairs for fn in pair.functions]
+    halves = [half for fn in (*decorated, *checked) for half in _halves(fn)]
+    lacking = []
+    for name in names:
+        fn = getattr(module, name)
+        if any(fn is own or own in _halves(fn) for own in checked):
+            continue
+        if any(fn is half for half in halves):
+            continue
+        if _is_candidate(name):
+            loss = name.removesuffix(_LOSS_AND_GRAD) + _LOSS
+            advice = f"there is no {loss}; define it, or name a loss: {file}:{name} {file}:LOSS"
+            lacking.append(LeftOut(name, advice, is_candidate=True))
+        elif _has_rule(fn):
+            advice = f"there is no {name}_inputs(); define it, or name it: {file}:{name}"
+            lacking.append(LeftOut(name, advice, is_candidate=False))
+        elif name.endswith((_FWD, _BWD)):
+            other = f"{_stem(name)}{_BWD if name.endswith(_FWD) else _FWD}"
+            lacking.append(LeftOut(name, f"there is no {other}; define it", is_candidate=False))
+    return lacking
+
+
+def _is_candidate(name: str) -> bool:
+    return name == _LOSS_AND_GRAD or name.endswith(f"_{_LOSS_AND_GRAD}")
+
+
+def _halves(fn: Any) -> list[Any]:
+    return [half for half in (getattr(fn, "fwd", None), getattr(fn, "bwd", None)) if half]
 
 
 def _that_takes_more(module: ModuleType, bwd: Callable[..., Any]) -> str | None:

@@ -46,19 +46,25 @@ def gradient_table(title: str, reports: Sequence[GradientReport]) -> Table:
     return table
 
 
-def verdict(reports: Sequence[GradientReport]) -> RenderableType:
-    """Writes the last lines: whether and how many comparisons agree, and the error they detect."""
+def verdict(reports: Sequence[GradientReport], unchecked: int = 0) -> RenderableType:
+    """Writes the last lines: whether and how many comparisons agree, and the error they detect.
+
+    Args:
+        reports: of the comparisons.
+        unchecked: how many more there should have been.
+    """
     wrong = [report for report in reports if not report.agree]
+    count = len(reports) + unchecked
+    missing = f"; {unchecked} could not be made" if unchecked else ""
     if wrong:
-        text = f"DISAGREE: {len(wrong)} of {len(reports)} comparisons"
+        text = f"DISAGREE: {len(wrong)} of {count} comparisons{missing}"
         return Text(text, style="bold white on red")
     least = max(report.detectable for report in reports)
-    return Group(
-        Text(
-            f"In each comparison an error of {least:.0e} in any one entry would have been caught."
-        ),
-        Text(f"AGREE: {len(reports)} of {len(reports)} comparisons", style="bold green"),
-    )
+    caught = f"In each comparison an error of {least:.0e} in any one entry would have been caught."
+    if unchecked:
+        text = f"INCOMPLETE: {len(reports)} of {count} comparisons agree{missing}"
+        return Group(Text(caught), Text(text, style="bold yellow"))
+    return Group(Text(caught), Text(f"AGREE: {count} of {count} comparisons", style="bold green"))
 
 
 def _longest(reports: Sequence[GradientReport]) -> tuple[Leaf, ...]:

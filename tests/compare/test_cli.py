@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -198,6 +199,15 @@ def test_help_into_a_full_disk_exits_3(monkeypatch, capsys):
     err = capsys.readouterr().err
     assert err.startswith("handgrad: standard output: No space left on device")
     assert err.count("\n") == 1
+
+
+def test_a_reader_that_has_gone_is_no_failure(monkeypatch, capsys):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert run("--help") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_cannot_be_written_is_said_before_the_work(capsys, tmp_path, monkeypatch):

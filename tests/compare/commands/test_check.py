@@ -96,10 +96,54 @@ def test_what_cannot_be_checked_does_not_keep_the_rest_from_it(write, capsys):
     write(FILE[: FILE.index("def line_loss")] + FILE[FILE.index("def inputs") :] + HALVES)
     assert run("mine.py") == options.USAGE
     out, err = capsys.readouterr()
-    assert out.splitlines()[-1] == "AGREE: 1 of 1 comparisons"
+    assert out.splitlines()[-1] == "INCOMPLETE: 1 of 2 comparisons agree; 1 could not be made"
     (line,) = err.splitlines()
     assert line.startswith("handgrad: not checked: power_bwd against jax.vjp of power_fwd: mine.py")
     assert "a rule with nondiff_argnums is checked as it is decorated" in line
+
+
+ALONE = """
+
+def cube_fwd(x):
+    return x**3, (x,)
+
+
+def cubes_bwd(residuals, dy):
+    return (3 * residuals[0] ** 2 * dy,)
+
+
+@jax.custom_vjp
+def steps(x):
+    return x
+
+
+steps.defvjp(lambda x: (x, None), lambda _, dy: (dy,))
+"""
+
+
+def test_what_lacks_its_other_half_is_told(write, capsys):
+    square = "import jax\n" + FILE[: FILE.index("def line_loss")]
+    write(square + FILE[FILE.index("def inputs") : FILE.index("def line_inputs")] + ALONE)
+    assert run("mine.py") == options.AGREE
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == "AGREE: 1 of 1 comparisons"
+    assert err.splitlines() == [
+        "handgrad: left out: cube_fwd: there is no cube_bwd; define it",
+        "handgrad: left out: cubes_bwd: there is no cubes_fwd; define it",
+        "handgrad: left out: steps: there is no steps_inputs(); define it, or name it: "
+        "mine.py:steps",
+    ]
+
+
+def test_a_candidate_without_a_loss_is_told_and_the_check_is_incomplete(write, capsys):
+    write(FILE.replace("def line_loss(", "def lines_loss("))
+    assert run("mine.py") == options.DATA
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == "INCOMPLETE: 1 of 2 comparisons agree; 1 could not be made"
+    assert err == (
+        "handgrad: not checked: line_loss_and_grad: there is no line_loss; define it, or name a "
+        "loss: mine.py:line_loss_and_grad mine.py:LOSS\n"
+    )
 
 
 def test_a_mistake_is_shown_with_its_line(write, capsys):
