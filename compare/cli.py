@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import tyro
 
 from compare import __version__
-from compare.commands import completion, outputs, spelling, streams
+from compare.commands import completion, outputs, refused, spelling, streams
 from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.check import check
@@ -115,7 +115,8 @@ def _run(argv: Sequence[str], *, whole: bool) -> int:
         if argv[0] == "train":
             argv = ["train", *config.expanded(argv[1:], train)]
         outputs.command_line.set(shlex.join(["handgrad", *argv]))
-        with streams.wrapping() if is_help else contextlib.nullcontext():
+        wrapping = streams.wrapping() if is_help else contextlib.nullcontext()
+        with wrapping, refused.told_plainly(argv[0]):
             return tyro.extras.subcommand_cli_from_dict(
                 COMMANDS,
                 prog="handgrad",

@@ -13,6 +13,7 @@ from compare.commands.options import (
     OptionalDataset,
     OptionalPath,
     OptionalPlatform,
+    Seed,
     UsageError,
     not_given,
     require_platform,
@@ -30,7 +31,7 @@ def articles(
     quick: bool = False,
     method: Annotated[Literal["manual", "autodiff"] | None, not_given("{manual,autodiff}")] = None,
     platform: OptionalPlatform = None,
-    seed: int = 0,
+    seed: Seed = 0,
     data_dir: OptionalPath = None,
     dataset: OptionalDataset = None,
     json: OptionalPath = None,
@@ -53,8 +54,6 @@ def articles(
     outputs.require(json=json, report=report)
     if name and name not in ARTICLES:
         raise UsageError(f"unknown article {name!r}; choose from {', '.join(ARTICLES)}")
-    if seed < 0:
-        raise UsageError(f"--seed must not be negative, got {seed}")
     chosen = [name] if name else list(ARTICLES)
     methods = METHODS if method is None else {method: METHODS[method]}
     needs_mnist = any(ARTICLES[article].needs_mnist for article in chosen)

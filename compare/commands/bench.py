@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 from rich.console import Console
@@ -33,7 +33,9 @@ from compare.commands.options import (
     OptionalPath,
     OptionalPlatform,
     OptionalSeconds,
+    Seed,
     UsageError,
+    not_given,
     require_platform,
     require_writable,
 )
@@ -54,12 +56,12 @@ def bench(
     only: str = "",
     *,
     quick: bool = False,
-    against: tuple[Path, ...] = (),
+    against: Annotated[tuple[Path, ...] | None, not_given("[PATH [PATH ...]]")] = None,
     resume: OptionalPath = None,
     seconds: OptionalSeconds = None,
     plot: OptionalPath = None,
     platform: OptionalPlatform = None,
-    seed: int = 0,
+    seed: Seed = 0,
     json: OptionalPath = None,
     report: OptionalPath = None,
 ) -> int:
@@ -101,8 +103,10 @@ def bench(
         raise UsageError(f"--seconds {seconds}: must be positive")
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise UsageError(f"--plot {plot}: needs matplotlib; {plots.INSTALL_REPORT}")
+    if against == ():
+        raise UsageError("--against: name files that --json of bench wrote")
     environment = json_file.environment("default")
-    earlier = [_earlier("--against", file)["results"] for file in against]
+    earlier = [_earlier("--against", file)["results"] for file in against or ()]
     measured = [] if resume is None else _begun(resume, environment)
     on_cpu = jax.default_backend() == "cpu"
     sizes = ON_CPU if on_cpu else ELSEWHERE

@@ -17,6 +17,7 @@ from compare.commands.options import (
     USAGE,
     OptionalDtype,
     OptionalPath,
+    Seed,
     UsageError,
     not_given,
 )
@@ -56,7 +57,7 @@ def check(
     dtype: OptionalDtype = None,
     jit: bool = True,
     accuracy: Annotated[float | None, not_given("FLOAT")] = None,
-    seed: int = 0,
+    seed: Seed = 0,
     html: OptionalPath = None,
     json: OptionalPath = None,
     verbose: bool = False,

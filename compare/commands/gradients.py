@@ -24,6 +24,7 @@ from compare.commands.options import (
     OptionalPath,
     OptionalPlatform,
     Precision,
+    Seed,
     UsageError,
     require_platform,
 )
@@ -42,7 +43,7 @@ def gradients(
     precision: Precision = "highest",
     platform: OptionalPlatform = None,
     batch: int = 64,
-    seed: int = 0,
+    seed: Seed = 0,
     data_dir: OptionalPath = None,
     dataset: OptionalDataset = None,
     json: OptionalPath = None,

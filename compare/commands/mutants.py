@@ -4,7 +4,7 @@ import tyro
 
 from compare import terminal
 from compare.commands import outputs
-from compare.commands.options import AGREE, DISAGREE, OptionalPath, UsageError
+from compare.commands.options import AGREE, DISAGREE, OptionalPath, Seed, UsageError
 from compare.mutants import mutants as gallery
 from compare.mutants import run
 from compare.report import json_file
@@ -16,7 +16,7 @@ def mutants(
     only: tyro.conf.Positional[str] = "",
     /,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     json: OptionalPath = None,
     report: OptionalPath = None,
 ) -> int:

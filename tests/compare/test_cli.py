@@ -79,8 +79,8 @@ def test_disagreement_is_named_and_exits_1(capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (("gradients", "mnits"), "invalid choice 'mnits'"),
-        (("gradients", "--dtype", "float16"), "invalid choice 'float16'"),
+        (("gradients", "mnits"), "mnits: is no choice; did you mean mnist?"),
+        (("gradients", "--dtype", "float16"), "--dtype float16: is no choice"),
         (("gradients", "--colour"), "handgrad gradients --help lists them"),
         (("check", "--shape", "w=3x2"), "is no option of check; did you mean --shapes?"),
         (("train", "xor", "--lrate", "1"), "is no option of train; did you mean --rate?"),
@@ -99,8 +99,8 @@ def test_wrong_usage_exits_2(argv, message, capsys):
     assert run(*argv) == options.USAGE
     out, err = capsys.readouterr()
     assert out == ""
-    assert message in " ".join(err.replace("│", " ").split())
-    assert "Traceback" not in err
+    assert message in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("argv", [("--data-dir", "nowhere"), ("mnist", "--data-dir", "nowhere")])

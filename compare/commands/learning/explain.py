@@ -9,7 +9,7 @@ import tyro
 from compare import explain as measured
 from compare import terminal
 from compare.commands import outputs
-from compare.commands.options import AGREE, OptionalDataset, OptionalPath, UsageError
+from compare.commands.options import AGREE, OptionalDataset, OptionalPath, Seed, UsageError
 from compare.report import json_file, plots
 from compare.report.html import explain as page
 
@@ -42,7 +42,7 @@ def explain(
     ],
     *,
     out: OptionalPath = None,
-    seed: int = 1,
+    seed: Seed = 1,
     data_dir: OptionalPath = None,
     dataset: OptionalDataset = None,
 ) -> int:

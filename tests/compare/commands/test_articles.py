@@ -55,7 +55,7 @@ def test_methods_that_differ_exit_1(capsys, monkeypatch):
     ("argv", "message"),
     [
         (("xorr",), "unknown article 'xorr'; choose from xor, binary-classifier, regularised-mlp,"),
-        (("xor", "--seed", "-1"), "--seed must not be negative"),
+        (("xor", "--seed", "-1"), "--seed: must be from 0 to 4294967295, got -1"),
     ],
 )
 def test_wrong_usage_is_one_line(argv, message, capsys):
