@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import tyro
 
 from compare import __version__
-from compare.commands import completion, outputs, refused, spelling, streams
+from compare.commands import completion, outputs, streams
 from compare.commands.articles import articles
 from compare.commands.bench import bench
 from compare.commands.check import check
@@ -31,6 +31,7 @@ from compare.commands.predict import predict
 from compare.commands.report import report
 from compare.commands.training import config, supervision
 from compare.commands.training.train import train
+from compare.commands.words import refused, spelling
 from compare.datasets import DataError
 from compare.escapes import escaped
 from compare.experiments import (

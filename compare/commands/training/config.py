@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from compare.commands.spelling import options, plain
+from compare.commands.words.spelling import options, plain
 from compare.datasets import DataError
 from compare.files import open_regular
 

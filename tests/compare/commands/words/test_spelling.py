@@ -3,7 +3,7 @@ import re
 import pytest
 
 from compare import cli
-from compare.commands.spelling import misspelt
+from compare.commands.words.spelling import misspelt
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
