@@ -125,7 +125,8 @@ def run(
         words: the function's arguments.
         limit: the seconds after which the process is killed; they begin after its imports.
     """
-    program = [sys.executable, "-m", "compare.benchmark.check_process", method, source, *words]
+    # Not a module of these names in the working folder: -P.
+    program = "-P", "-m", "compare.benchmark.check_process"
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     environment = {
         **os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu",
@@ -133,7 +134,11 @@ def run(
     }  # fmt: skip
     # Without a buffer: what follows the first line is left to `communicate`.
     with subprocess.Popen(
-        program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+        [sys.executable, *program, method, source, *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()  # It is ready.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from compare.commands.interruption import handling
@@ -17,6 +18,7 @@ from compare.commands.interruption import handling
 __all__ = ["exit_with", "is_for_several", "supervise"]
 
 _WORKER = "HANDGRAD_WORKER"
+_ROOT = Path(__file__).parents[3]
 _OF_SEVERAL = {"--distributed", "--coordinator", "--processes", "--process"}
 
 
@@ -42,9 +44,11 @@ def supervise(argv: Sequence[str]) -> int | None:
     if _WORKER in os.environ:
         threading.Thread(target=_end_with_supervisor, daemon=True).start()
         return None
+    # A compare.py in the working folder is not ours: without -P it would be what runs.
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     worker = subprocess.Popen(
-        [sys.executable, "-m", "compare", *argv],
-        env={**os.environ, _WORKER: "1"},
+        [sys.executable, "-P", "-m", "compare", *argv],
+        env={**os.environ, "PYTHONPATH": path, _WORKER: "1"},
         stdin=subprocess.PIPE,
         start_new_session=True,
     )

@@ -49,6 +49,22 @@ def test_a_worker_that_the_runtime_kills_has_lost_a_peer(monkeypatch, capsys):
     assert line.startswith("handgrad: another process was lost, which ended the run; start all")
 
 
+def test_a_module_of_the_same_name_in_the_working_folder_is_not_run(monkeypatch, tmp_path, capfd):
+    (tmp_path / "compare.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    workers, start = [], subprocess.Popen
+
+    def started(*args, **settings):
+        workers.append(start(*args, **settings))
+        return workers[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    code = supervision.supervise(["--version"])
+    workers[0].stdin.close()
+    assert code == 0
+    assert capfd.readouterr().out.startswith("handgrad ")
+
+
 SUPERVISOR = """
 import subprocess, sys
 from types import SimpleNamespace
