@@ -73,12 +73,13 @@ class Session(logging.Filter):
             call.excinfo is not None
             and call.excinfo.errisinstance(AssertionError)
             and str(call.excinfo.value).startswith(tuple(headlines))
-            and self._config.getoption("tbstyle") == "auto"
         ):
-            report.longrepr = call.excinfo.getrepr(
-                style="short",
-                tbfilter=lambda info: info.traceback.cut(path=item.path).filter(info),
-            )
+            if self._config.getoption("tbstyle") == "auto":
+                report.longrepr = call.excinfo.getrepr(
+                    style="short",
+                    tbfilter=lambda info: info.traceback.cut(path=item.path).filter(info),
+                )
+            _put_the_verdict_first(report.longrepr)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -107,6 +108,13 @@ class Session(logging.Filter):
         if written:
             done = "written to" if self._rows else "no check ran; not written:"
             terminalreporter.write_line(f"{done} {' and '.join(written)}")
+
+
+def _put_the_verdict_first(shown: Any) -> None:
+    """Leaves `AssertionError` out of the line of the summary, which is cut at 80 columns."""
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        crash.message = crash.message.removeprefix("AssertionError: ")
 
 
 def _row(check: Any, test: str, whole: bool) -> Row:

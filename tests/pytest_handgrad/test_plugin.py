@@ -127,6 +127,7 @@ def test_what_is_refused_is_said_in_one_sentence(session):
 
 def test_the_summary_counts(session):
     _, out = session
+    assert "\nFAILED test_mine.py::test_wrong[point0] - MANUAL WRONG in x, at " in out
     summary = out.split("= handgrad =")[1].splitlines()
     assert summary[1].startswith("16 checks, 15 agree, in ")
     assert summary[2].startswith("slowest: ")
