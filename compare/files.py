@@ -12,6 +12,7 @@ from typing import IO
 
 __all__ = [
     "WriteError",
+    "misplaced",
     "open_regular",
     "remove_drafts",
     "replacing",
@@ -61,6 +62,19 @@ def remove_drafts() -> None:
     for draft in list(_drafts):
         with contextlib.suppress(OSError):
             os.unlink(draft)
+
+
+def misplaced(path: Path) -> str:
+    """Tells why a file cannot be where its name says; "" where it can.
+
+    Raises:
+        OSError: there can be no such name.
+    """
+    if path.is_dir():
+        return "is a folder; give the name of a file"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; make it first"
+    return ""
 
 
 _WRITTEN_BY_PEOPLE = frozenset({".py", ".ipynb", ".toml", ".md"})

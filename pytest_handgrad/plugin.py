@@ -27,15 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuses files that cannot be written, and listens to the checks of the session."""
     page, json = (config.getoption(option) for option in _OPTIONS)
     for option, file in zip(_OPTIONS, (page, json), strict=True):
-        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-            raise pytest.UsageError(f"{option} {file}: is a folder, or its folder does not exist")
         if file is not None:
-            from compare import files  # Not where nothing is written: it takes a while.
-
-            try:
-                files.require_writable(file)
-            except files.WriteError as error:
-                raise pytest.UsageError(f"{option} {error}") from None
+            _require_writable(option, file)
     missing = [name for name in ("jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
     if page is not None and missing:
         raise pytest.UsageError(
@@ -43,6 +36,17 @@ def pytest_configure(config: pytest.Config) -> None:
             "pip install 'handgrad[report]'"
         )
     config.pluginmanager.register(Session(config, page, json), "handgrad-session")
+
+
+def _require_writable(option: str, file: Path) -> None:
+    from compare import files  # Not where nothing is written: it takes a while.
+
+    try:
+        if why := files.misplaced(file):
+            raise pytest.UsageError(f"{option} {file}: {why}")
+        files.require_writable(file)
+    except OSError as error:
+        raise pytest.UsageError(f"{option} {files.unwritten(file, error)}") from None
 
 
 @pytest.fixture

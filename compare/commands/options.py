@@ -107,10 +107,8 @@ def require_writable(option: str, file: Path | None) -> None:
     if file is None:
         return
     try:
-        if file.is_dir():
-            raise UsageError(f"{option} {file}: is a folder; give the name of a file")
-        if not file.parent.is_dir():
-            raise UsageError(f"{option} {file}: there is no folder {file.parent}; make it first")
+        if why := files.misplaced(file):
+            raise UsageError(f"{option} {file}: {why}")
         files.require_writable(file)
     except OSError as error:
         raise files.WriteError(f"{option} {files.unwritten(file, error)}") from error

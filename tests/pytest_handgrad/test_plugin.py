@@ -157,8 +157,9 @@ def test_every_check_is_on_one_page_and_in_one_file(session):
     [
         (
             "--handgrad-report=no/such/folder/page.html",
-            "is a folder, or its folder does not exist",
+            "there is no folder no/such/folder; make it first",
         ),
+        ("--handgrad-json=.", "is a folder; give the name of a file"),
         (
             "--handgrad-json=test_mine.py",
             "is not written over, since it is no result; name another",
