@@ -1,13 +1,24 @@
 """What a person gave to a check: functions that can be called so, an accuracy that is one."""
 
+import difflib
 import inspect
 import numbers
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 from compare.checker.comparison import Accuracy
 
-__all__ = ["accepted", "require_accuracy", "require_bwd", "require_call", "require_known"]
+__all__ = [
+    "OPTIONS", "accepted", "require_accuracy", "require_bwd", "require_call", "require_known",
+    "require_settings",
+]  # fmt: skip
+
+OPTIONS = (
+    "has_aux", "dtype", "jit", "seed", "accuracy", "reference", "constant", "modes", "order",
+)  # fmt: skip
+"""What the checks take by keyword for themselves; any other keyword is the functions'."""
 
 
 def require_call(name: str, fn: Any, *args: Any, **kwargs: Any) -> None:
@@ -31,7 +42,8 @@ def require_call(name: str, fn: Any, *args: Any, **kwargs: Any) -> None:
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{name} cannot be called with these arguments: {error}") from None
+        meant = "".join(_meant(keyword) for keyword in kwargs if repr(keyword) in str(error))
+        raise TypeError(f"{name} cannot be called with these arguments: {error}{meant}") from None
 
 
 def require_bwd(bwd: Any, kwargs: Mapping[str, Any]) -> None:
@@ -72,7 +84,29 @@ def require_known(kwargs: Collection[str], **functions: Callable[..., Any] | Non
     for keyword in kwargs:
         if not any(accepted(fn, {keyword: None}) for _, fn in given):
             names = " nor ".join(name for name, _ in given)
-            raise TypeError(f"neither {names} takes a keyword argument {keyword!r}")
+            what = f"neither {names} takes a keyword argument {keyword!r}"
+            raise TypeError(f"{what}{_meant(keyword)}")
+
+
+def _meant(keyword: str) -> str:
+    """The option that a keyword was meant to be, to stand at the end; "" where none is near."""
+    near = difflib.get_close_matches(keyword, OPTIONS, 1)
+    return f"; did you mean {near[0]}=?" if near else ""
+
+
+def require_settings(*, jit: Any, seed: Any) -> None:
+    """Refuses settings that are of another kind.
+
+    Raises:
+        TypeError: jit is no truth value, or seed no whole number.
+        ValueError: seed is negative.
+    """
+    if not isinstance(jit, bool | np.bool_):
+        raise TypeError(f"jit is True or False; got {jit!r}")
+    if not isinstance(seed, numbers.Integral):
+        raise TypeError(f"seed is a whole number from 0; got {seed!r}")
+    if int(seed) < 0:
+        raise ValueError(f"seed is a whole number from 0; got {seed}")
 
 
 def require_accuracy(accuracy: Any, paths: Collection[str]) -> Accuracy:

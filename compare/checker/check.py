@@ -1,10 +1,16 @@
 """Do two gradients agree? Structure first, then the mathematics, then the arithmetic."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
 
-from compare.checker.arguments import accepted, require_accuracy, require_call
+from compare.checker.arguments import (
+    accepted,
+    require_accuracy,
+    require_call,
+    require_settings,
+)
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
@@ -12,7 +18,7 @@ from compare.checker.reporting.logged import logged
 from compare.checker.sides.parameters import Parameters
 from compare.checker.sides.question import Question
 from compare.checker.sides.settings import keeping_settings
-from compare.checker.sides.side import differentiated, side
+from compare.checker.sides.side import IN_JAX, differentiated, require_scalar, side
 from compare.checker.sides.tensors import as_given, in_numpy
 
 __all__ = ["assert_gradients_agree", "check_gradients", "gradients_asked", "require_agreement"]
@@ -67,10 +73,20 @@ def check_gradients(
             scalar or not a function of its arguments; `candidate` does not return a pair; or one of
             them cannot be traced.
     """
+    require_settings(jit=jit, seed=seed)
     question = gradients_asked(
         candidate, loss, params, *args, has_aux=has_aux, accuracy=accuracy, **kwargs
     )
-    return judge(*question.sides, **question.settings, dtype=dtype, jit=jit, seed=seed)
+    try:
+        return judge(*question.sides, **question.settings, dtype=dtype, jit=jit, seed=seed)
+    except ValueError as error:
+        if str(error).startswith(IN_JAX) and not has_aux:
+            # What is in NumPy may be the candidate, in the place of the loss.
+            returned = 0.0
+            with contextlib.suppress(Exception):
+                returned = loss(params, *args, **kwargs)
+            require_scalar(returned)
+        raise
 
 
 def gradients_asked(

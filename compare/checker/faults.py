@@ -1,13 +1,13 @@
 """What is wrong with a result before any number is compared: structure, and what is not finite."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from compare.checker.sides.evaluation import Key, Point, Result
-from compare.trees import in_double, is_inexact, nonfinite_faults
+from compare.trees import by_path, in_double, is_inexact, nonfinite_faults
 
 __all__ = ["Faults", "empty", "nonfinite", "overflow", "overflown_inputs", "structure"]
 
@@ -38,7 +38,22 @@ def structure(point: Point, compiled: bool) -> Faults:
     batches = {np.shape(x)[0] for x in point.arrays if np.ndim(x)}
     told = {key: _fault(key, m.get(key), a.get(key), batches, compiled) for key in {**a, **m}}
     wrong = {key: sentence for key, sentence in told.items() if sentence}
+    if wrong and _is_swapped(point):
+        return Faults(frozenset(wrong), ("manual returned (grads, loss): return (loss, grads)",))
     return Faults(frozenset(wrong), tuple(wrong.values()))
+
+
+def _is_swapped(point: Point) -> bool:
+    """Whether manual's value is made like the parameters, and its gradient like the value."""
+    (value, gradient), (wanted_value, wanted_gradient) = (
+        (by_path(result.value), by_path(result.grads)) for result in (point.manual, point.autodiff)
+    )
+    made, wanted = _shapes(value), _shapes(wanted_gradient)
+    return made == wanted != _shapes(gradient) == _shapes(wanted_value)
+
+
+def _shapes(leaves: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {path: np.shape(leaf) for path, leaf in leaves.items()}
 
 
 def _fault(

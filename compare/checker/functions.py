@@ -9,7 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare.checker.arguments import accepted, require_accuracy, require_call
+from compare.checker.arguments import (
+    accepted,
+    require_accuracy,
+    require_call,
+    require_settings,
+)
 from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
 from compare.checker.gradient_report import GradientReport
@@ -88,7 +93,8 @@ def check_function(
         raise ValueError(f"modes are of {', '.join(_FIRST)}; got {', '.join(unknown) or 'none'}")
     if order not in (1, 2):
         raise ValueError(f"order is 1 or 2; got {order!r}")
-    require_call("f", f, *inputs, **static)
+    require_settings(jit=jit, seed=seed)
+    _require_call(f, inputs, static)
     require_rule(f)
     if reference is not None:
         require_call("reference", reference, *inputs, **accepted(reference, static))
@@ -116,6 +122,23 @@ def check_function(
         why = "; ".join(dict.fromkeys(impossible.values()))
         raise ValueError(f"{why}: ask for mode rev")
     return _merged(found, {**point.not_compared, **impossible})
+
+
+def _require_call(f: Any, inputs: Sequence[Any], static: dict[str, Any]) -> None:
+    """Refuses what cannot be called so, and a candidate with its loss.
+
+    Raises:
+        TypeError: as `check_function`.
+    """
+    try:
+        require_call("f", f, *inputs, **static)
+    except TypeError as error:
+        if not (inputs and callable(inputs[0])):
+            raise
+        raise TypeError(
+            f"{error}; check_function takes one function and its inputs: a candidate and its loss "
+            "are for check_gradients"
+        ) from None
 
 
 def assert_function_agrees(f: Function, *inputs: Any, **settings: Any) -> None:

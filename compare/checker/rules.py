@@ -18,6 +18,7 @@ from compare.checker.arguments import (
     require_bwd,
     require_call,
     require_known,
+    require_settings,
 )
 from compare.checker.check import require_agreement
 from compare.checker.comparison import Accuracy
@@ -77,6 +78,7 @@ def check_rule(
         TypeError: there is no rule, or it cannot be called so, or bwd does not return a tuple.
         ValueError: no input is differentiated, or a function cannot be traced.
     """
+    require_settings(jit=jit, seed=seed)
     question = rule_asked(
         rule_or_fwd, *bwd_and_inputs, reference=reference, seed=seed, accuracy=accuracy,
         constant=constant, **static,
@@ -232,7 +234,7 @@ class _Pair(NamedTuple):
 
     def backward(self, inputs: list[Any], d_out: Any, point: Inputs) -> tuple[Any, Any]:
         out, residuals = self._both(inputs)
-        cotangents = self.bwd(residuals, _complete(d_out, out))
+        cotangents = self._cotangents(residuals, _complete(d_out, out))
         if not isinstance(cotangents, tuple | list):
             raise TypeError(
                 f"bwd must return a tuple with one cotangent for each input; it returned "
@@ -242,6 +244,19 @@ class _Pair(NamedTuple):
         if len(cotangents) <= self.most and all(d is None for d in spare):
             cotangents = cotangents[: len(point.names)]
         return out, _by_path(cotangents, point)
+
+    def _cotangents(self, residuals: Any, d_out: Any) -> Any:
+        try:
+            return self.bwd(residuals, d_out)
+        except Exception as error:
+            try:
+                self.bwd(d_out, residuals)
+            except Exception:
+                raise error from None
+            raise TypeError(
+                "bwd is called as bwd(residuals, d_out); it fails so, and runs with the two "
+                "swapped: is d_out its first argument?"
+            ) from None
 
     def _both(self, inputs: Sequence[Any]) -> Any:
         result = self.fwd(*inputs)

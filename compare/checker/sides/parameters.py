@@ -72,6 +72,10 @@ class Parameters:
         """
         if self.floating:
             return
+        if self._tree is None:
+            raise ValueError(
+                f"the {kind}s are None: give the arrays by which jax.grad is to differentiate"
+            )
         if not self._leaves:
             raise ValueError(f"{kind}s: there are no leaves, and so there is no gradient")
         held = ", ".join(f"{path} is {kind}" for path, kind in self.not_compared.items())

@@ -28,9 +28,9 @@ from compare.sites import raised_at, shown
 from compare.trees import Layout, expanded, is_array, is_inexact, is_key
 
 __all__ = [
-    "Arrays", "Constant", "LossAndAux", "Program", "Side", "compiled",
-    "differentiated", "digest", "failure", "fingerprint", "has_float64", "side", "told",
-    "traceable", "tracing", "with_stand_ins",
+    "IN_JAX", "Arrays", "Constant", "LossAndAux", "Program", "Side", "compiled",
+    "differentiated", "digest", "failure", "fingerprint", "has_float64", "require_scalar", "side",
+    "told", "traceable", "tracing", "with_stand_ins",
 ]  # fmt: skip
 
 Arrays = list[Any]
@@ -338,13 +338,18 @@ def _scalar(loss: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
             raise ValueError(
                 f"with has_aux=True the loss must return (loss, aux); it returned {told(result)}"
             )
-        _require_scalar(result[0] if has_aux else result)
+        require_scalar(result[0] if has_aux else result)
         return result
 
     return checked
 
 
-def _require_scalar(value: Any) -> None:
+def require_scalar(value: Any) -> None:
+    """Refuses what a loss may not return.
+
+    Raises:
+        ValueError: it is no real floating scalar; of a pair, that the two sides may be swapped.
+    """
     of: Any = value
     if isinstance(value, tuple | list) and len(value) == 2:
         raise ValueError(
@@ -390,8 +395,12 @@ def tracing(side: Side, *, compiled: bool) -> Any:
     Raises:
         ValueError: the function cannot be traced.
     """
-    hint = "write the loss in jax.numpy: " if side.loss else "pass jit=False: " * compiled
+    hint = IN_JAX if side.loss else "pass jit=False: " * compiled
     return traceable(side.fn, hint)
+
+
+IN_JAX = "write the loss in jax.numpy: "
+"""What the error of a loss that cannot be traced begins with."""
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Every wrong input has one clear line: what was given, and what is allowed or to be done."""
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import compare
+from compare.checker.arguments import OPTIONS
 
 # What is wrong on purpose is no matter for a type checker.
 check_function: Any = compare.check_function
@@ -26,6 +28,15 @@ def loss(w, x):
 def right(w, x):
     y = jnp.tanh(x @ w)
     return y.sum(), x.T @ (1 - y**2)
+
+
+def right_in_numpy(w, x):
+    y = np.tanh(x @ w)
+    return y.sum(), x.T @ (1 - y**2)
+
+
+def pair_fwd(x):
+    return x**2, (2 * x,)
 
 
 def square_fwd(x):
@@ -284,6 +295,43 @@ REFUSED: dict[str, Any] = {
         (TypeError, ValueError),
         ("float31", "bfloat16"),
     ),
+    "a candidate in NumPy in the loss's place": (
+        lambda: check_gradients(loss, right_in_numpy, W, X),
+        ValueError,
+        ("returned a pair", "are the two swapped?", "The candidate comes first"),
+    ),
+    "no parameters": (
+        lambda: check_gradients(right, loss, None, X),
+        ValueError,
+        ("the parameters are None", "give the arrays"),
+    ),
+    "a candidate for a function": (
+        lambda: check_function(right, loss, W, X),
+        TypeError,
+        ("check_function takes one function", "check_gradients"),
+    ),
+    "a bwd of the cotangent first": (
+        lambda: check_rule(pair_fwd, lambda d, residuals: (residuals[0] * d, d), POINT),
+        TypeError,
+        ("bwd(residuals, d_out)", "is d_out its first argument?"),
+    ),
+    "a misspelt option of a function": (
+        lambda: check_function(jnp.sin, POINT, dytpe="float32"),
+        TypeError,
+        ("'dytpe'", "did you mean dtype=?"),
+    ),
+    "a misspelt option of a rule": (
+        lambda: rule(POINT, dytpe="float32"),
+        TypeError,
+        ("'dytpe'", "did you mean dtype=?"),
+    ),
+    "jit in words": (lambda: gradients(W, X, jit="no"), TypeError, ("True or False", "'no'")),
+    "a seed in words": (lambda: rule(POINT, seed="a"), TypeError, ("whole number", "'a'")),
+    "a negative seed": (
+        lambda: check_function(jnp.sin, POINT, seed=-1),
+        ValueError,
+        ("seed is a whole number from 0", "-1"),
+    ),
     "a loss of three values": (
         lambda: check_gradients(right, lambda w, x: (loss(w, x), 1, 2), W, X),
         ValueError,
@@ -334,6 +382,22 @@ def test_wrong_input_has_one_clear_line(name):
     message = str(caught.value)
     assert "\n" not in message
     assert [word for word in words if word not in message] == []
+
+
+def test_the_options_that_are_known_are_those_of_the_checks():
+    own = {
+        p.name
+        for check in (check_function, check_gradients, check_rule)
+        for p in inspect.signature(check).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }
+    assert own == set(OPTIONS)
+
+
+def test_a_gradient_in_the_place_of_the_loss_is_told():
+    report = check_gradients(lambda w, x: right(w, x)[::-1], loss, W, X)
+    assert report.verdict == "structure_mismatch"
+    assert report.details == ("manual returned (grads, loss): return (loss, grads)",)
 
 
 @pytest.mark.parametrize(
