@@ -34,7 +34,7 @@ def mutants(
         raise UsageError(f"no mutant's name contains {only!r}; leave it out to run them all")
     console, environment = terminal.console(), json_file.environment("highest")
     console.print(terminal.header(environment, ["the gallery of mutants"], []))
-    console.print(terminal.mutants.mutant_head())
+    console.print(terminal.mutants.LEGEND, terminal.mutants.mutant_head(), sep="\n")
     with (
         outputs.Growing("mutants", environment, json=json, report=report) as kept,
         terminal.progress("running mutants") as status,
@@ -42,7 +42,8 @@ def mutants(
         for i, mutant in enumerate(chosen):
             status.update(f"{i + 1} of {len(chosen)}: {mutant.name}")
             result = run(mutant, seed)._asdict()
-            terminal.print_above(status, console, terminal.mutants.mutant_row(result))
+            row = terminal.mutants.mutant_row(result, console.width)
+            terminal.print_above(status, console, row)
             kept.add([result])
     results = kept.results
     console.print(terminal.mutants.totals(results))

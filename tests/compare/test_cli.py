@@ -3,10 +3,11 @@ import os
 
 import pytest
 
-from compare import cli, problems
+from compare import cli, problems, terminal
 from compare.commands import mutants as mutants_command
 from compare.commands import options
 from compare.datasets import DataError
+from compare.diagnosis.catalogue import CATALOGUE
 from compare.mutants.runs import MutantRun
 
 
@@ -239,6 +240,12 @@ def test_mutants_are_detected_and_named(capsys, tmp_path):
     results = json.loads(file.read_text())["results"]
     assert {"mutant", "detected", "verdict", "named", "confirmed"} <= set(results[0])
     assert {r["named"] for r in results} == {"bias_summed_over_features", None}
+    assert all(r["mutant"] in out.split() for r in results), "whole names"
+    assert "bias_summed_over_features" in out.split()
+
+
+def test_the_name_of_every_mistake_has_room():
+    assert max(map(len, CATALOGUE)) <= terminal.mutants.NAMED_WIDTH
 
 
 def test_a_missed_mutant_exits_1(capsys, monkeypatch):
