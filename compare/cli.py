@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -105,6 +106,12 @@ _TYROS = {"-h": "-h", "--help": "--help", _COMPLETION: "--tyro-print-completion"
 """Options of the whole, and what tyro calls them."""
 
 
+def _without_a_command(line: str) -> str:
+    """Tells which command runs without one, where tyro says in its help that one is required."""
+    return re.sub(rf"\(required\)({_STYLE}*) {{10}}", r"(default: gradients)\1", line)
+
+
+_STYLE = r"(?:\x1b\[[0-9;]*m)"
 _TRACEBACK = "--traceback"
 
 
@@ -116,7 +123,8 @@ def _run(argv: Sequence[str], *, whole: bool) -> int:
         if argv[0] == "train":
             argv = ["train", *config.expanded(argv[1:], train)]
         outputs.command_line.set(shlex.join(["handgrad", *argv]))
-        wrapping = streams.wrapping() if is_help else contextlib.nullcontext()
+        edited = _without_a_command if argv[0] in _TYROS.values() else str
+        wrapping = streams.wrapping(edited) if is_help else contextlib.nullcontext()
         with wrapping, refused.told_plainly(argv[0]):
             return tyro.extras.subcommand_cli_from_dict(
                 COMMANDS,

@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 __all__ = ["Stream", "guarded", "wrapping"]
@@ -103,12 +103,21 @@ def guarded(stdout: Any, stderr: Any) -> Iterator[Stream]:
 
 
 class _Wrapping(Stream):
-    """A stream whose lines are no wider than the terminal, if they have spaces."""
+    """A stream whose lines are no wider than the terminal, if they have spaces.
+
+    Args:
+        stream: where they go.
+        edited: what is done to each line before.
+    """
+
+    def __init__(self, stream: Any, edited: Callable[[str], str]):
+        super().__init__(stream)
+        self._edited = edited
 
     def write(self, text: str) -> int:
         """Writes whole lines, those that are too wide as several."""
         width = shutil.get_terminal_size().columns
-        for line in text.splitlines(keepends=True):
+        for line in map(self._edited, text.splitlines(keepends=True)):
             if len(_STYLE.sub("", line.rstrip("\n"))) > width:
                 end = "\n" if line.endswith("\n") else ""
                 line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
@@ -121,7 +130,11 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextlib.contextmanager
-def wrapping() -> Iterator[None]:
-    """Breaks the lines of standard output that are wider than the terminal."""
-    with contextlib.redirect_stdout(_Wrapping(sys.stdout)):
+def wrapping(edited: Callable[[str], str] = str) -> Iterator[None]:
+    """Breaks the lines of standard output that are wider than the terminal.
+
+    Args:
+        edited: what is done to each line before.
+    """
+    with contextlib.redirect_stdout(_Wrapping(sys.stdout, edited)):
         yield

@@ -185,6 +185,13 @@ def test_the_help_shows_what_holds_by_itself_in_80_columns(command, capsys):
     assert "\n\n\n" not in shown
 
 
+def test_the_help_of_the_whole_says_what_runs_without_a_command(capsys):
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert "(default: gradients)" in shown
+    assert "(required)" not in shown
+
+
 def test_each_problem_has_its_own_defaults_and_the_help_of_train_shows_them(capsys):
     assert run("train", "--help") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", "").split())

@@ -33,7 +33,7 @@ _CHARTS = {
         measured.learning_rates, terminal.explain.learning_rates, plots.explain.learning_rates
     ),
 }
-_FORMATS = (".svg", ".png", ".pdf")
+_CHART_FORMATS, _PAGE_FORMATS = (".svg", ".png", ".pdf"), (".html",)
 
 
 def explain(
@@ -66,6 +66,9 @@ def explain(
     chart = _CHARTS.get(problem)
     option = problem if out is None else "--out"
     out = Path(f"{problem}{'.html' if chart is None else '.svg'}") if out is None else out
+    formats = _PAGE_FORMATS if chart is None else _CHART_FORMATS
+    if out.suffix not in formats:
+        raise UsageError(f"{option} {out}: must end in {' or '.join(formats)}")
     outputs.require(report=out, option=option)
     console = terminal.console()
     if chart is None:
@@ -77,8 +80,6 @@ def explain(
         command = outputs.command_line.get()
         page.write(out, json_file.document("explain", environment, [recording], reproduce=command))
     else:
-        if out.suffix not in _FORMATS:
-            raise UsageError(f"--out {out}: must end in {', '.join(_FORMATS[:-1])} or .pdf")
         with terminal.progress("measuring"):
             data = measured.digits(data_dir, dataset)
             results = chart.measure(data, seed)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from compare import cli, own
+from compare import cli, own, terminal
 from compare.commands import options
 from compare.commands.learning import exercises as command
 from compare.exercises import EXERCISES, Attempt
@@ -173,3 +173,13 @@ def test_what_cannot_be_done_is_one_line(argv, code, message, folder, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_the_longest_title_stands_apart_from_its_state(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    exercise = max(EXERCISES, key=lambda each: len(each.title))
+    line = terminal.exercises.line(exercise.number, exercise.title, "unfinished", "")
+    terminal.console().print(line)
+    first, further = capsys.readouterr().out.splitlines()
+    assert first.startswith(" 10  to be written  Convolution without loops: ")
+    assert max(len(first), len(further)) <= 80

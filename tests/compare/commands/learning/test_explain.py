@@ -51,6 +51,10 @@ def test_a_chart_says_what_was_measured_on_which_data(monkeypatch, tmp_path, cap
     assert (tmp_path / "dead-relus.svg").read_text().startswith("<?xml")
 
 
-def test_a_chart_in_an_unknown_format_is_refused_before_the_work(capsys, tmp_path):
-    assert run("explain", "norms", "--out", str(tmp_path / "norms.html")) == USAGE
-    assert "must end in .svg, .png or .pdf" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("problem", "file", "formats"),
+    [("norms", "norms.html", ".svg or .png or .pdf"), ("xor", "page.txt", ".html")],
+)
+def test_a_file_in_an_unknown_format_is_refused_before_the_work(problem, file, formats, capsys):
+    assert run("explain", problem, "--out", file) == USAGE
+    assert capsys.readouterr().err == f"handgrad: --out {file}: must end in {formats}\n"
