@@ -11,7 +11,7 @@ from compare.checker.leaf import Leaf
 from compare.checker.noise.measure import Noise
 from compare.checker.sides.evaluation import DRAWS, Key, Point
 from compare.checker.sides.narrowing import Narrowing
-from compare.tolerance import student_factor
+from compare.tolerance import is_least_noise, student_factor
 from compare.trees import largest, largest_difference
 
 __all__ = [
@@ -307,5 +307,5 @@ def _floor(noise: Any, reference: np.ndarray, dtype: Any) -> float:
 def _difference(row: Leaf, manual: str, reference: str) -> str:
     where = f" at {row.index}" if row.index else ""
     has = f"{manual} {row.manual:.9g} where {reference} {row.reference:.9g}{where}"
-    explained = f"they differ by {row.max_abs:.1e}, and rounding explains {row.tolerance:.1e}"
-    return f"{row.path}: {has}; {explained}"
+    explained = "nothing" if is_least_noise(row.noise) else f"{row.tolerance:.1e}"
+    return f"{row.path}: {has}; they differ by {row.max_abs:.1e}, and rounding explains {explained}"

@@ -10,6 +10,7 @@ from compare.diagnosis.case import Diagnosis
 from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
 from compare.sites import shown, source
+from compare.tolerance import is_least_noise
 
 __all__ = ["WIDTH", "details_lines", "diagnosis_lines", "loss_lines", "table_lines", "wrapped"]
 
@@ -75,13 +76,16 @@ _HEAD = ("max error", "noise", "× noise", "tolerance")
 
 
 def _numbers(leaf: Leaf) -> tuple[str, ...]:
+    none = is_least_noise(leaf.noise)
     numbers = (
         (leaf.max_abs, ".1e"),
-        (leaf.noise, ".1e"),
+        (0.0 if none else leaf.noise, "g" if none else ".1e"),
         (leaf.ratio, ".2g"),
-        (leaf.tolerance, ".1e"),
+        (0.0 if none else leaf.tolerance, "g" if none else ".1e"),
     )
-    return tuple("–" if math.isnan(x) else f"{x:{form}}" for x, form in numbers)
+    return tuple(
+        "–" if math.isnan(x) else "∞" if x == math.inf else f"{x:{form}}" for x, form in numbers
+    )
 
 
 def _shape(leaf: Leaf) -> str:

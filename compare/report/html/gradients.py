@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from compare.report.html import pictures
 from compare.report.html.values import grouped, number, results_of, shape, subject, value
+from compare.tolerance import is_least_noise
 
 __all__ = ["view"]
 
@@ -171,6 +172,7 @@ def _numbers(leaf: Row, row: Row) -> dict[str, Any]:
         "worst": leaf["path"] == row["worst"],
         "index": "–" if leaf["index"] is None else ", ".join(map(str, leaf["index"])),
         **{name: number(leaf, name, form) for name, form in columns.items()},
+        **({"noise": "0", "tolerance": "0"} if is_least_noise(value(leaf, "noise")) else {}),
     }
 
 

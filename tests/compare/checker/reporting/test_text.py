@@ -29,6 +29,17 @@ def test_a_dtype_that_all_share_is_told_once():
     assert [line.split()[2] for line in mixed] == ["dtype", "float64", "float32"]
 
 
+def test_no_noise_at_all_is_a_noise_of_0():
+    tiny = float(np.finfo(np.float32).tiny)
+    one, zero = np.ones(3), np.zeros(3)
+    wrong, right = (
+        Leaf.compare("w", own, zero, dtype="float32", noise=tiny, tolerance=10 * tiny)
+        for own in (one, zero)
+    )
+    assert table_lines([wrong], None)[2].split() == ["w", "3", "1.0e+00", "0", "∞", "0", "WRONG"]
+    assert table_lines([right], None)[2].split() == ["w", "3", "0.0e+00", "0", "0", "0"]
+
+
 def test_a_long_path_has_a_line_of_its_own():
     long = "encoder/layers/3/attention/query/kernel"
     leaves = [leaf("b"), leaf(long, (4, 8, 16), 0.5)]
