@@ -13,7 +13,7 @@ from compare.checker.reporting.text import (
     table_lines,
     wrapped,
 )
-from compare.checker.reporting.verdicts import MEANINGS, Verdict
+from compare.checker.reporting.verdicts import ANOTHER_LOSS, MEANINGS, Verdict
 from compare.diagnosis.case import Diagnosis, Line
 from compare.diagnosis.catalogue import named_mistake
 from compare.diagnosis.shown_listing import listing_lines
@@ -147,14 +147,15 @@ class GradientReport:
         lines = [
             f"{self.verdict.upper().replace('_', ' ')}  ({how}, matmul precision {self.precision})",
             *wrapped(MEANINGS[self.verdict], ""),
+            *(line for told in self.details if told == ANOTHER_LOSS for line in wrapped(told, "")),
             "",
             *loss_lines(self.loss),
             *table_lines(self.leaves, self.worst),
         ]
         if self.diagnosis is not None:
             lines += ["", *diagnosis_lines(self.diagnosis, verbose=verbose)]
-        if self.details:
-            lines += ["", *details_lines(self.details, self.leaves, verbose=verbose)]
+        if details := [told for told in self.details if told != ANOTHER_LOSS]:
+            lines += ["", *details_lines(details, self.leaves, verbose=verbose)]
         if self.not_compared:
             lines += ["", *wrapped(f"not compared: {', '.join(self.not_compared)}")]
         if self.agree:

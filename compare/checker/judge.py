@@ -32,7 +32,7 @@ from compare.checker.noise.measure import (
     two_precisions,
 )
 from compare.checker.noise.persistence import is_in_dtype, is_in_float32, is_mathematics
-from compare.checker.reporting.verdicts import Verdict
+from compare.checker.reporting.verdicts import ANOTHER_LOSS, Verdict
 from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Sides
 from compare.checker.sides.float64 import (
     float64_on_cpu,
@@ -352,6 +352,7 @@ class _Judge(NamedTuple):
                 return _Finding("loss_differs", loss, rows, details)
             outcome = investigate(case)
         if outcome.verdict == "manual_wrong":
+            details[:0] = [ANOTHER_LOSS] if unlike else []
             details += hidden
         details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
         return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-__all__ = ["MEANINGS", "Verdict"]
+__all__ = ["ANOTHER_LOSS", "MEANINGS", "Verdict"]
 
 Verdict = Literal[
     "agree",
@@ -27,3 +27,8 @@ MEANINGS: dict[Verdict, str] = {
     "structure_mismatch": "What was returned is not made like the loss and its parameters.",
     "inconclusive": "It cannot be told whether the hand-derived gradient is right.",
 }
+
+ANOTHER_LOSS = (
+    "The forward passes differ as well: look there first; the gradient may be that of another loss."
+)
+"""What is said before all else of a wrong gradient whose value is wrong too."""

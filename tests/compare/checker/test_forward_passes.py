@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from compare.checker import check_gradients
+from compare.checker.reporting.verdicts import ANOTHER_LOSS
 
 rng = np.random.default_rng(0)
 PARAMS = {"w": rng.standard_normal((3, 4)), "b": rng.standard_normal(4)}
@@ -42,6 +43,10 @@ def test_a_gradient_that_is_not_even_that_of_its_own_loss(jit):
         lambda *a: candidate(xp, *a, error=1e-4), loss, PARAMS, X, Y, jit=jit
     )  # fmt: skip
     assert report.verdict == "manual_wrong"
+    assert report.details[0] == ANOTHER_LOSS
+    told = " ".join(str(report).split("\n\n")[0].split())
+    assert told.endswith(ANOTHER_LOSS), "before all numbers"
+    assert str(report).count("The forward passes differ as well") == 1
 
 
 def test_a_numpy_side_whose_value_is_no_function_of_the_parameters():
