@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.reporting.on_purpose import with_what_may_be_meant
-from compare.checker.sides.parameters import Inputs, Parameters, input_names
+from compare.checker.sides.parameters import Inputs, Parameters, input_names, most_inputs
 from compare.checker.sides.question import Question
 from compare.checker.sides.settings import keeping_settings
 from compare.checker.sides.side import Side, told, traceable, with_stand_ins
@@ -341,20 +340,8 @@ def _rule(
     require_known(static, fwd=first, bwd=rest[0], reference=reference)
     require_call("fwd", first, *rest[1:], **accepted(first, static))
     require_bwd(rest[0], static)
-    most = max(_most_inputs(first), len(rest) - 1 + len(static))
+    most = max(most_inputs(first), len(rest) - 1 + len(static))
     return _Pair(_with(first, static), _with(rest[0], static), most), rest[1:]
-
-
-def _most_inputs(fn: Function) -> float:
-    """How many positional inputs a function can be given."""
-    try:
-        kinds = [parameter.kind for parameter in inspect.signature(fn).parameters.values()]
-    except (TypeError, ValueError):
-        return math.inf
-    if inspect.Parameter.VAR_POSITIONAL in kinds:
-        return math.inf
-    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(kind in by_position for kind in kinds)
 
 
 def nondifferentiable(fn: Any, inputs: Sequence[Any]) -> set[str]:

@@ -1,6 +1,7 @@
 """The leaves of a tree, or of inputs, that are differentiated, by path, and what else it holds."""
 
 import inspect
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from compare.trees import (
     path_of,
 )  # fmt: skip
 
-__all__ = ["Inputs", "Parameters", "input_names"]
+__all__ = ["Inputs", "Parameters", "input_names", "most_inputs"]
 
 
 class Parameters:
@@ -163,13 +164,27 @@ class Inputs:
 
 def input_names(fn: Callable[..., Any], count: int) -> list[str]:
     """Returns the names of a function's positional parameters; those of *inputs are numbered."""
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        parameters = ()
-    names = [p.name for p in parameters if p.kind in positional][:count]
+    names = [p.name for p in _parameters(fn) or () if p.kind in _POSITIONAL][:count]
     return [*names, *(f"input {i}" for i in range(len(names), count))]
+
+
+def most_inputs(fn: Callable[..., Any]) -> float:
+    """Returns how many positional inputs a function can be given; infinite where any number."""
+    parameters = _parameters(fn)
+    if parameters is None or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return math.inf
+    return sum(p.kind in _POSITIONAL for p in parameters)
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _parameters(fn: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """A function's parameters; None where it has no signature, as some that are written in C."""
+    try:
+        return [*inspect.signature(fn).parameters.values()]
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_differentiated(leaf: Any) -> bool:
