@@ -25,6 +25,7 @@ from compare.checker.gradient_report import GradientReport
 from compare.checker.judge import judge
 from compare.checker.reporting.logged import logged
 from compare.checker.reporting.on_purpose import with_what_may_be_meant
+from compare.checker.reporting.other_order import with_the_other_order
 from compare.checker.sides.parameters import Inputs, Parameters, input_names, most_inputs
 from compare.checker.sides.question import Question
 from compare.checker.sides.settings import keeping_settings
@@ -86,7 +87,17 @@ def check_rule(
     def judged(asked: Question) -> GradientReport:
         return judge(*asked.sides, **asked.settings, dtype=dtype, jit=jit, seed=seed)
 
-    return with_what_may_be_meant(judged(question), question, judged)
+    report = with_what_may_be_meant(judged(question), question, judged)
+    bwd, *inputs = bwd_and_inputs
+    if _is_decorated(rule_or_fwd) or not callable(bwd):
+        return report
+
+    def asked(bwd: Function) -> Question:
+        return rule_asked(
+            rule_or_fwd, bwd, *inputs, reference=reference, seed=seed, constant=constant, **static
+        )
+
+    return with_the_other_order(report, bwd, asked)
 
 
 def rule_asked(

@@ -52,13 +52,11 @@ def _seed(words: list[str]) -> int:
     Raises:
         ValueError: it is none that each of the generators takes: NumPy's, JAX's, scikit-learn's.
     """
-    seed = int(words[0])
-    if not 0 <= seed < _SEEDS:
-        raise ValueError(f"must be from 0 to {_SEEDS - 1}, got {seed}")
+    seed, most = int(words[0]), 2**32 - 1
+    if not 0 <= seed <= most:
+        raise ValueError(f"must be from 0 to {most}, got {seed}")
     return seed
 
-
-_SEEDS = 1 << 32
 
 Seed = Annotated[
     int,
