@@ -110,16 +110,12 @@ def left_out(module: ModuleType, file: str, pairs: Sequence[Pair]) -> list[LeftO
         file: its name, for the advice.
         pairs: what is checked.
     """
-    names = _functions(module)
-    decorated = [fn for name in names if _has_rule(fn := getattr(module, name))]
-    checked = [fn for pair in pairs for fn in pair.functions]
-    halves = [half for fn in (*decorated, *checked) for half in _halves(fn)]
+    functions = {name: getattr(module, name) for name in _functions(module)}
+    checked = {id(fn) for pair in pairs for fn in pair.functions}
+    halves = {id(half) for fn in functions.values() if _has_rule(fn) for half in _halves(fn)}
     lacking = []
-    for name in names:
-        fn = getattr(module, name)
-        if any(fn is own or own in _halves(fn) for own in checked):
-            continue
-        if any(fn is half for half in halves):
+    for name, fn in functions.items():
+        if id(fn) in checked | halves or {id(half) for half in _halves(fn)} & checked:
             continue
         if _is_candidate(name):
             loss = name.removesuffix(_LOSS_AND_GRAD) + _LOSS

@@ -10,9 +10,9 @@ from compare.commands.options import UsageError
 
 try:
     # tyro has no public way to say it in other words than its own, in a box of many lines.
-    from tyro import _errors as _tyro
+    from tyro._errors import on_parse_error
 except ImportError:  # Older ones have none at all.
-    _tyro = None
+    on_parse_error = None
 
 __all__ = ["told_plainly"]
 
@@ -27,23 +27,25 @@ def told_plainly(command: str) -> Iterator[None]:
     Raises:
         UsageError: a word cannot be used.
     """
-    if _tyro is None:
+    if on_parse_error is None:
         yield
         return
 
     def tell(event: Any) -> None:
-        told = _TOLD.get(type(event).__name__)
-        if told is not None:
-            raise UsageError(told(event, command))
+        told = ""
+        with contextlib.suppress(KeyError, AttributeError):  # Another tyro may tell other things.
+            told = _TOLD[type(event).__name__](event, command)
+        if told:
+            raise UsageError(told)
 
-    with _tyro.on_parse_error(tell):
+    with on_parse_error(tell):
         yield
 
 
 def _choice(event: Any, command: str) -> str:
     # Their own order is that of a set.
     shown = str(event.argument.lowered.metavar)
-    choices = sorted((c for c in event.choices if c in shown), key=shown.find)
+    choices = sorted((c for c in event.choices if c != "None"), key=shown.find)
     near = difflib.get_close_matches(event.value, choices, 1)
     meant = f"did you mean {near[0]}? " if near else ""
     of = _option(event.argument)
