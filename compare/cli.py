@@ -73,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv[:1] = [_TYROS.get(word, word) for word in argv[:1]]
     if not argv or (argv[0].startswith("-") and argv[0] not in _TYROS.values()):
         argv = ["gradients", *argv]
-    if argv[0] in COMMANDS and (problem := spelling.misspelt(argv[1:], argv[0], COMMANDS[argv[0]])):
+    if (command := COMMANDS.get(argv[0])) and (
+        problem := spelling.misspelt(argv[1:], argv[0], command)
+        or spelling.valued(argv[1:], command)
+    ):
         supervision.exit_with(_say(problem, USAGE))
     with streams.guarded(sys.stdout, sys.stderr) as out:
         code = _run(argv, whole=whole)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tyro
 
-__all__ = ["Option", "misspelt", "options", "plain"]
+__all__ = ["Option", "misspelt", "options", "plain", "valued"]
 
 
 class Option(NamedTuple):
@@ -38,6 +38,22 @@ def plain(word: str, aliases: Mapping[str, str]) -> str:
     """Returns the name of the option that a word sets."""
     name = word.partition("=")[0].lstrip("-").replace("_", "-").removeprefix("no-")
     return aliases.get(name, name)
+
+
+def valued(words: Sequence[str], function: Callable[..., Any]) -> str:
+    """Tells of the first flag that is given a value; "" if there is none.
+
+    The value would be taken for another argument, and the flag be set.
+    """
+    flags = {option.name for option in options(function) if option.kind is bool}
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name = plain(word, {})
+        if word.startswith("--") and name in flags and ("=" in word or following in _TRUTHS):
+            return f"{word.partition('=')[0]}: takes no value; write --{name} or --no-{name}"
+    return ""
+
+
+_TRUTHS = {"True", "False", "true", "false"}
 
 
 def misspelt(words: Sequence[str], command: str, function: Callable[..., Any]) -> str:

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from compare import cli
-from compare.commands.words.spelling import misspelt
+from compare.commands.words.spelling import misspelt, valued
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -29,6 +29,18 @@ def test_what_the_help_shows_is_an_option(command, capsys, monkeypatch):
 )
 def test_a_word_that_is_none_is_told_with_the_nearest(words, message):
     assert misspelt(words.split(), "train", cli.COMMANDS["train"]) == message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("mine.py --jit=False", "--jit: takes no value; write --jit or --no-jit"),
+        ("mine.py --no-jit True", "--no-jit: takes no value; write --jit or --no-jit"),
+        ("--no-jit mine.py --verbose", ""),
+    ],
+)
+def test_a_flag_with_a_value_is_told(words, message):
+    assert valued(words.split(), cli.COMMANDS["check"]) == message
 
 
 def test_the_options_of_subcommands_are_found():
