@@ -155,7 +155,8 @@ class Solver:
             yield written
             return
         # What is right for something is not to blame for being read here.
-        for operand in sorted(set.intersection(*({*step.wanted} & {*step.open} for step in telling))):
+        possible = [{*step.wanted} & {*step.open} for step in telling]
+        for operand in sorted(set.intersection(*possible)):
             followed = self._followed(wrong, telling, [operand] * len(telling))
             if followed is not None:
                 yield followed
