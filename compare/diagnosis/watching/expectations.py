@@ -12,7 +12,7 @@ from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.trees import in_double, is_key, largest
 
-__all__ = ["Solver", "Wrong", "expected_operand", "same"]
+__all__ = ["Solver", "Wrong", "expected_operand", "is_impossible", "same"]
 
 
 _FARTHEST = 4
@@ -73,7 +73,7 @@ class Solver:
         graph: of the candidate.
         region_of: the equations that can be wrong where the results of some are.
         vouched: the equations that are right.
-        recognised: whether numbers are those of something right.
+        recognised: whether numbers are those of something right, of some kinds if these are given.
         right: what is right at each turn, by the slot that stands for the turn.
     """
 
@@ -82,7 +82,7 @@ class Solver:
         graph: Graph,
         region_of: Callable[[Iterable[int]], set[int]],
         vouched: Collection[int],
-        recognised: Callable[[Any], bool],
+        recognised: Callable[..., bool],
         right: Mapping[int, np.ndarray],
     ):
         self.graph, self.region_of, self.vouched = graph, region_of, vouched
@@ -154,12 +154,22 @@ class Solver:
         if written is not None:
             yield written
             return
-        # What is right for something is not to blame for being read here.
-        possible = [{*step.wanted} & {*step.open} for step in telling]
-        for operand in sorted(set.intersection(*possible)):
+        for operand in sorted(set.intersection(*({*step.wanted} for step in telling))):
             followed = self._followed(wrong, telling, [operand] * len(telling))
-            if followed is not None:
+            if followed is None:
+                continue
+            # What is right for something is not to blame for being read here; but for a value in
+            # the place of a derivative that no line computes.
+            if all(operand in step.open for step in telling) or self._is_no_derivative(followed):
                 yield followed
+
+    def _is_no_derivative(self, wrong: list[Wrong]) -> bool:
+        """Whether these should be derivatives of the loss that nothing else is."""
+        return all(
+            self.recognised(own.expected, ("gradient", "term"))
+            and not self._is_computed(own.expected, ())
+            for own in wrong
+        )
 
     def _written(self, wrong: list[Wrong]) -> list[Wrong] | None:
         """What one line writes to an array at one turn after another, where that is wrong.
@@ -219,7 +229,7 @@ class Solver:
             and (wanted := expected_operand(equation, i, inputs, expected)) is not None
         }
         # What no number would do for is not what alone is wrong.
-        possible = [i for i in open_ if not _is_impossible(equation, i, inputs, expected)]
+        possible = [i for i in open_ if not is_impossible(equation, i, inputs, expected)]
         open_ = possible or open_
         return _Step(
             wrong=wrong,
@@ -329,10 +339,17 @@ def expected_operand(
     return None if np.isnan(found).all() else found
 
 
-def _is_impossible(
+def is_impossible(
     equation: Equation, operand: int, inputs: list[Any], expected: np.ndarray
 ) -> bool:
-    """Whether an operand that stands for many entries would have to be one number for each."""
+    """Tells whether an operand that stands for many entries would have to be several numbers.
+
+    Args:
+        equation: as `expected_operand` takes it.
+        operand: which input is looked at.
+        inputs: the values of all.
+        expected: what the output should be; NaN where that is not known.
+    """
     if equation.name not in _OF_TWO or np.shape(inputs[operand]) == expected.shape:
         return False
     shape = np.shape(inputs[operand])

@@ -18,6 +18,7 @@ from compare.diagnosis.limits import Limit
 from compare.diagnosis.watching.expectations import Solver, Wrong, same
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.references import (
+    KINDS,
     Match,
     Reference,
     References,
@@ -376,8 +377,8 @@ class Locator:
         right = (own for own in self.case.right.values() if own.shape == value.shape)
         return any(same(value, own) for own in right)
 
-    def _recognised(self, value: Any) -> bool:
-        return _is_right(self.references.match(value))
+    def _recognised(self, value: Any, kinds: tuple[str, ...] = KINDS) -> bool:
+        return _is_right(self.references.match(value, kinds))
 
     def _innermost(self, target: Target) -> tuple[Target, set[int]]:
         """Solves for one operand after another while only one can be wrong.
