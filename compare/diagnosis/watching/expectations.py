@@ -12,7 +12,7 @@ from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.trees import in_double, is_key, largest
 
-__all__ = ["Solver", "Wrong", "expected_operand", "is_impossible", "same"]
+__all__ = ["Solver", "Wrong", "expected_operand", "same"]
 
 
 _FARTHEST = 4
@@ -228,9 +228,6 @@ class Solver:
             if (i in open_ or (index not in self.vouched and equation.inputs[i] not in self.right))
             and (wanted := expected_operand(equation, i, inputs, expected)) is not None
         }
-        # What no number would do for is not what alone is wrong.
-        possible = [i for i in open_ if not is_impossible(equation, i, inputs, expected)]
-        open_ = possible or open_
         return _Step(
             wrong=wrong,
             is_right=same(values[equation.outputs[0]], expected),
@@ -337,28 +334,6 @@ def expected_operand(
         return None  # No real number would do.
     found = np.where(np.isfinite(found), found, np.nan).reshape(value.shape)
     return None if np.isnan(found).all() else found
-
-
-def is_impossible(
-    equation: Equation, operand: int, inputs: list[Any], expected: np.ndarray
-) -> bool:
-    """Tells whether an operand that stands for many entries would have to be several numbers.
-
-    Args:
-        equation: as `expected_operand` takes it.
-        operand: which input is looked at.
-        inputs: the values of all.
-        expected: what the output should be; NaN where that is not known.
-    """
-    if equation.name not in _OF_TWO or np.shape(inputs[operand]) == expected.shape:
-        return False
-    shape = np.shape(inputs[operand])
-    each = [np.broadcast_to(x, expected.shape) if i == operand else x for i, x in enumerate(inputs)]
-    wanted = expected_operand(equation, operand, each, expected)
-    if wanted is None:
-        return False
-    known = ~np.isnan(_unbroadcast(np.where(np.isnan(wanted), np.nan, 1.0), shape))
-    return bool(np.any(np.isnan(_unbroadcast(wanted, shape)) & known))
 
 
 def _other(operand: int, inputs: list[np.ndarray]) -> np.ndarray:

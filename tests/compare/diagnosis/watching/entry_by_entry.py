@@ -9,7 +9,6 @@ RNG = np.random.default_rng(0)
 IMAGES, POOLED = RNG.standard_normal((2, 4, 6)), RNG.standard_normal((2, 2, 3))
 SCALES = RNG.standard_normal((4, 6))
 ROWS, TARGETS = RNG.standard_normal((8, 4)), RNG.standard_normal((8, 3))
-WEIGHTS = RNG.standard_normal((4, 3))
 FLAT = RNG.standard_normal(4 * 5 + 5 + 5 * 3)
 
 
@@ -40,27 +39,6 @@ def without_the_two(scales, images):
         d_window = dh[n, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
         d_window[window == window.max()] += d[n, i, j]
     return loss_of_pooling(scales, images), (dh * np.cos(images * scales) * images).sum(axis=0)
-
-
-def loss_of_norm(weights, rows):
-    z = rows @ weights
-    return jnp.mean(((z - z.mean(0)) / jnp.sqrt(z.var(0) + 1e-3) - TARGETS) ** 2)
-
-
-def with_a_wrong_sign(weights, rows):
-    z = rows @ weights
-    n, centred = len(z), z - z.mean(axis=0)
-    inverse = 1 / np.sqrt((centred**2).mean(axis=0) + 1e-3)
-    normal = centred * inverse
-    d = 2 * (normal - TARGETS) / z.size
-    dz = np.empty_like(z)
-    for k in range(z.shape[1]):
-        column, own, dk = dz[:, k], normal[:, k], d[:, k]
-        column[...] = n * dk
-        column -= dk.sum()
-        column += own * (dk * own).sum()  # wrong: the sign
-        column *= inverse[k] / n
-    return loss_of_norm(weights, rows), rows.T @ dz
 
 
 def parts(flat):

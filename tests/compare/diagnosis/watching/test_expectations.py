@@ -7,7 +7,7 @@ import pytest
 
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.tape import record_results
-from compare.diagnosis.watching.expectations import expected_operand, is_impossible, same
+from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.watch import watch
 from compare.diagnosis.watching.watcher import graph_of
@@ -162,8 +162,6 @@ def test_zeros_that_are_written_to_are_not_solved_for():
     [
         (entries.without_the_two, entries.loss_of_pooling, (entries.SCALES, entries.IMAGES),
          "the two of the square"),
-        (entries.with_a_wrong_sign, entries.loss_of_norm, (entries.WEIGHTS, entries.ROWS),
-         "the sign"),
         (entries.with_a_wrong_slope, entries.loss_of_parts, (entries.FLAT, entries.ROWS),
          "the slope of tanh"),
     ],
@@ -176,14 +174,3 @@ def test_what_is_written_entry_by_entry_is_followed(candidate, loss, point, mist
     params, given = point
     case = case_of(by_hand, lambda params, given: loss(params["p"], given), {"p": params}, (given,))
     assert watch(*case).suspects[0] == entries.line_of(mistake)
-
-
-def test_one_number_cannot_stand_for_several():
-    """Of x · 2 = e the 2 is not what is wrong, unless e is a multiple of x."""
-    for expected, impossible in ((B, True), (3 * A, False)):
-        graph = Graph(record_results(lambda: {"out": jnp.asarray(A) * np.float64(2.5)}))
-        (equation,) = (e for e in graph.equations if e.name == "mul")
-        inputs = [graph.values[s] for s in equation.inputs]
-        scalar = next(i for i, x in enumerate(inputs) if np.ndim(x) == 0)
-        assert is_impossible(equation, scalar, inputs, expected) == impossible
-        assert not is_impossible(equation, 1 - scalar, inputs, expected)
