@@ -22,18 +22,11 @@ from compare.checker.investigation import (
     overruled,
 )
 from compare.checker.leaf import Loss
+from compare.checker.noise import questions
 from compare.checker.noise.fitting import Fitted, at_fitted_constants
-from compare.checker.noise.measure import (
-    MANY_DRAWS,
-    Noise,
-    in_narrower,
-    larger,
-    monte_carlo,
-    two_precisions,
-)
-from compare.checker.noise.persistence import is_in_dtype, is_in_float32, is_mathematics
+from compare.checker.noise.persistence import is_in_dtype
 from compare.checker.reporting.verdicts import ANOTHER_LOSS, Verdict
-from compare.checker.sides.evaluation import DRAWS, Evaluation, Key, Point, Sides
+from compare.checker.sides.evaluation import Evaluation, Key, Point, Sides
 from compare.checker.sides.float64 import (
     float64_on_cpu,
     is_float32_on_cpu,
@@ -249,7 +242,9 @@ class _Judge(NamedTuple):
         exact = exact._replace(left_out=judge.sides.left_out)
         if exact.leaves("autodiff").keys() & exact.leaves("manual").keys():
             own = own._replace(left_out=judge.sides.left_out)
-            others = comparison.rows(judge._mathematics(own, exact, narrow))
+            others = comparison.rows(
+                questions.mathematics(judge.sides, own, exact, narrow, judge.accuracy)
+            )
             rows |= others
             sentences += comparison.disagreeing(others)
         order = [*own.autodiff.leaves(own.value_name), *rows]
@@ -288,12 +283,12 @@ class _Judge(NamedTuple):
         return self._replace(sides=sides), exact, narrow
 
     def _numbers(self, own: Point, exact: Point, loss: Loss, narrow: Narrowing | None) -> _Finding:
-        found = self._mathematics(own, exact, narrow)
+        found = questions.mathematics(self.sides, own, exact, narrow, self.accuracy)
         gradient = {key: one for key, one in found.items() if key[0] == "grad"}
         notes = [
             *comparison.precision_told(gradient, narrow),
             *comparison.accuracy_told(gradient, self.accuracy),
-            *([_REDRAWN] if self._redraws(own) else []),
+            *([_REDRAWN] if questions.redraws(self.sides, own) else []),
         ]
         doubt = comparison.nothing_tested(gradient) or comparison.unmeasured(found)
         if doubt:
@@ -301,7 +296,8 @@ class _Judge(NamedTuple):
         detectable = max(one.tolerance for one in gradient.values())
         fitted = self._at_its_constants(exact, found)
         if fitted is not None:
-            exact, found = fitted.point, self._mathematics(own, fitted.point, narrow)
+            exact = fitted.point
+            found = questions.mathematics(self.sides, own, exact, narrow, self.accuracy)
             notes = [str(fitted), *comparison.accuracy_told(gradient, self.accuracy)]
             detectable = max(detectable, fitted.hidden)
             if not fitted.telling:
@@ -314,7 +310,7 @@ class _Judge(NamedTuple):
         if doubt:
             return _Finding("inconclusive", loss, comparison.rows(found), [doubt, *notes])
         if not is_float64_on_cpu(own.arrays):
-            found = self._arithmetic(own, exact, narrow)
+            found = questions.arithmetic(self.sides, own, exact, narrow, self.accuracy)
         rows = comparison.rows(found)
         wrong = comparison.disagreeing(rows)
         verdict = "manual_inaccurate" if wrong else "agree"
@@ -334,11 +330,11 @@ class _Judge(NamedTuple):
         """Who is wrong: the forward pass, one of the two sides, or neither."""
         rows = comparison.rows(found)
         details = comparison.disagreeing(rows)
-        if self._redraws(own):
+        if questions.redraws(self.sides, own):
             details.append(_REDRAWN)
         case = Disagreement(self.sides, exact, rows, narrow, own)
         hidden: list[str] = []
-        if not self._redraws(own) and not is_in_dtype(own, exact, found):
+        if not questions.redraws(self.sides, own) and not is_in_dtype(own, exact, found):
             hidden = comparison.hidden_told(found, _common_dtype(own.arrays))
         with float64_on_cpu():
             unlike = [
@@ -357,77 +353,6 @@ class _Judge(NamedTuple):
         details = [*details, *([] if narrow is None else [str(narrow)]), *outcome.details]
         return _Finding(outcome.verdict, loss, rows, details, diagnosis=outcome.diagnosis)
 
-    def _mathematics(self, own: Point, exact: Point, narrow: Narrowing | None) -> Comparison:
-        """Question 1, by the cheapest measurement of the noise that answers it."""
-        if narrow is not None:
-            return self._in_its_own_precision(exact, narrow)
-
-        def by(measured: Noise) -> Comparison:
-            return comparison.mathematics(exact, measured, accuracy=self.accuracy)
-
-        if self._redraws(own):
-            return by(self._monte_carlo(exact, exact=True))
-        noise = two_precisions(self.sides, own.arrays)
-        if noise.begin_with(own.autodiff, exact.autodiff):
-            found = by(noise.in_float64(1))
-            if comparison.is_all_wrong(found) and is_in_float32(self.sides, own, exact, found):
-                return found
-        found = by(noise.in_float64(noise.first_draws))
-        if comparison.is_clear(found) or (
-            comparison.is_measured(found) and is_in_float32(self.sides, own, exact, found)
-        ):
-            return found
-        measured = noise.in_float64(DRAWS)
-        found = by(measured)
-        if comparison.is_settled(found) or (
-            comparison.is_measured(found)
-            and not comparison.is_close(found)
-            and is_mathematics(self.sides, own, exact, found)
-        ):
-            return found
-        return by(larger(measured, self._monte_carlo(exact, exact=True)))
-
-    def _in_its_own_precision(self, exact: Point, narrow: Narrowing) -> Comparison:
-        """Question 1 where manual computes in a narrower type than float64."""
-        found: Comparison = {}
-        for draws in (MANY_DRAWS, 4 * MANY_DRAWS):
-            noise = in_narrower(self.sides, exact.arrays, narrow.dtype, draws)
-            found = comparison.mathematics(exact, noise, dtype=narrow.dtype, accuracy=self.accuracy)
-            if comparison.is_settled(found) or not comparison.is_close(found):
-                break
-        return found
-
-    def _arithmetic(self, own: Point, exact: Point, narrow: Narrowing | None) -> Comparison:
-        """Question 2, in the same way."""
-
-        def by(measured: Noise) -> Comparison:
-            return comparison.arithmetic(own, exact, measured, accuracy=self.accuracy)
-
-        if narrow is not None and narrow.unit >= _unit(own.arrays):
-            return by(in_narrower(self.sides, exact.arrays, narrow.dtype))
-        if self._redraws(own):  # No other point has the same random numbers.
-            noise = self._monte_carlo(own, exact=False)
-            return comparison.arithmetic(own, own, noise, accuracy=self.accuracy)
-        noise = two_precisions(self.sides, own.arrays)
-        found = by(noise.in_dtype(noise.first_draws))
-        if comparison.is_clear(found):
-            return found
-        measured = noise.in_dtype(DRAWS)
-        found = by(measured)
-        if comparison.is_settled(found):
-            return found
-        return by(larger(measured, self._monte_carlo(own, exact=False)))
-
-    def _redraws(self, own: Point) -> bool:
-        """Whether the loss draws other random numbers in float64 than in the dtype asked for.
-
-        Then the two precisions differ by more than rounding, and do not measure it.
-        """
-        if is_float64_on_cpu(own.arrays):
-            return False
-        exact = [shape_of(x, np.float64) for x in own.arrays]
-        return self.sides.evaluation.program(self.sides.autodiff, exact, on_cpu=True).redraws
-
     def _of_the_rules(self, by_rules: Side, found: _Finding, own: Point) -> _Finding:
         """After a verdict by the opened loss: whether its custom rules agree with it."""
         rules = Side(by_rules.fn, by_rules.loss)  # As it is: nothing stands in for it.
@@ -439,7 +364,9 @@ class _Judge(NamedTuple):
         ruled, exact, narrow = ruled._in_float64(own)
         if ruled.sides.manual_dtype is not None:  # Nor is a rule of one precision alone.
             return found
-        rows = comparison.rows(ruled._mathematics(own, exact, narrow))
+        rows = comparison.rows(
+            questions.mathematics(ruled.sides, own, exact, narrow, ruled.accuracy)
+        )
         gradient = {key: row for key, row in rows.items() if key[0] == "grad"}
         told = comparison.disagreeing(gradient, manual="it has", reference="they have")
         if not told:
@@ -450,10 +377,6 @@ class _Judge(NamedTuple):
         why = "jax.grad is wrong as well: it goes by custom rules that are not the derivatives"
         return found._replace(details=[*found.details, f"{why} of the opened loss: {told[0]}"])
 
-    def _monte_carlo(self, point: Point, *, exact: bool) -> Noise:
-        with float64_on_cpu() if exact else contextlib.nullcontext():
-            return monte_carlo(self.sides, point, freeze_decisions=exact)
-
 
 def _own(x: Any, dtype: Any) -> Any:
     """An array in a dtype that nobody else writes to."""
@@ -463,10 +386,6 @@ def _own(x: Any, dtype: Any) -> Any:
     own = aligned_empty(found.shape, found.dtype)
     own[...] = found
     return own
-
-
-def _unit(arrays: Arrays) -> float:
-    return max((float(jnp.finfo(x.dtype).eps) for x in arrays if is_inexact(x)), default=0.0)
 
 
 def _floating_dtype(dtype: Any) -> Any:

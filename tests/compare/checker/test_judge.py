@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from compare.checker.judge import judge
-from compare.checker.noise import measure
 from compare.checker.sides.side import Side, differentiated
 
 W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]], np.float32)
@@ -50,22 +49,6 @@ def test_agree(dtype):
     (leaf,) = report.leaves
     assert (leaf.path, leaf.shape, leaf.dtype) == ("params", (3, 2), dtype)
     assert 0 < report.detectable < 1e-12
-
-
-@pytest.mark.parametrize(("factor", "drawn"), [(2, []), (1 + 1e-8, [1, 2, 3]), (1, [1, 2, 3])])
-def test_where_a_run_is_long_and_all_is_far_off_nothing_is_drawn(factor, drawn, monkeypatch):
-    monkeypatch.setattr(measure, "LONG_RUN", 7)
-    draws = []
-    begun = measure.TwoPrecisions._begun
-    monkeypatch.setattr(
-        measure.TwoPrecisions,
-        "_begun",
-        lambda self, number, point: draws.append(number) or begun(self, number, point),
-    )
-    report = judged(changed(lambda g: factor * g), autodiff=differentiated(lambda w, x: loss(w, x)))
-    assert report.verdict == ("agree" if factor == 1 else "manual_wrong")
-    assert draws[:3] == drawn  # The point itself is the first, 0.
-    assert report.detectable < 1e-8 * np.abs(right(W, X)[1]).max()
 
 
 def test_manual_wrong_is_found_named_and_located():

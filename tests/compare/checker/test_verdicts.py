@@ -240,35 +240,3 @@ def test_a_kink_nearby_does_not_hide_a_mistake_that_float32_shows():
     report = check_gradients(candidate, loss, jnp.zeros(1), x)
     assert report.verdict == "manual_wrong"
     assert not [line for line in report.details if "hides" in line or "as well" in line]
-
-
-def noisy(b, x, key):
-    kept = jax.random.bernoulli(key, 0.5, x.shape)
-    return jnp.mean(jnp.where(kept, x + b, 0.0) ** 2 * jax.random.normal(key, x.shape))
-
-
-def noisy_by_hand(b, x, key, lost=0.0):
-    kept = jax.random.bernoulli(key, 0.5, x.shape)
-    d = jnp.where(kept, 2 * (x + b) * jax.random.normal(key, x.shape), 0.0) / x.size
-    return noisy(b, x, key), ((d + lost) - lost).sum(axis=0)
-
-
-def test_random_numbers_of_another_precision_are_no_rounding():
-    """In float64 they are others, and the difference hid both arithmetic and mistakes."""
-    point = jnp.zeros(5, jnp.float32), X, jax.random.key(0)
-    right = check_gradients(noisy_by_hand, noisy, *point)
-    assert right.verdict == "agree"
-    assert right.detectable < 1e-13
-    assert right.leaves[0].tolerance < 1e-5
-    assert any(line.startswith("random numbers are others in float64") for line in right.details)
-    # Compiled, it is simplified.
-    unstable = check_gradients(lambda *of: noisy_by_hand(*of, lost=1e4), noisy, *point, jit=False)
-    assert unstable.verdict == "manual_inaccurate"
-
-    def halved(*of):
-        value, grad = noisy_by_hand(*of)
-        return value, 0.5 * grad
-
-    report = check_gradients(halved, noisy, *point)
-    assert report.verdict == "manual_wrong"
-    assert not any("hides it" in line for line in report.details)
