@@ -8,7 +8,7 @@ import numpy as np
 
 from compare.diagnosis.case import near
 from compare.diagnosis.tape import Equation
-from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.graph import WRITES, Graph
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.trees import in_double, is_key, largest
 
@@ -179,7 +179,7 @@ class Solver:
         found: dict[int, Wrong] = {}
         for last in wrong:
             own = last
-            while self.graph.equations[own.made_by].name == "set_item":
+            while self.graph.equations[own.made_by].name in WRITES:
                 step, inputs = self._step(own), self.graph.equations[own.made_by].inputs
                 if step is None or not (step.wanted or step.is_right):
                     return None
@@ -406,9 +406,9 @@ def _of_choice(
 ) -> np.ndarray | None:
     """Entries of an array in other places: which goes where is seen from their numbers."""
     value = inputs[operand]
-    if operand and (eq.name in _CHOICES or (eq.name == "set_item" and value.dtype.kind in "iu")):
+    if operand and (eq.name in _CHOICES or (eq.name in WRITES and value.dtype.kind in "iu")):
         return None  # It says which entries: no number of theirs tells what it should be.
-    if eq.name == "set_item" and not operand and not value.any():
+    if eq.name in WRITES and not operand and not value.any():
         return None  # Zeros that are written to are right: something else is to be written.
     marked = [np.full(x.shape, -1.0) if x.dtype.kind == "f" else x for x in inputs]
     marked[operand] = np.arange(float(value.size)).reshape(value.shape)
@@ -422,9 +422,29 @@ def _of_choice(
     return solved
 
 
+def _of_addition(
+    eq: Equation, operand: int, inputs: list[np.ndarray], e: np.ndarray
+) -> np.ndarray | None:
+    """What is added at places of an array that are zero yet is written there."""
+    target, *where, update = inputs
+
+    def written(numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(computed(eq, [np.zeros(target.shape), *where, numbers])[0])
+
+    counts = written(np.ones(update.shape))
+    if operand == 0:
+        return np.where(counts > 0, np.nan, e) if target.any() else None
+    if operand < len(inputs) - 1 or counts.max(initial=0) > 1 or target[counts > 0].any():
+        return None
+    numbers = written(1.0 + np.arange(update.size).reshape(update.shape))
+    solved = np.full(update.size, np.nan)
+    solved[numbers[counts > 0].astype(int) - 1] = e[counts > 0]
+    return solved
+
+
 _OF_TWO = ("add", "add_any", "sub", "mul", "div")
 
-_OF_PARTS = ("concatenate", "stack", "select_n", "set_item")
+_OF_PARTS = ("concatenate", "stack", "select_n", *WRITES)
 _SUMS = ("add", "add_any", "sub")
 _CHOICES = ("item", "slice", "dynamic_slice", "gather")
 """They read some of the entries of an array."""
@@ -439,7 +459,8 @@ _SOLVED: dict[str, Any] = {
     "broadcast_in_dim": _of_broadcast,
     "transpose": _of_transpose,
     "select_n": _of_select,
-    **dict.fromkeys(("concatenate", "stack", "rev", "set_item", *_CHOICES), _of_choice),
+    **dict.fromkeys(("concatenate", "stack", "rev", *WRITES, *_CHOICES), _of_choice),
+    "scatter-add": _of_addition,
     **dict.fromkeys(
         ("reshape", "squeeze", "expand_dims", "copy", "convert_element_type"), _same_order
     ),

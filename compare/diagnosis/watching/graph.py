@@ -13,7 +13,10 @@ from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.numpy_ops import computed, quick
 from compare.trees import in_double, is_key
 
-__all__ = ["Graph", "Group", "Turn"]
+__all__ = ["WRITES", "Graph", "Group", "Turn"]
+
+WRITES = ("set_item", "scatter", "dynamic_update_slice", "scatter-add")
+"""The operations that make an array of another one, with other numbers at some places."""
 
 Group = tuple[int, ...]
 """The equations that one operation of the source made: one, or one for each turn of a loop."""
@@ -111,8 +114,8 @@ class Graph:
         """Tells whether an equation writes to an array, and none does after it."""
         equation = self.equations[index]
         later = (self.equations[i] for i in self.readers[equation.outputs[0]])
-        return equation.name == "set_item" and not any(
-            e.name == "set_item" and e.inputs[0] == equation.outputs[0] for e in later
+        return equation.name in WRITES and not any(
+            e.name in WRITES and e.inputs[0] == equation.outputs[0] for e in later
         )
 
     def overwriting(self, indices: Iterable[int]) -> list[int]:

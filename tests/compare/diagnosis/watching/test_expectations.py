@@ -157,18 +157,40 @@ def test_zeros_that_are_written_to_are_not_solved_for():
     assert expected_operand(equation, 1, inputs, A) is not None
 
 
+def test_what_is_added_to_zeros_is_written_there():
+    target = np.where(np.arange(4) < 2, A, 0.0)
+    for columns, known in ((jnp.asarray([3, 2]), True), (jnp.asarray([3, 1]), False),
+                           (jnp.asarray([3, 3]), False)):  # fmt: skip
+        graph = Graph(record_results(
+            lambda own=columns: {"out": jnp.asarray(target).at[:, own].add(B[:, :2])}
+        ))  # fmt: skip
+        (equation,) = (e for e in graph.equations if e.name == "scatter-add")
+        inputs = [np.asarray(graph.values[s]) for s in equation.inputs]
+        out = np.asarray(graph.values[equation.outputs[0]])
+        found = expected_operand(equation, len(inputs) - 1, inputs, out)
+        assert (found is not None) == known
+        assert found is None or np.array_equal(found, inputs[-1])
+    untouched = expected_operand(equation, 0, inputs, out)
+    assert untouched is not None
+    assert np.array_equal(np.isnan(untouched), np.zeros((3, 4)) + (np.arange(4) == 3))
+
+
 @pytest.mark.parametrize(
     ("candidate", "loss", "point", "mistake"),
     [
         (entries.without_the_two, entries.loss_of_pooling, (entries.SCALES, entries.IMAGES),
          "the two of the square"),
+        (entries.in_jax_without_the_two, entries.loss_of_pooling,
+         (entries.SCALES, entries.IMAGES), "the two, in jax"),
         (entries.with_a_wrong_slope, entries.loss_of_parts, (entries.FLAT, entries.ROWS),
          "the slope of tanh"),
     ],
 )  # fmt: skip
 def test_what_is_written_entry_by_entry_is_followed(candidate, loss, point, mistake, case_of):
+    kind = jnp.asarray if "jax" in candidate.__name__ else np.asarray
+
     def by_hand(params, given):
-        value, gradient = candidate(np.asarray(params["p"]), np.asarray(given))
+        value, gradient = candidate(*(kind(x) for x in (params["p"], given)))
         return value, {"p": gradient}
 
     params, given = point
