@@ -340,8 +340,13 @@ class _Group:
 
     @functools.cached_property
     def signature(self) -> Any:
-        own = [_signature(eqn) for eqn in self.eqns]
-        return own[0] if self.name is None else (self.name, *own)
+        if self.name is None:
+            return _signature(self.eqns[0])
+        # What one of them is given as a number is no input of the whole, as the bounds of a clip.
+        numbers: dict[Any, Any] = {}
+        own = [(_signature(e), [_mark(a, numbers) for a in (*e.invars, *e.outvars)])
+               for e in self.eqns]  # fmt: skip
+        return (self.name, *((sign, tuple(marks)) for sign, marks in own))
 
     @functools.cached_property
     def site(self) -> str:
@@ -424,4 +429,15 @@ def _run(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
 
 
 def _signature(eqn: core.JaxprEqn) -> Any:
-    return eqn.primitive.name, str(eqn.params), tuple(str(v.aval) for v in eqn.invars)
+    inner = called_jaxpr(eqn)
+    # The text of a jaxpr does not tell the values of its constants.
+    held = () if inner is None else tuple(map(id, inner.consts))
+    return eqn.primitive.name, str(eqn.params), tuple(str(v.aval) for v in eqn.invars), held
+
+
+def _mark(atom: Any, numbers: dict[Any, Any]) -> Any:
+    """A number's own value; of a variable, which one it is among those of its equations."""
+    if isinstance(atom, core.Literal):
+        value = np.asarray(atom.val)
+        return value.dtype.str, value.tobytes()
+    return numbers.setdefault(atom, len(numbers))
