@@ -31,6 +31,7 @@ __all__ = [
     "can_be",
     "in_shape",
     "informative",
+    "is_called_so",
     "references_of",
 ]
 
@@ -226,6 +227,12 @@ class References:
             # Of one number the moment has said it.
             if profile.size == 1 or np.max(np.abs(profile - self._profiles[i][0])) <= CLOSE:
                 yield i
+
+
+def is_called_so(name: str, about: str) -> bool:
+    """Tells whether a person calls a variable the derivative by another: `da` or `grad_a`."""
+    own, other = (x.lower().replace("_", "") for x in (name, about))
+    return own in {f"{of}{other}" for of in ("d", "g", "grad", "delta")}
 
 
 def _moment(size: int, profile: np.ndarray, scale: float) -> float:

@@ -190,6 +190,9 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
     if here is None or here == there:
         return
     about = match.reference.about or "another value"
+    if _is_a_term_of(here, spot.found[0], known):
+        yield Named("path_cut", "it is one term of the derivative, and the others are left out")
+        return
     if activation := known.activation(spot.expected[0], there):
         story = f"it is the derivative by the output of {activation}, not by its input"
         yield Named("missing_activation_derivative", story)
@@ -201,6 +204,12 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
         yield Named("wrong_value", f"it is the derivative by another value ({about})")
 
 
+def _is_a_term_of(slot: int, found: np.ndarray, known: Known) -> bool:
+    """Whether numbers are what one use of a value adds to the derivative by it."""
+    matches = known.references.matches(found, ("term",))
+    return any(match.exact and match.reference.slot == slot for match in matches)
+
+
 def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     """Times, or divided by, something known."""
     found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
@@ -209,26 +218,39 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     ratio = core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
     if ratio is None or distinct_numbers(ratio) < 2:
         return
-    for powered, what in ((ratio, "missing"), (1 / ratio, "divided"), (np.sqrt(ratio), "missing"),
-                          (1 / np.sqrt(ratio), "divided")):  # fmt: skip
-        match = known.references.match(powered, ("value", "slope"))
-        if match is None:
-            continue
-        about = match.reference.about or "a value of the loss"
-        if match.reference.kind == "slope" and what == "missing" and match.factor == 1:
-            story = f"the derivative of {about} is left out"
-            yield Named("missing_activation_derivative", story)
-        elif match.reference.kind == "slope" and match.factor == 1:
-            yield Named("activation_derivative_twice", f"the derivative of {about} is in it twice")
-        elif abs(match.factor) == 1:
-            verb = "multiplied" if what == "missing" else "divided"
-            yield Named("missing_factor", f"it has to be {verb} by {told(match.reference)}")
-        else:
-            yield Named("wrong_value", f"a number stands where {about} belongs")
-        return
+    powers = (ratio, "missing"), (1 / ratio, "divided")
+    roots = (np.sqrt(ratio), "missing"), (1 / np.sqrt(ratio), "divided")
+    of = [
+        (known.references.match(own, ("value", "slope")), what) for own, what in (*powers, *roots)
+    ]
+    exact = [match is not None and abs(match.factor) == 1 for match, _ in of]
+    # What it is, and then what it is a multiple of.
+    for n in sorted(range(len(of)), key=lambda n: not exact[n]):
+        match, what = of[n]
+        if match is not None:
+            yield _named_ratio(match, what, is_root=n >= len(powers))
+            return
     match = known.references.match(1 - ratio, ("value",))
     if match is not None and match.factor == 1:
         yield Named("missing_factor", f"it has to be multiplied by 1 − {told(match.reference)}")
+
+
+def _named_ratio(match: Match, what: str, *, is_root: bool) -> Named:
+    """What it is called that numbers have to be multiplied, or divided, by something known."""
+    about = match.reference.about or "a value of the loss"
+    if match.reference.kind == "slope" and is_root and abs(match.factor) == 1:
+        verbs = ("divided", "multiplied") if what == "missing" else ("multiplied", "divided")
+        story = f"it is {verbs[0]} by the derivative of {about}, and should be {verbs[1]} by it"
+        return Named("wrong_derivative", story)
+    if match.reference.kind == "slope" and what == "missing" and match.factor == 1:
+        return Named("missing_activation_derivative", f"the derivative of {about} is left out")
+    if match.reference.kind == "slope" and match.factor == 1:
+        return Named("activation_derivative_twice", f"the derivative of {about} is in it twice")
+    if abs(match.factor) == 1:
+        verb = "multiplied" if what == "missing" else "divided"
+        of = "the square of " if is_root else ""
+        return Named("missing_factor", f"it has to be {verb} by {of}{told(match.reference)}")
+    return Named("wrong_value", f"a number stands where {about} belongs")
 
 
 def _summand(spot: Spot, known: Known) -> Iterator[Named]:
@@ -278,16 +300,19 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
         if np.ptp(difference) <= 1e-9 * abs(number):
             if np.asarray(spot.found[0]).dtype.kind in "iu":
                 yield Named("wrong_places", f"the places are shifted by {number:.6g}")
-            yield Named("extra_term", f"{number:.6g} too much in every entry")
+            yield from _constant(spot, number, known)
             return
     if found.size < 3:
         return
-    for match in known.references.matches(difference, ("term", "gradient")):
+    matches = [*known.references.matches(difference, ("term", "gradient"))]
+    for match in matches:
         about = told(match.reference).removeprefix("a term of ")
         if match.reference.slot in known.held:
             yield Named("extra_term", f"{about}, which stop_gradient holds, is in it")
         elif np.isclose(match.factor, -1, rtol=1e-8):
             yield Named("path_cut", f"a term of {about} is left out")
+        elif np.isclose(match.factor, -2, rtol=1e-8) and _is_one_of_two(match, matches):
+            yield Named("path_cut", f"two equal terms of {about} are left out")
         elif np.isclose(match.factor, -2, rtol=1e-8):
             yield Named("sign_flipped", f"a term of {about} has the wrong sign")
         elif np.isclose(match.factor, 1, rtol=1e-8):
@@ -295,6 +320,31 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     for use in known.references.uses(found.size):
         if use.array.shape == found.shape and same(difference, -use.array):
             yield Named("path_cut", f"{told(use)} is left out, at every turn of a loop")
+
+
+def _constant(spot: Spot, number: float, known: Known) -> Iterator[Named]:
+    """The same number too much everywhere: one that is added, or a wrong one that is."""
+    inputs = [np.asarray(own) for own in spot.inputs[0]]
+    numbers = [x for x in inputs if x.dtype.kind in "fiu" and x.size and not np.ptp(x)]
+    added = [float(x.flat[0]) for x in numbers]
+    # It may be subtracted.
+    right = [own + sign * number for own in added for sign in (1, -1)]
+    if len(set(added)) != 1 or any(abs(own) < 1e-9 * abs(number) for own in right):
+        yield Named("extra_term", f"{number:.6g} too much in every entry")
+        return
+    for own, m in itertools.product(right, known.batch & known.means):
+        if np.isclose(added[0], m * own, rtol=1e-9):
+            story = f"the constant {added[0]:.6g} has to be divided by the batch size {m}"
+            yield Named("missing_batch_mean", story)
+    yield Named("wrong_value", f"another constant belongs there than {added[0]:.6g}")
+
+
+def _is_one_of_two(match: Match, matches: list[Match]) -> bool:
+    """Whether another use of the same value adds the same, as the two of x x do."""
+    alike = [
+        m for m in matches if (m.reference.kind, m.reference.slot) == ("term", match.reference.slot)
+    ]
+    return match.reference.kind == "term" and len(alike) > 1
 
 
 def _sums(spot: Spot, known: Known) -> Iterator[Named]:

@@ -4,6 +4,8 @@ import ast
 import linecache
 from collections.abc import Iterator
 
+from compare.diagnosis.expressions import Expression
+
 __all__ = ["Sources"]
 
 
@@ -23,6 +25,17 @@ class Sources:
                 return ast.unparse(target)
             case _:
                 return ""
+
+    def assigned(self, own: Expression | None) -> str:
+        """Names the variable that is assigned the whole of an expression; "" if there is none."""
+        if own is None:
+            return ""
+        statement = self._statement(f"{own.file}:{own.line}")
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            return ""
+        value = statement.value
+        span = (value.lineno, value.end_lineno, value.col_offset, value.end_col_offset)
+        return self.variable(f"{own.file}:{own.line}") if span == own[1:] else ""
 
     def loops(self, site: str) -> list[str]:
         """Lists the `for` and `while` that a line is in, the innermost first, as `file:line`."""

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
 from compare.diagnosis.mending.loops import run_the_wrong_way
 from compare.diagnosis.mending.repairs import Repair, repairs
-from compare.diagnosis.mending.written import WRITING, written
+from compare.diagnosis.mending.written import WRITING, in_vain, written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.recording.idle import Idle
 from compare.diagnosis.tape import Tape
@@ -67,12 +67,14 @@ class Watched(NamedTuple):
         named: what the mistake at each of the places is called; None where it has no name.
         listing: every line that computed something.
         reason: why there are no suspects, or not all of them; "" where there are.
+        loses: `loses(numbers)`: whether it computed these in vain; None where it is not known.
     """
 
     suspects: tuple[str, ...]
     named: tuple[Named | None, ...] = ()
     listing: tuple[Line, ...] = ()
     reason: str = ""
+    loses: Callable[[np.ndarray], bool] | None = None
 
 
 def watch(case: Case, backward: Backward) -> Watched:
@@ -108,7 +110,9 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     sources = Sources()
     references = References(references_of(backward, sources.variable))
     tape = backward.tape
-    locator = Locator(case, graph, references, limit, lambda: float(tape.values[tape.loss]))
+    locator = Locator(
+        case, graph, references, limit, lambda: float(tape.values[tape.loss]), sources.assigned
+    )
     own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
@@ -178,7 +182,7 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     wrong = [*itertools.compress(locations, seen)]
     lines_shown = listing(locator, wrong, suspects, sources, handings)
     reason = reason or ("" if suspects else "no line of it has a source")
-    return Watched(suspects, tuple(names), lines_shown, reason)
+    return Watched(suspects, tuple(names), lines_shown, reason, in_vain(graph))
 
 
 def _is_in_a_rule(graph: Graph, location: Location) -> bool:
