@@ -128,7 +128,7 @@ def _factors(places: Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Su
             edge = places.edges[fitting[0]]
             slug, story = _factor_suspect(places, edge)
             yield Suspect(slug, dict.fromkeys(fitting, without_factor), story)
-            if edge.equation.inputs[1 - edge.operand] in places.random:
+            if places.is_mask(edge.equation.inputs[1 - edge.operand]):
                 rules = dict.fromkeys(fitting, lambda e: e.d_output * (other_input(e) != 0))
                 yield Suspect("dropout_scale_missing", rules, "the mask without its 1/keep")
 

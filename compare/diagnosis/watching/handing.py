@@ -18,7 +18,6 @@ from compare.diagnosis.watching.references import (
     Reference,
     References,
     informative,
-    is_called_so,
 )
 from compare.diagnosis.watching.sources import Sources
 from compare.diagnosis.watching.substitutes import substitutes
@@ -178,9 +177,7 @@ def _as_named(
         lacking = [o - v for o, v in zip(others, own.values, strict=True)]
         is_term = all(_is_right_for_something(locator, x) for x in lacking)
         if not is_term:
-            is_telling = count > 1 or is_called_so(
-                own.name, locator.references.preferred(reference).about
-            )
+            is_telling = count > 1 or locator.is_called(own.name, reference)
             if not is_telling or not all(_is_right_for_something(locator, x) for x in own.values):
                 continue
         if _mends(locator, location, readers, others):

@@ -153,7 +153,7 @@ class Locator(Trust):
                 yield from self._substitutions(self._in_order(others), paths)
             return
         yield best
-        before = self._whole(self._region(best.group) - set(best.group))
+        before = self._whole(self._before(best.group) - set(best.group))
         best = self._earliest(before, paths, _KINDS)
         if best is not None:
             yield best
@@ -178,7 +178,7 @@ class Locator(Trust):
         for group in reversed(groups):
             if self.limit.is_over():
                 break
-            if best is not None and not set(group) & region:
+            if (best is not None and not set(group) & region) or self._fills_in(group):
                 continue
             target = self._substituted(group, paths, kinds, every=True)
             if target is not None and self._is_to_blame(target):
@@ -193,6 +193,14 @@ class Locator(Trust):
         } & self.graph.maker.keys()
         known = {self.graph.maker[s] for s in slots if self.is_known(s)}
         return region | (known - self.vouched)
+
+    def _fills_in(self, group: Group) -> bool:
+        """Whether zeros stand where a mask leaves nothing: then it is the mask that is wrong."""
+        graph = self.graph
+        readers = {i for index in group for i in graph.readers[graph.equations[index].outputs[0]]}
+        return all(map(graph.makes_zeros, group)) and {
+            graph.equations[i].name for i in readers
+        } <= {"select_n", "where"}
 
     def _is_to_blame(self, target: Target) -> bool:
         """Whether what is computed is not right for something else, which would not be wrong."""

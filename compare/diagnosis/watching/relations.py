@@ -40,6 +40,7 @@ class Spot(NamedTuple):
         match: what the found numbers are recognised as at a turn, by its number.
         reference: what the expected ones are; None where that has no name.
         leaf: the slot of the parameter, where the expected numbers are its gradient.
+        compared: whether its numbers are compared with others, and nothing else reads them.
     """
 
     found: list[np.ndarray]
@@ -48,6 +49,7 @@ class Spot(NamedTuple):
     match: Callable[[int], Match | None]
     reference: Reference | None
     leaf: int | None
+    compared: bool = False
 
 
 class Known(NamedTuple):
@@ -298,6 +300,9 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
         number = float(difference.ravel()[0])
         if np.ptp(difference) <= 1e-9 * abs(number):
+            if spot.compared:
+                story = f"what is compared is {abs(number):.6g} too {_much(number)}"
+                yield Named("wrong_value", story)
             if np.asarray(spot.found[0]).dtype.kind in "iu":
                 yield Named("wrong_places", f"the places are shifted by {number:.6g}")
             yield from _constant(spot, number, known)
@@ -320,6 +325,10 @@ def _difference(spot: Spot, known: Known) -> Iterator[Named]:
     for use in known.references.uses(found.size):
         if use.array.shape == found.shape and same(difference, -use.array):
             yield Named("path_cut", f"{told(use)} is left out, at every turn of a loop")
+
+
+def _much(number: float) -> str:
+    return "large" if number > 0 else "small"
 
 
 def _constant(spot: Spot, number: float, known: Known) -> Iterator[Named]:

@@ -85,9 +85,18 @@ class Trust:
         if self._is_a_term(slot) or self._is_computed_again(slot):
             return True
         name = self._names.get(slot)
-        return name is not None and reference is not None and self._is_called_so(name, reference)
+        return name is not None and reference is not None and self.is_called(name, reference)
 
-    def _is_called_so(self, name: str, reference: Reference) -> bool:
+    def kept(self, target: Any) -> str:
+        """The name of a variable with what its name says, which is not what it is handed on as."""
+        (slot,) = self.graph.equations[target.group[-1]].outputs[:1]
+        match, name = self.match(slot), self._names.get(slot, "")
+        if target.reference is not None or match is None or not match.exact:
+            return ""
+        is_right = match.reference.kind == "gradient" and self.is_called(name, match.reference)
+        return name if is_right else ""
+
+    def is_called(self, name: str, reference: Reference) -> bool:
         """Whether it is this derivative by its name, of what loss or candidate call the value."""
         known = self.references.preferred(reference).about
         own = [x for x, slots in self._variables.items() if reference.slot in slots]
