@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.locating.expectations import same
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.diagnosis.watching.references import Reference, References

@@ -11,16 +11,16 @@ import numpy as np
 
 from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.locate import Location, Locator
+from compare.diagnosis.locating.substitutes import substitutes
 from compare.diagnosis.recording.idle import Handed, Passed
-from compare.diagnosis.watching.expectations import same
-from compare.diagnosis.watching.locate import Location, Locator
 from compare.diagnosis.watching.references import (
     Reference,
     References,
     informative,
 )
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.substitutes import substitutes
 from compare.trees import in_double, is_key
 
 __all__ = ["TIME_LIMIT", "Handing", "handing", "misled_call", "passing"]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from compare.diagnosis.expressions import lines_of
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.locate import Location, Locator
 from compare.diagnosis.mending.written import WRITING, Written
-from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.locate import Location, Locator
 from compare.diagnosis.watching.sources import Sources
 from compare.trees import in_double
 

@@ -27,9 +27,7 @@ __all__ = [
     "Match",
     "Reference",
     "References",
-    "blocks_of",
     "can_be",
-    "in_shape",
     "informative",
     "is_called_so",
     "references_of",
@@ -425,29 +423,3 @@ def _places(tape: Tape) -> dict[int, Any]:
             key = equation.origin or equation.signature
             found[slot] = (key, equation.site, equation.name, i, np.ndim(tape.values[slot]))
     return found
-
-
-def in_shape(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
-    """Gives arrays of the same size this shape: as they are, or with their axes turned."""
-    yield [a.reshape(shape) for a in arrays]
-    own = arrays[0].shape
-    if len(own) != len(shape) or sorted(own) != sorted(shape) or not 2 <= len(own) <= 5:
-        return
-    orders = itertools.permutations(range(len(own)))
-    moving = (axes for axes in orders if tuple(own[i] for i in axes) == shape)
-    for axes in itertools.islice(moving, _MOST_ORDERS):
-        # Axes of length 1 may go anywhere.
-        if [i for i in axes if own[i] > 1] != [i for i, n in enumerate(own) if n > 1]:
-            yield [a.transpose(axes) for a in arrays]
-
-
-def blocks_of(array: np.ndarray, shape: tuple[int, ...], count: int) -> Iterator[list[np.ndarray]]:
-    """Cuts an array into so many blocks of this shape, along any axis."""
-    for axis in range(len(shape)):
-        whole = tuple(n * count if i == axis else n for i, n in enumerate(shape))
-        if array.shape == whole:
-            yield np.split(array, count, axis=axis)
-
-
-_MOST_ORDERS = 7
-"""Of so many orders of axes at most one is tried after another."""

@@ -13,13 +13,14 @@ from compare.diagnosis.case import Case, Line
 from compare.diagnosis.expressions import is_in_a_rule, source_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.locate import Location, Locator, Target
 from compare.diagnosis.mending.loops import run_the_wrong_way
 from compare.diagnosis.mending.repairs import Repair, repairs
 from compare.diagnosis.mending.written import in_vain, written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.recording.idle import Idle
 from compare.diagnosis.tape import Tape
-from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.handing import Handing, handing, misled_call, passing
 from compare.diagnosis.watching.lines import (
@@ -34,14 +35,14 @@ from compare.diagnosis.watching.lines import (
     writing_over,
 )
 from compare.diagnosis.watching.listing import listing
-from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import (
     Reference,
     References,
     references_of,
 )
-from compare.diagnosis.watching.relations import OVERWRITTEN, Known, Named, Spot, named, told
+from compare.diagnosis.watching.relations import named
 from compare.diagnosis.watching.sources import Sources
+from compare.diagnosis.watching.spots import OVERWRITTEN, Known, Named, Spot, told
 from compare.diagnosis.watching.watcher import graph_of, idle_lines
 from compare.trees import called, is_key
 

@@ -5,7 +5,8 @@ import pytest
 
 from compare.diagnosis.mending.written import Written
 from compare.diagnosis.watching.references import Reference, References
-from compare.diagnosis.watching.relations import Known, Spot, named, told
+from compare.diagnosis.watching.relations import named
+from compare.diagnosis.watching.spots import Known, Spot, told
 
 RNG = np.random.default_rng(0)
 USES = np.random.default_rng(1).standard_normal((3, 5, 4))

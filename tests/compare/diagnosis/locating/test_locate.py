@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.locate import Locator
 from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.locate import Locator
 from compare.diagnosis.watching.references import References, references_of
 from compare.diagnosis.watching.sources import Sources
 from tests.compare.diagnosis import marked

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.expectations import expected_operand, same
 from compare.diagnosis.tape import record_results
-from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.watch import watch
 from compare.diagnosis.watching.watcher import graph_of

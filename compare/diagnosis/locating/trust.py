@@ -10,7 +10,7 @@ import numpy as np
 
 from compare.diagnosis.case import Case
 from compare.diagnosis.expressions import Expression, span_of
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.locating.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.references import (
     Match,
@@ -98,9 +98,10 @@ class Trust:
 
     def is_called(self, name: str, reference: Reference) -> bool:
         """Whether it is this derivative by its name, of what loss or candidate call the value."""
-        known = self.references.preferred(reference).about
-        own = [x for x, slots in self._variables.items() if reference.slot in slots]
-        return any(is_called_so(name, about) for about in (known, *own))
+        # Of several with the same numbers it is the one that has a name.
+        known = self.references.preferred(reference)
+        own = [x for x, slots in self._variables.items() if slots & {reference.slot, known.slot}]
+        return any(is_called_so(name, about) for about in (known.about, *own))
 
     @functools.cached_property
     def _variables(self) -> dict[str, set[int]]:

@@ -15,11 +15,11 @@ import numpy as np
 from compare.diagnosis.case import Case, distance
 from compare.diagnosis.expressions import Expression
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.watching.expectations import Solver, Wrong, same
+from compare.diagnosis.locating.expectations import Solver, Wrong, same
+from compare.diagnosis.locating.substitutes import substitutes
+from compare.diagnosis.locating.trust import Trust
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.references import Reference, References
-from compare.diagnosis.watching.substitutes import substitutes
-from compare.diagnosis.watching.trust import Trust
 from compare.trees import is_key, largest
 
 __all__ = ["Location", "Locator", "Target"]
