@@ -153,7 +153,7 @@ class Locator(Trust):
                 yield from self._substitutions(self._in_order(others), paths)
             return
         yield best
-        before = self._whole(self._before(best.group) - set(best.group))
+        before = self._whole(self._region(best.group) - set(best.group))
         best = self._earliest(before, paths, _KINDS)
         if best is not None:
             yield best

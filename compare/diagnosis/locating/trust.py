@@ -82,10 +82,12 @@ class Trust:
         One term of a derivative is to be the whole of it; what bears the other's name is to be
         that; and nobody computes the same on two lines.
         """
+        if reference is None or reference.kind != "gradient":
+            return False  # The forward pass may well be computed once more.
         if self._is_a_term(slot) or self._is_computed_again(slot):
             return True
         name = self._names.get(slot)
-        return name is not None and reference is not None and self.is_called(name, reference)
+        return name is not None and self.is_called(name, reference)
 
     def kept(self, target: Any) -> str:
         """The name of a variable with what its name says, which is not what it is handed on as."""

@@ -346,10 +346,6 @@ def references_of(
         numbers = value.astype(int) if value.dtype.kind == "b" else value
         own = bool(names.get(slot))
         yield Reference("value", slot, numbers, site, about, ("value", family), own)
-        if maker and maker.whole and maker.name == "log_softmax":
-            # What its derivative is made of.
-            of = f"exp({about})"
-            yield Reference("value", slot, np.exp(numbers), site, of, ("softmax", family))
         if slot in cotangents:
             gradient = cotangents[slot]
             yield Reference("gradient", slot, gradient, site, about, ("gradient", family), own)

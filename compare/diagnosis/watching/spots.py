@@ -31,7 +31,7 @@ class Spot(NamedTuple):
         match: what the found numbers are recognised as at a turn, by its number.
         reference: what the expected ones are; None where that has no name.
         leaf: the slot of the parameter, where the expected numbers are its gradient.
-        compared: whether its numbers are compared with others, and nothing else reads them.
+        compared: whether its numbers are what others are to be below, or above, and no more.
     """
 
     found: list[np.ndarray]

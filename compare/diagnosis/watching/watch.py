@@ -323,7 +323,7 @@ def _spot(locator: Locator, target: Target, tape: Tape, others: dict[int, np.nda
 
 
 def _is_compared(graph: Graph, slots: list[int]) -> bool:
-    """Whether numbers are compared with others, in whatever shape, and nothing else reads them."""
+    """Whether numbers bound others, in whatever shape, and nothing else reads them."""
     open_, names = [*slots], set[str]()
     while open_:
         for index in graph.readers[open_.pop()]:
@@ -332,13 +332,13 @@ def _is_compared(graph: Graph, slots: list[int]) -> bool:
                 open_ += equation.outputs
             else:
                 names.add(equation.name)
-    return bool(names) and names <= _COMPARISONS
+    return bool(names) and names <= _ORDERING
 
 
 _RESHAPING = {"broadcast_in_dim", "convert_element_type", "reshape", "expand_dims", "item"}
 
 
-_COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge", "Eq", "NotEq", "Lt", "LtE", "Gt", "GtE"}
+_ORDERING = {"lt", "le", "gt", "ge", "Lt", "LtE", "Gt", "GtE"}
 
 
 def _terms(graph: Graph, index: int) -> list[int]:

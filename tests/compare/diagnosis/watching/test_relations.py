@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare.diagnosis.mending.written import Written
-from compare.diagnosis.watching.references import Reference, References
+from compare.diagnosis.watching.references import Match, Reference, References
 from compare.diagnosis.watching.relations import named
 from compare.diagnosis.watching.spots import Known, Spot, told
 
@@ -145,7 +145,7 @@ def test_the_derivative_by_another_value(slot, name):
 
 
 def test_one_of_several_terms_lacks_no_step():
-    match = KNOWN.references.match(TERM)._replace(reference=reference(TERM, "gradient", 5))
+    match = Match(reference(TERM, "gradient", 5), None, 1.0)
     known = KNOWN._replace(leads_to=lambda slot, other: True)
     given = spot(TERM, RNG.standard_normal((5, 4)), match=lambda turn: match, leaf=3)
     found = named(given, known)
