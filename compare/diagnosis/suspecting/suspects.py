@@ -7,7 +7,7 @@ gives the same.
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -178,21 +178,27 @@ class _Equal:
 
     def __init__(self, places: Places):
         self._edges = places.edges
-        self._uses: dict[int, list[Place]] = defaultdict(list)
-        for place, edge in places.edges.items():
-            self._uses[edge.equation.inputs[place[1]]].append(place)
+        self._uses: dict[Any, list[Place]] = defaultdict(list)
+        for place in places.edges:
+            self._uses[self._use(place)].append(place)
 
     def to(self, group: tuple[Place, ...]) -> list[Place]:
         """Finds one such place for each of a group; none where one of them has none."""
         found: list[Place] = []
+        same_line = {*group}
         for place in group:
-            edge = self._edges[place]
-            others = (p for p in self._uses[edge.equation.inputs[place[1]]] if p not in group)
-            twin = next((p for p in others if self._are_equal(edge, self._edges[p])), None)
+            others = (p for p in self._uses[self._use(place)] if p not in same_line)
+            own = self._edges[place]
+            twin = next((p for p in others if self._are_equal(own, self._edges[p])), None)
             if twin is None:
                 return []
             found.append(twin)
         return found
+
+    def _use(self, place: Place) -> tuple[Any, ...]:
+        """Which value is used, at which turn of a loop."""
+        equation = self._edges[place].equation
+        return equation.inputs[place[1]], equation.step
 
     @staticmethod
     def _are_equal(one: Edge, other: Edge) -> bool:
