@@ -140,10 +140,13 @@ class Trust:
         alike = [
             graph.maker[other]
             for other, own in graph.values.items()
-            if other in graph.maker and np.shape(own) == np.shape(value) and not is_key(own)
+            if other in graph.maker
+            and isinstance(own, np.ndarray)
+            and own.dtype.kind in "fc"
+            and own.shape == np.shape(value)
             and written(graph.maker[other]) != written(index)
             and same(own, value)
-        ]  # fmt: skip
+        ]
         return any(
             index not in graph.ancestors(graph.equations[i].outputs)
             and i not in graph.ancestors([slot])
