@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from jax.extend import core
 from jax.extend.core import primitives as of_jax
 
@@ -22,7 +23,9 @@ __all__ = [
     "evaluate",
     "inner_jaxprs",
     "is_arithmetic",
+    "mark_of",
     "primitives",
+    "signature_of",
 ]
 
 Compiled = TypeVar("Compiled")
@@ -179,3 +182,19 @@ def _plainer() -> dict[str, Any]:
     except jax.errors.JaxRuntimeError:
         return {}
     return options
+
+
+def signature_of(eqn: core.JaxprEqn) -> Any:
+    """Says what an equation computes of arrays of which shapes; equal for the same."""
+    inner = called_jaxpr(eqn)
+    # The text of a jaxpr does not tell the values of its constants.
+    held = () if inner is None else tuple(map(id, inner.consts))
+    return eqn.primitive.name, str(eqn.params), tuple(str(v.aval) for v in eqn.invars), held
+
+
+def mark_of(atom: Any, numbers: dict[Any, Any]) -> Any:
+    """Says of an operand its own value, or which variable it is of those that have numbers."""
+    if isinstance(atom, core.Literal):
+        value = np.asarray(atom.val)
+        return value.dtype.str, value.tobytes()
+    return numbers.setdefault(atom, len(numbers))

@@ -8,7 +8,14 @@ from jax.extend import core
 
 from compare.sites import is_library, is_of_a_rule, is_users
 
-__all__ = ["Expression", "expression_of", "is_in_a_rule", "lines_of", "source_of"]
+__all__ = [
+    "Expression",
+    "expression_of",
+    "is_in_a_rule",
+    "lines_of",
+    "source_of",
+    "span_of",
+]
 
 _LONGEST = 32
 """Of an expression that stands for its value in a sentence."""
@@ -33,7 +40,20 @@ def expression_of(eqn: core.JaxprEqn) -> Expression | None:
     traceback = eqn.source_info.traceback
     if traceback is None:
         return None
-    for code, instruction in zip(*traceback.raw_frames(), strict=True):
+    return span_of((zip(*traceback.raw_frames(), strict=True), None, None))
+
+
+def span_of(origin: Any) -> Expression | None:
+    """Finds the innermost expression that led to an equation.
+
+    Args:
+        origin: of the equation, see `lines_of`.
+
+    Returns:
+        It, or None where it is not known.
+    """
+    frames = origin[0] if origin is not None else ()
+    for code, instruction in frames or ():
         if is_users(code.co_filename):
             positions = itertools.islice(code.co_positions(), instruction // 2, None)
             line, end_line, column, end_column = next(positions, (None,) * 4)
@@ -52,16 +72,12 @@ def source_of(origin: Any) -> str:
     Returns:
         The source; "" where it is not known, is on several lines, or has more than 32 characters.
     """
-    frames = origin[0] if origin is not None else ()
-    for code, instruction in frames or ():
-        if is_users(code.co_filename):
-            positions = itertools.islice(code.co_positions(), instruction // 2, None)
-            line, end_line, column, end_column = next(positions, (None,) * 4)
-            if line is None or line != end_line or column is None:
-                return ""
-            source = linecache.getline(code.co_filename, line).encode()[column:end_column].decode()
-            return source if len(source) <= _LONGEST else ""
-    return ""
+    own = span_of(origin)
+    if own is None or own.line != own.end_line:
+        return ""
+    line = linecache.getline(own.file, own.line).encode()
+    source = line[own.column : own.end_column].decode()
+    return source if len(source) <= _LONGEST else ""
 
 
 def lines_of(origin: Any) -> list[str]:

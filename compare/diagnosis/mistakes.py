@@ -330,7 +330,8 @@ MISTAKES: tuple[Mistake, ...] = (
     *_wrong_activations(),
     Mistake(
         _always("bias_summed_over_features"),
-        is_broadcast,
+        # Of a product each entry of the sum has a factor as well.
+        lambda edge: is_broadcast(edge) and edge.equation.name != "mul",
         lambda edge: np.full_like(edge.value, edge.d_output.sum()),
         lambda edge: "the sum over every entry, not over the examples alone, for each entry",
     ),

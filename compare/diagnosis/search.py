@@ -51,7 +51,8 @@ def diagnose(case: Case) -> Diagnosis:
             backward.begin()
     watched = watch(case, backward)
     named = any(watched.named)
-    found, tried = _search(case, tape, backward, TIME_IF_NAMED if named else TIME_LIMIT)
+    seconds = TIME_IF_NAMED if named else TIME_LIMIT
+    found, tried = _search(case, tape, backward, watched, seconds)
     by_place = found is None
     if found is None:
         found = _by_place(_unknown(case, tape), watched, tried)
@@ -82,7 +83,7 @@ def _by_place(found: Diagnosis, watched: Watched, tried: str) -> Diagnosis:
 
 
 def _search(
-    case: Case, tape: Tape, backward: Backward, seconds: float
+    case: Case, tape: Tape, backward: Backward, watched: Watched, seconds: float
 ) -> tuple[Diagnosis | None, str]:
     """The name: that of the mistake which, made on purpose, gives the candidate's numbers.
 
@@ -104,7 +105,8 @@ def _search(
         if gradient is None:
             continue
         if first is None:
-            first = hypothesis, gradient
+            first = _as_it_was_done(hypothesis, backward, watched), gradient
+            also += [slug] if first[0].suspect.slug != slug else []
             end = Limit(min(end.left(), TIME_FOR_OTHERS))
             if hypothesis.factor is not None:
                 also = _of_the_same_factor(case, tape, backward, hypothesis, end)
@@ -126,6 +128,16 @@ def _by_chance(first: Hypothesis, slug: str) -> bool:
     """Whether a mistake leaves nothing out, where leaves are all zeros: what it gives cancels."""
     at_zero = first.suspect.slug == "path_cut" and not first.suspect.rules
     return at_zero and slug not in _LEAVING_OUT
+
+
+def _as_it_was_done(hypothesis: Hypothesis, backward: Backward, watched: Watched) -> Hypothesis:
+    """A term that the candidate has not computed in vain was left out, and not written over."""
+    suspect = hypothesis.suspect
+    if not suspect.if_cut or watched.loses is None:
+        return hypothesis
+    if any(watched.loses(backward.contributions[place]) for place in suspect.rules):
+        return hypothesis
+    return hypothesis._replace(suspect=suspect._replace(slug="path_cut", story=suspect.if_cut))
 
 
 _OF_ACTIVATIONS = (

@@ -18,7 +18,7 @@ from jax.extend import core
 
 from compare.diagnosis.expressions import expression_of
 from compare.diagnosis.forward import Forward, Loop, Turn, Values, loop_of, on_host
-from compare.jaxprs import bind, called_jaxpr
+from compare.jaxprs import bind, called_jaxpr, mark_of, signature_of
 from compare.sites import inner_site, is_of_a_rule, library_call, site_of
 
 __all__ = ["Equation", "Recording", "Tape", "record", "record_results"]
@@ -340,8 +340,13 @@ class _Group:
 
     @functools.cached_property
     def signature(self) -> Any:
-        own = [_signature(eqn) for eqn in self.eqns]
-        return own[0] if self.name is None else (self.name, *own)
+        if self.name is None:
+            return signature_of(self.eqns[0])
+        # What one of them is given as a number is no input of the whole, as the bounds of a clip.
+        numbers: dict[Any, Any] = {}
+        own = [(signature_of(e), [mark_of(a, numbers) for a in (*e.invars, *e.outvars)])
+               for e in self.eqns]  # fmt: skip
+        return (self.name, *((sign, tuple(marks)) for sign, marks in own))
 
     @functools.cached_property
     def site(self) -> str:
@@ -421,7 +426,3 @@ def _called(eqn: core.JaxprEqn) -> str:
 def _run(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
     inner = called_jaxpr(eqn)
     return bind(eqn, *values) if inner is None else list(core.jaxpr_as_fun(inner)(*values))
-
-
-def _signature(eqn: core.JaxprEqn) -> Any:
-    return eqn.primitive.name, str(eqn.params), tuple(str(v.aval) for v in eqn.invars)

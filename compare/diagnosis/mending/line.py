@@ -8,7 +8,7 @@ import numpy as np
 
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.references import Reference, References, can_be
-from compare.diagnosis.watching.relations import Known
+from compare.diagnosis.watching.spots import Known
 
 __all__ = ["SUMS", "Column", "Line", "Read", "alternatives", "columns", "in_stead", "slots"]
 

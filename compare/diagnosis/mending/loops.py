@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.expressions import lines_of
+from compare.diagnosis.locating.locate import Location, Locator
 from compare.diagnosis.watching.graph import Graph, Group
-from compare.diagnosis.watching.locate import Location, Locator
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.diagnosis.watching.sources import Sources
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from compare.diagnosis.hypotheses import distinct_numbers
+from compare.diagnosis.locating.expectations import same
 from compare.diagnosis.mending.line import (
     SUMS,
     Column,
@@ -19,10 +20,9 @@ from compare.diagnosis.mending.line import (
     in_stead,
     slots,
 )
-from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.references import Reference, can_be
-from compare.diagnosis.watching.relations import Known, Named, told
+from compare.diagnosis.watching.spots import Known, Named, told
 from compare.trees import in_double
 
 __all__ = [

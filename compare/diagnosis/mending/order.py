@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compare.diagnosis.mending.line import Line, Read
-from compare.diagnosis.watching.relations import Named
+from compare.diagnosis.watching.spots import Named
 
 __all__ = ["reordered"]
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.locate import Location, Locator, Target
 from compare.diagnosis.mending.line import Line, Read
 from compare.diagnosis.mending.operands import (
     others,
@@ -24,10 +26,8 @@ from compare.diagnosis.mending.operands import (
 )
 from compare.diagnosis.mending.order import reordered
 from compare.diagnosis.mending.sums import added_up, kept_axes, other_axes, scaled
-from compare.diagnosis.watching.expectations import same
-from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import References
-from compare.diagnosis.watching.relations import Known, Named
+from compare.diagnosis.watching.spots import Known, Named
 
 __all__ = ["Repair", "repairs"]
 

@@ -9,10 +9,10 @@ from fractions import Fraction
 import numpy as np
 
 from compare.diagnosis.hypotheses import distinct_numbers
+from compare.diagnosis.locating.expectations import same
 from compare.diagnosis.mending.line import SUMS, Line, Read, columns, in_stead
-from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.relations import OVERWRITTEN, Named
+from compare.diagnosis.watching.spots import OVERWRITTEN, Named
 from compare.trees import in_double
 
 __all__ = ["added_up", "kept_axes", "other_axes", "scaled"]

@@ -1,15 +1,18 @@
 """Arrays that are written place by place, and what they would be if it were added there."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.locating.expectations import same
 from compare.diagnosis.watching.graph import Graph, Group
 from compare.diagnosis.watching.numpy_ops import computed
+from compare.diagnosis.watching.references import Reference, References
+from compare.trees import is_key
 
-__all__ = ["WRITING", "Written", "only_the_last_is_written", "written"]
+__all__ = ["WRITING", "Written", "in_vain", "only_the_last_is_written", "written"]
 
 WRITING = ("set_item", "scatter", "dynamic_update_slice")
 """The operations that write into an array."""
@@ -37,6 +40,21 @@ def written(graph: Graph) -> Iterator[Written]:
             lost, added = _lost(graph, chain)
             if added and np.any(lost):
                 yield Written(chain, lost, tuple(added))
+
+
+def in_vain(graph: Graph) -> Callable[[np.ndarray], bool]:
+    """Gives what tells whether numbers were computed in vain: for no result, or written over."""
+
+    @functools.cache
+    def computed_in_vain() -> References:
+        needed = graph.ancestors(graph.outputs.values())
+        slots = [s for i, e in enumerate(graph.equations) if i not in needed for s in e.outputs]
+        slots += [s for e in graph.equations if e.name in WRITING for s in e.inputs[1:]]
+        values = [graph.values[s] for s in slots if not is_key(graph.values[s])]
+        arrays = [np.asarray(x) for x in values if np.asarray(x).dtype.kind in "fc"]
+        return References(Reference("value", 0, x, "", "", n) for n, x in enumerate(arrays))
+
+    return lambda numbers: computed_in_vain().match(numbers) is not None
 
 
 def only_the_last_is_written(

@@ -2,7 +2,10 @@
 
 from collections import defaultdict
 
+import numpy as np
+
 from compare.diagnosis.backward import Backward, Edge, Place
+from compare.trees import is_key
 
 __all__ = ["Places"]
 
@@ -75,9 +78,16 @@ class Places:
         reached = set(equation.outputs) | set(equation.inputs)
         for other in self.tape.equations:
             slots = set(other.inputs) | set(other.outputs)
-            if slots & reached and set(other.inputs) & self.random:
+            if slots & reached and any(map(self.is_mask, other.inputs)):
                 return True
         return False
+
+    def is_mask(self, slot: int) -> bool:
+        """Tells whether a slot is random, and each entry is one number or nothing."""
+        if slot not in self.random or is_key(value := self.tape.values[slot]):
+            return False
+        kept = value[value != 0]
+        return value.dtype == bool or (kept.size > 0 and not np.ptp(kept))
 
     def kinds(self) -> list[tuple[Place, ...]]:
         """Lists all units of one kind: every bias, every tanh."""

@@ -7,11 +7,12 @@ gives the same.
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from compare.diagnosis.backward import Backward, Edge, Place, Rule
+from compare.diagnosis.case import near
 from compare.diagnosis.mistakes import (
     LAST_MISTAKES,
     MISTAKES,
@@ -25,6 +26,7 @@ from compare.diagnosis.mistakes import (
 )
 from compare.diagnosis.suspecting.places import Places
 from compare.diagnosis.tape import Tape
+from compare.trees import largest
 
 __all__ = ["Suspect", "added_to_the_loss", "first_met", "pairs", "suspects"]
 
@@ -36,11 +38,13 @@ class Suspect(NamedTuple):
         slug: the name of the bug.
         rules: which pullbacks change, and how.
         story: what was done wrong, to follow "jax.grad's own backward pass with ...".
+        if_cut: the story for what is left out, if the candidate has not computed it; else "".
     """
 
     slug: str
     rules: Mapping[Place, Rule]
     story: str
+    if_cut: str = ""
 
 
 def _factor_suspect(tape_places: Places, edge: Edge) -> tuple[str, str]:
@@ -124,7 +128,7 @@ def _factors(places: Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Su
             edge = places.edges[fitting[0]]
             slug, story = _factor_suspect(places, edge)
             yield Suspect(slug, dict.fromkeys(fitting, without_factor), story)
-            if edge.equation.inputs[1 - edge.operand] in places.random:
+            if places.is_mask(edge.equation.inputs[1 - edge.operand]):
                 rules = dict.fromkeys(fitting, lambda e: e.d_output * (other_input(e) != 0))
                 yield Suspect("dropout_scale_missing", rules, "the mask without its 1/keep")
 
@@ -157,10 +161,49 @@ def _chains(places: Places) -> Iterator[Suspect]:
 
 
 def _signs(places: Places, groups: Iterable[tuple[Place, ...]]) -> Iterator[Suspect]:
+    """One term with the other sign; of two equal ones that is as if both were left out."""
+    equal = _Equal(places)
     for group in groups:
         name = display_name(places.edges[group[0]].equation)
+        if twins := equal.to(group):
+            rules = dict.fromkeys([*group, *twins], _cut)
+            yield Suspect("path_cut", rules, f"two equal paths cut, one of them through {name}")
+            continue
         rules = dict.fromkeys(group, lambda edge: -edge.d_input)
         yield Suspect("sign_flipped", rules, f"the sign flipped at {name}")
+
+
+class _Equal:
+    """The places that add the same to the derivative of one value, as the two of x x do."""
+
+    def __init__(self, places: Places):
+        self._edges = places.edges
+        self._uses: dict[Any, list[Place]] = defaultdict(list)
+        for place in places.edges:
+            self._uses[self._use(place)].append(place)
+
+    def to(self, group: tuple[Place, ...]) -> list[Place]:
+        """Finds one such place for each of a group; none where one of them has none."""
+        found: list[Place] = []
+        same_line = {*group}
+        for place in group:
+            others = (p for p in self._uses[self._use(place)] if p not in same_line)
+            own = self._edges[place]
+            twin = next((p for p in others if self._are_equal(own, self._edges[p])), None)
+            if twin is None:
+                return []
+            found.append(twin)
+        return found
+
+    def _use(self, place: Place) -> tuple[Any, ...]:
+        """Which value is used, at which turn of a loop."""
+        equation = self._edges[place].equation
+        return equation.inputs[place[1]], equation.step
+
+    @staticmethod
+    def _are_equal(one: Edge, other: Edge) -> bool:
+        limit = 1e-9 * largest(one.d_input)
+        return bool(limit) and near(one.d_input, other.d_input, limit)
 
 
 def _cut(edge: Edge) -> np.ndarray:
@@ -292,8 +335,13 @@ def _overwritten(places: Places) -> Iterator[Suspect]:
         for kept in range(len(own)):
             dropped = [place for i, unit in enumerate(own) if i != kept for place in unit]
             name = display_name(places.edges[own[kept][0]].equation)
-            story = f"only the last of {len(own)} uses of a value kept, that by {name}"
-            yield Suspect("overwritten_not_accumulated", dict.fromkeys(dropped, _cut), story)
+            rules, count = dict.fromkeys(dropped, _cut), len(own)
+            yield Suspect(
+                "overwritten_not_accumulated",
+                rules,
+                f"only the last of {count} uses of a value kept, that by {name}",
+                if_cut=f"{count - 1} of {count} uses of a value left out, all but that by {name}",
+            )
 
 
 def _cuts(places: Places) -> Iterator[Suspect]:

@@ -11,12 +11,16 @@ import numpy as np
 
 from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.locate import Location, Locator
+from compare.diagnosis.locating.substitutes import substitutes
 from compare.diagnosis.recording.idle import Handed, Passed
-from compare.diagnosis.watching.expectations import same
-from compare.diagnosis.watching.locate import Location, Locator
-from compare.diagnosis.watching.references import Reference, References, informative
+from compare.diagnosis.watching.references import (
+    Reference,
+    References,
+    informative,
+)
 from compare.diagnosis.watching.sources import Sources
-from compare.diagnosis.watching.substitutes import substitutes
 from compare.trees import in_double, is_key
 
 __all__ = ["TIME_LIMIT", "Handing", "handing", "misled_call", "passing"]
@@ -173,7 +177,7 @@ def _as_named(
         lacking = [o - v for o, v in zip(others, own.values, strict=True)]
         is_term = all(_is_right_for_something(locator, x) for x in lacking)
         if not is_term:
-            is_telling = count > 1 or _is_called_so(own.name, locator, reference)
+            is_telling = count > 1 or locator.is_called(own.name, reference)
             if not is_telling or not all(_is_right_for_something(locator, x) for x in own.values):
                 continue
         if _mends(locator, location, readers, others):
@@ -227,13 +231,6 @@ def _readers(locator: Locator, own: _Values, reads: Callable[[int], bool]) -> li
 def _is_right_for_something(locator: Locator, value: np.ndarray) -> bool:
     found = locator.references.matches(value, _BACK)
     return any(match.exact and match.reference.array.shape == value.shape for match in found)
-
-
-def _is_called_so(name: str, locator: Locator, reference: Reference) -> bool:
-    """Whether a person calls a variable what it should be: `da` or `grad_a` for ∂L/∂a."""
-    about = locator.references.preferred(reference).about
-    own = name.lower().replace("_", "")
-    return own in {f"{of}{about.lower()}" for of in ("d", "g", "grad", "delta")}
 
 
 def _mends(

@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from compare.diagnosis.case import Line
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.locate import Location, Locator, Target
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.handing import Handing
-from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import Match, Reference
 from compare.diagnosis.watching.sources import Sources
 from compare.sites import source

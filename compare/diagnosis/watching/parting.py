@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.watching.expectations import same
+from compare.diagnosis.locating.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.references import Reference, References, informative
 from compare.diagnosis.watching.watcher import graph_of

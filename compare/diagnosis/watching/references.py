@@ -27,10 +27,9 @@ __all__ = [
     "Match",
     "Reference",
     "References",
-    "blocks_of",
     "can_be",
-    "in_shape",
     "informative",
+    "is_called_so",
     "references_of",
 ]
 
@@ -228,6 +227,12 @@ class References:
                 yield i
 
 
+def is_called_so(name: str, about: str) -> bool:
+    """Tells whether a person calls a variable the derivative by another: `da` or `grad_a`."""
+    own, other = (x.lower().replace("_", "") for x in (name, about))
+    return own in {f"{of}{other}" for of in ("d", "g", "grad", "delta")}
+
+
 def _moment(size: int, profile: np.ndarray, scale: float) -> float:
     """One number by which arrays with the same profile are found: a scalar's is its size."""
     return float(profile.sum()) if size > 1 else scale
@@ -312,7 +317,7 @@ def references_of(
 
     Args:
         backward: of the loss.
-        variable: `variable(site)`: what the line assigns to, or "".
+        variable: `variable(site)`: what the last result of the line is assigned to, or "".
     """
     tape, cotangents = backward.tape, backward.cotangents
     makers = {slot: e for e in tape.equations for slot in e.outputs}
@@ -414,29 +419,3 @@ def _places(tape: Tape) -> dict[int, Any]:
             key = equation.origin or equation.signature
             found[slot] = (key, equation.site, equation.name, i, np.ndim(tape.values[slot]))
     return found
-
-
-def in_shape(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
-    """Gives arrays of the same size this shape: as they are, or with their axes turned."""
-    yield [a.reshape(shape) for a in arrays]
-    own = arrays[0].shape
-    if len(own) != len(shape) or sorted(own) != sorted(shape) or not 2 <= len(own) <= 5:
-        return
-    orders = itertools.permutations(range(len(own)))
-    moving = (axes for axes in orders if tuple(own[i] for i in axes) == shape)
-    for axes in itertools.islice(moving, _MOST_ORDERS):
-        # Axes of length 1 may go anywhere.
-        if [i for i in axes if own[i] > 1] != [i for i, n in enumerate(own) if n > 1]:
-            yield [a.transpose(axes) for a in arrays]
-
-
-def blocks_of(array: np.ndarray, shape: tuple[int, ...], count: int) -> Iterator[list[np.ndarray]]:
-    """Cuts an array into so many blocks of this shape, along any axis."""
-    for axis in range(len(shape)):
-        whole = tuple(n * count if i == axis else n for i, n in enumerate(shape))
-        if array.shape == whole:
-            yield np.split(array, count, axis=axis)
-
-
-_MOST_ORDERS = 7
-"""Of so many orders of axes at most one is tried after another."""

@@ -6,75 +6,27 @@ named whose relation has as many unknowns as there are numbers.
 
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from compare.diagnosis.case import distance, near
+from compare.diagnosis.case import distance
 from compare.diagnosis.hypotheses import distinct_numbers
-from compare.diagnosis.mending.axes import core, splits
-from compare.diagnosis.mending.written import Written, only_the_last_is_written
-from compare.diagnosis.watching.expectations import same
-from compare.diagnosis.watching.references import Match, Reference, References
-from compare.sites import shown
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.mending.axes import core
+from compare.diagnosis.watching.differences import (
+    difference,
+    matrix,
+    sums,
+    turns_lost,
+    written_over,
+)
+from compare.diagnosis.watching.references import Match
+from compare.diagnosis.watching.spots import Known, Named, Spot, close, told
 from compare.trees import in_double, largest
 
-__all__ = ["OVERWRITTEN", "Known", "Named", "Spot", "named", "told"]
-
-
-class Named(NamedTuple):
-    """The name of a mistake, and the sentence that tells it."""
-
-    bug: str
-    story: str
-
-
-class Spot(NamedTuple):
-    """One operation of the candidate that gives wrong numbers.
-
-    Attributes:
-        found: its numbers, at every turn of a loop, where all that the turn is given is right.
-        expected: the right ones; NaN where they are not known.
-        inputs: the values that it is computed from, at every turn.
-        match: what the found numbers are recognised as at a turn, by its number.
-        reference: what the expected ones are; None where that has no name.
-        leaf: the slot of the parameter, where the expected numbers are its gradient.
-    """
-
-    found: list[np.ndarray]
-    expected: list[np.ndarray]
-    inputs: list[list[np.ndarray]]
-    match: Callable[[int], Match | None]
-    reference: Reference | None
-    leaf: int | None
-
-
-class Known(NamedTuple):
-    """What the relations are told about the loss and the candidate.
-
-    Attributes:
-        references: the values of the loss and of its derivative.
-        own: the candidate's own values.
-        turns: `turns()`: what each of its operations gives at every turn of a loop.
-        written: `written()`: its arrays of which some place is written more than once.
-        leads_to: `leads_to(slot, other)`: whether a slot of the loss is computed from another.
-        activation: `activation(gradient, slot)`: the name of the activation that makes a slot of
-            what has this gradient, or "".
-        means: what the loss divides by, where it takes a mean.
-        batch: the sizes of the batch.
-        held: the slots of what the loss holds by `stop_gradient`.
-    """
-
-    references: References
-    own: References
-    turns: Callable[[], list[list[np.ndarray]]]
-    written: Callable[[], list[Written]]
-    leads_to: Any
-    activation: Any
-    means: set[int]
-    batch: set[int]
-    held: Collection[int] = ()
+__all__ = ["named"]
 
 
 def named(spot: Spot, known: Known) -> Named | None:
@@ -102,11 +54,6 @@ def _row(turns: list[np.ndarray]) -> np.ndarray:
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-def _close(a: np.ndarray, b: np.ndarray, factor: float = 1.0) -> bool:
-    """Whether a is a factor times b, to rounding."""
-    return a.shape == b.shape and near(a, b, 1e-8 * abs(factor) * largest(b), factor)
-
-
 def _factor(spot: Spot, known: Known) -> Iterator[Named]:
     """Times a number; of one entry any other is a multiple."""
     found, expected = _all(spot)
@@ -114,7 +61,7 @@ def _factor(spot: Spot, known: Known) -> Iterator[Named]:
         return
     # Of complex numbers the real part: times another number they are not close.
     factor = float(np.vdot(expected, found).real / np.vdot(expected, expected).real)
-    if not _close(found, expected, factor) or abs(factor - 1) < 1e-5:
+    if not close(found, expected, factor) or abs(factor - 1) < 1e-5:
         return
     if np.isclose(factor, -1, rtol=1e-9):
         yield Named("sign_flipped", "it has the wrong sign")
@@ -134,7 +81,7 @@ def _per_block(spot: Spot, known: Known) -> Iterator[Named]:
         whole = sum(sizes)
         if whole in known.means and len(set(sizes)) > 1:
             mended = [f * n / whole for f, n in zip(spot.found, sizes, strict=True)]
-            if _close(*_all(spot._replace(found=mended))):
+            if close(*_all(spot._replace(found=mended))):
                 story = f"each block is divided by its own size, not by that of all, {whole}"
                 yield Named("wrong_value", story)
 
@@ -149,12 +96,7 @@ def _masks(spot: Spot, known: Known) -> Iterator[Named]:
     """Entries that should be nothing, and entries that should not."""
     found, expected = _all(spot)
     away = expected == 0
-    if (
-        away.any()
-        and found[away].any()
-        and not away.all()
-        and _close(found[~away], expected[~away])
-    ):
+    if away.any() and found[away].any() and not away.all() and close(found[~away], expected[~away]):
         yield Named("mask_missing", f"{np.sum(found[away] != 0)} entries that should be 0 are not")
         return
     differs = np.abs(found - expected) > 1e-9 * np.max(np.abs(expected), initial=0)
@@ -173,10 +115,10 @@ def _places(spot: Spot, known: Known) -> Iterator[Named]:
         return
     if len(spot.found) > 1:
         backwards = np.concatenate([in_double(e).ravel() for e in spot.expected[::-1]])
-        if _close(found, backwards):
+        if close(found, backwards):
             yield Named("time_reversed", "the steps are taken in the opposite order")
             return
-    if _close(np.sort(found), np.sort(expected)):
+    if close(np.sort(found), np.sort(expected)):
         yield Named("wrong_places", "the right numbers are in the wrong places")
 
 
@@ -190,6 +132,9 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
     if here is None or here == there:
         return
     about = match.reference.about or "another value"
+    if _is_a_term_of(here, spot.found[0], known):
+        yield Named("path_cut", "it is one term of the derivative, and the others are left out")
+        return
     if activation := known.activation(spot.expected[0], there):
         story = f"it is the derivative by the output of {activation}, not by its input"
         yield Named("missing_activation_derivative", story)
@@ -201,6 +146,12 @@ def _other_derivative(spot: Spot, known: Known) -> Iterator[Named]:
         yield Named("wrong_value", f"it is the derivative by another value ({about})")
 
 
+def _is_a_term_of(slot: int, found: np.ndarray, known: Known) -> bool:
+    """Whether numbers are what one use of a value adds to the derivative by it."""
+    matches = known.references.matches(found, ("term",))
+    return any(match.exact and match.reference.slot == slot for match in matches)
+
+
 def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     """Times, or divided by, something known."""
     found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
@@ -209,26 +160,39 @@ def _ratio(spot: Spot, known: Known) -> Iterator[Named]:
     ratio = core(np.where(expected != 0, expected / np.where(found != 0, found, 1), np.nan))
     if ratio is None or distinct_numbers(ratio) < 2:
         return
-    for powered, what in ((ratio, "missing"), (1 / ratio, "divided"), (np.sqrt(ratio), "missing"),
-                          (1 / np.sqrt(ratio), "divided")):  # fmt: skip
-        match = known.references.match(powered, ("value", "slope"))
-        if match is None:
-            continue
-        about = match.reference.about or "a value of the loss"
-        if match.reference.kind == "slope" and what == "missing" and match.factor == 1:
-            story = f"the derivative of {about} is left out"
-            yield Named("missing_activation_derivative", story)
-        elif match.reference.kind == "slope" and match.factor == 1:
-            yield Named("activation_derivative_twice", f"the derivative of {about} is in it twice")
-        elif abs(match.factor) == 1:
-            verb = "multiplied" if what == "missing" else "divided"
-            yield Named("missing_factor", f"it has to be {verb} by {told(match.reference)}")
-        else:
-            yield Named("wrong_value", f"a number stands where {about} belongs")
-        return
+    powers = (ratio, "missing"), (1 / ratio, "divided")
+    roots = (np.sqrt(ratio), "missing"), (1 / np.sqrt(ratio), "divided")
+    of = [
+        (known.references.match(own, ("value", "slope")), what) for own, what in (*powers, *roots)
+    ]
+    exact = [match is not None and abs(match.factor) == 1 for match, _ in of]
+    # What it is, and then what it is a multiple of.
+    for n in sorted(range(len(of)), key=lambda n: not exact[n]):
+        match, what = of[n]
+        if match is not None:
+            yield _named_ratio(match, what, is_root=n >= len(powers))
+            return
     match = known.references.match(1 - ratio, ("value",))
     if match is not None and match.factor == 1:
         yield Named("missing_factor", f"it has to be multiplied by 1 − {told(match.reference)}")
+
+
+def _named_ratio(match: Match, what: str, *, is_root: bool) -> Named:
+    """What it is called that numbers have to be multiplied, or divided, by something known."""
+    about = match.reference.about or "a value of the loss"
+    if match.reference.kind == "slope" and is_root and abs(match.factor) == 1:
+        verbs = ("divided", "multiplied") if what == "missing" else ("multiplied", "divided")
+        story = f"it is {verbs[0]} by the derivative of {about}, and should be {verbs[1]} by it"
+        return Named("wrong_derivative", story)
+    if match.reference.kind == "slope" and what == "missing" and match.factor == 1:
+        return Named("missing_activation_derivative", f"the derivative of {about} is left out")
+    if match.reference.kind == "slope" and match.factor == 1:
+        return Named("activation_derivative_twice", f"the derivative of {about} is in it twice")
+    if abs(match.factor) == 1:
+        verb = "multiplied" if what == "missing" else "divided"
+        of = "the square of " if is_root else ""
+        return Named("missing_factor", f"it has to be {verb} by {of}{told(match.reference)}")
+    return Named("wrong_value", f"a number stands where {about} belongs")
 
 
 def _summand(spot: Spot, known: Known) -> Iterator[Named]:
@@ -256,116 +220,13 @@ def _exchanged(spot: Spot, known: Known) -> Iterator[Named]:
     for right in factors:
         wanted = expected / right.array
         for factor, own in rest:
-            if factor is not right and _close(own, wanted):
+            if factor is not right and close(own, wanted):
                 # The slope of the same function is derived rightly, but taken somewhere else.
                 alike = (factor.kind, factor.about) == (right.kind, right.about)
                 derived = right.kind == "slope" and not alike
                 bug = "wrong_derivative" if derived else "wrong_value"
                 yield Named(bug, f"{told(factor)} stands where {told(right)} belongs")
                 return
-
-
-def _difference(spot: Spot, known: Known) -> Iterator[Named]:
-    """Something known too much, or too little."""
-    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
-    if np.isnan(expected).any() or found.shape != expected.shape:
-        return
-    if largest(found) <= 1e-12 * largest(expected):
-        return  # Zeros, or what cancels to zero: all of it would be too little.
-    difference = found - expected
-    if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
-        number = float(difference.ravel()[0])
-        if np.ptp(difference) <= 1e-9 * abs(number):
-            if np.asarray(spot.found[0]).dtype.kind in "iu":
-                yield Named("wrong_places", f"the places are shifted by {number:.6g}")
-            yield Named("extra_term", f"{number:.6g} too much in every entry")
-            return
-    if found.size < 3:
-        return
-    for match in known.references.matches(difference, ("term", "gradient")):
-        about = told(match.reference).removeprefix("a term of ")
-        if match.reference.slot in known.held:
-            yield Named("extra_term", f"{about}, which stop_gradient holds, is in it")
-        elif np.isclose(match.factor, -1, rtol=1e-8):
-            yield Named("path_cut", f"a term of {about} is left out")
-        elif np.isclose(match.factor, -2, rtol=1e-8):
-            yield Named("sign_flipped", f"a term of {about} has the wrong sign")
-        elif np.isclose(match.factor, 1, rtol=1e-8):
-            yield Named("extra_term", f"a term of {about} is in it twice")
-    for use in known.references.uses(found.size):
-        if use.array.shape == found.shape and same(difference, -use.array):
-            yield Named("path_cut", f"{told(use)} is left out, at every turn of a loop")
-
-
-def _sums(spot: Spot, known: Known) -> Iterator[Named]:
-    """Of the terms of a sum one is kept, or others are added up."""
-    found, expected = in_double(spot.found[-1]), in_double(spot.expected[-1])
-    for terms in spot.inputs[-1]:
-        terms = np.asarray(terms)
-        if terms.dtype.kind != "f" or expected.size < 2 or terms.size % expected.size:
-            continue
-        for axis in range(terms.ndim):
-            for split in splits(terms, axis, expected.shape):
-                if same(split.sum(axis=axis), expected):
-                    if any(same(np.take(split, i, axis=axis), found)
-                           for i in range(split.shape[axis])):  # fmt: skip
-                        yield Named("overwritten_not_accumulated", "one term of a sum is kept")
-                    else:
-                        yield Named("summed_wrongly", "other terms should be added up")
-                    return
-
-
-def _turns_lost(spot: Spot, known: Known) -> Iterator[Named]:
-    """Of what the turns of a loop give, one is kept and the sum should be."""
-    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
-    if np.isnan(expected).any() or distinct_numbers(expected) < 2:
-        return
-    for turns in known.turns():
-        if only_the_last_is_written(found, expected, turns):
-            yield Named("dropped_examples", "the last turn of a loop alone is written")
-            return
-        if turns[0].shape != expected.shape or not any(same(own, found) for own in turns):
-            continue
-        if same(np.sum(turns, axis=0), expected):
-            story = f"of {len(turns)} turns of a loop one is kept, and all should be added up"
-            yield Named("overwritten_not_accumulated", story)
-            return
-
-
-def _written_over(spot: Spot, known: Known) -> Iterator[Named]:
-    """A place that is written more than once, where all that is written should be added up."""
-    found, expected = in_double(spot.found[0]), in_double(spot.expected[0])
-    for own in known.written():
-        alike = own.lost.shape == found.shape == expected.shape
-        if alike and same(found + own.lost, expected):
-            yield OVERWRITTEN
-            return
-
-
-OVERWRITTEN = Named(
-    "overwritten_not_accumulated",
-    "a place is written more than once, and what is written should be added to what is there",
-)
-
-
-def _matrix(spot: Spot, known: Known) -> Iterator[Named]:
-    """A matrix product left out."""
-    found, expected = in_double(spot.found[-1]), in_double(spot.expected[-1])
-    if np.isnan(expected).any() or found.ndim not in (1, 2) or found.size < 2:
-        return
-    n, last = found.shape[0], found.shape[-1]
-    for references in (known.references, known.own):
-        for reference in [r for size in {n * n, last * last} for r in references.of_size(size)]:
-            k = reference.array
-            if k.ndim != 2 or k.shape[0] != k.shape[1]:
-                continue
-            for matrix in (k, k.T):
-                right = len(matrix) == last and _close(found @ matrix, expected)
-                left = len(matrix) == n and _close(matrix @ found, expected)
-                if right or left:
-                    name = reference.about or "a matrix"
-                    yield Named("missing_factor", f"the product with {name} is left out")
-                    return
 
 
 def _other_value(spot: Spot, known: Known) -> Iterator[Named]:
@@ -376,19 +237,6 @@ def _other_value(spot: Spot, known: Known) -> Iterator[Named]:
     if match.reference.kind == "value":
         story = f"{told(match.reference)} stands where {told(right)} belongs"
         yield Named("wrong_value", story)
-
-
-def told(reference: Reference) -> str:
-    """Says what a reference is and where it is in the loss."""
-    about = reference.about or "a value"
-    what = {
-        "gradient": f"the derivative by {about}",
-        "term": f"a term of the derivative by {about}",
-        "slope": f"the slope of {about}",
-        "conjugate": f"the conjugate of the derivative by {about}",
-        "value": about,
-    }[reference.kind]
-    return f"{what} ({shown(reference.site)})" if reference.site else what
 
 
 def _slopes(spot: Spot, known: Known) -> Iterator[Named]:
@@ -423,14 +271,14 @@ def _turns(spot: Spot, known: Known) -> Iterator[Spot]:
             yield Spot([found], [expected], [inputs], match, reference, spot.leaf)
 
 
-_AT_A_TURN = (_ratio, _exchanged, _difference, _sums, _matrix, _summand)
+_AT_A_TURN = (_ratio, _exchanged, difference, sums, matrix, _summand)
 
 _RELATIONS = (
     _factor,
     _per_block,
     _transposed,
-    _at_every_turn(_turns_lost),
-    _at_every_turn(_written_over),
+    _at_every_turn(turns_lost),
+    _at_every_turn(written_over),
     _at_every_turn(_other_value),
     _places,
     _at_every_turn(_other_derivative),

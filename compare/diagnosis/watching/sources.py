@@ -4,6 +4,8 @@ import ast
 import linecache
 from collections.abc import Iterator
 
+from compare.diagnosis.expressions import Expression
+
 __all__ = ["Sources"]
 
 
@@ -23,6 +25,49 @@ class Sources:
                 return ast.unparse(target)
             case _:
                 return ""
+
+    def last_variable(self, site: str) -> str:
+        """Names what has the last result of a line: of `a, b = x, y` it is `b`."""
+        match self._statement(site):
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)) if len(
+                names
+            ) == len(values):
+                return ast.unparse(names[-1])
+            case _:
+                return self.variable(site)
+
+    def assigned(self, own: Expression | None) -> str:
+        """Names the variable that is assigned the whole of an expression; "" if there is none.
+
+        One that is added to has the sum, which is the expression of the whole statement.
+        """
+        if own is None:
+            return ""
+        statement = self._statement(f"{own.file}:{own.line}")
+        if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            return ""
+        value = statement if isinstance(statement, ast.AugAssign) else statement.value
+        is_it = value is not None and _span(value) == own[1:]
+        return self.variable(f"{own.file}:{own.line}") if is_it else ""
+
+    def handing_on(self, site: str, name: str) -> str:
+        """Finds the one line that hands a variable on as it is, in the function of a line, or "".
+
+        Args:
+            site: where the variable is computed, before it is handed on.
+            name: of the variable.
+        """
+        file, lines = self.function(site)
+        first = int(site.rpartition(":")[2] or 0)
+        found = {
+            node.lineno
+            for statement in self._statements.get(file, ())
+            if statement.lineno in lines and isinstance(statement, (ast.Return, ast.Assign))
+            for whole in ast.walk(statement)
+            for node in _handed(whole)
+            if isinstance(node, ast.Name) and node.id == name and node.lineno > first
+        }
+        return f"{file}:{found.pop()}" if len(found) == 1 else ""
 
     def loops(self, site: str) -> list[str]:
         """Lists the `for` and `while` that a line is in, the innermost first, as `file:line`."""
@@ -132,6 +177,21 @@ def _overwriting(block: list[ast.stmt]) -> Iterator[int]:
         if own & unread:
             yield statement.lineno
         unread |= own
+
+
+def _span(node: ast.expr | ast.stmt) -> tuple[int, int | None, int, int | None]:
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
+def _handed(node: ast.AST) -> Iterator[ast.expr | None]:
+    """The expressions that a statement, a display or a call's name takes as they are."""
+    match node:
+        case ast.Return(value=value) | ast.Assign(value=value) | ast.keyword(value=value):
+            yield value
+        case ast.Dict(values=values) | ast.Tuple(elts=values) | ast.List(elts=values):
+            yield from values
+        case _:
+            pass
 
 
 def _name(node: ast.AST) -> str:

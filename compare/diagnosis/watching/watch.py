@@ -3,34 +3,46 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from compare.diagnosis.backward import Backward
 from compare.diagnosis.case import Case, Line
-from compare.diagnosis.expressions import is_in_a_rule, lines_of, source_of
+from compare.diagnosis.expressions import is_in_a_rule, source_of
 from compare.diagnosis.hypotheses import batch_sizes, divisors
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.locate import Location, Locator, Target
 from compare.diagnosis.mending.loops import run_the_wrong_way
 from compare.diagnosis.mending.repairs import Repair, repairs
-from compare.diagnosis.mending.written import WRITING, written
+from compare.diagnosis.mending.written import in_vain, written
 from compare.diagnosis.mistakes import display_name, is_activation
 from compare.diagnosis.recording.idle import Idle
 from compare.diagnosis.tape import Tape
-from compare.diagnosis.watching.expectations import same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.handing import Handing, handing, misled_call, passing
+from compare.diagnosis.watching.lines import (
+    common_to,
+    lines_at,
+    misread,
+    not_done_elsewhere,
+    readers,
+    sites_of,
+    summands,
+    unwritten,
+    writing_over,
+)
 from compare.diagnosis.watching.listing import listing
-from compare.diagnosis.watching.locate import Location, Locator, Target
 from compare.diagnosis.watching.references import (
     Reference,
     References,
     references_of,
 )
-from compare.diagnosis.watching.relations import Known, Named, Spot, named, told
+from compare.diagnosis.watching.relations import named
 from compare.diagnosis.watching.sources import Sources
+from compare.diagnosis.watching.spots import OVERWRITTEN, Known, Named, Spot, told
 from compare.diagnosis.watching.watcher import graph_of, idle_lines
 from compare.trees import called, is_key
 
@@ -67,12 +79,14 @@ class Watched(NamedTuple):
         named: what the mistake at each of the places is called; None where it has no name.
         listing: every line that computed something.
         reason: why there are no suspects, or not all of them; "" where there are.
+        loses: `loses(numbers)`: whether it computed these in vain; None where it is not known.
     """
 
     suspects: tuple[str, ...]
     named: tuple[Named | None, ...] = ()
     listing: tuple[Line, ...] = ()
     reason: str = ""
+    loses: Callable[[np.ndarray], bool] | None = None
 
 
 def watch(case: Case, backward: Backward) -> Watched:
@@ -106,16 +120,18 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         return Watched((), reason=_NARROW_ALONE)
     graph = graph_of(case.candidate, case.paths(), limit)
     sources = Sources()
-    references = References(references_of(backward, sources.variable))
+    references = References(references_of(backward, sources.last_variable))
     tape = backward.tape
-    locator = Locator(case, graph, references, limit, lambda: float(tape.values[tape.loss]))
+    locator = Locator(
+        case, graph, references, limit, lambda: float(tape.values[tape.loss]), sources.assigned
+    )
     own = References(_own(graph, locator))
     known = _known(case, backward, locator, own)
     lines: list[str] = []
     names: list[Named | None] = []
     handings: list[Handing] = []
     for path, group in locator.zeros().items():
-        lines += _sites(graph, group)
+        lines += sites_of(graph, group)
         names.append(Named("path_cut", f"{called(path)} is left at zero"))
     idle = functools.cache(lambda: _idle_lines(case))
     locations = list(locator.locations())
@@ -131,7 +147,7 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
         loop = run_the_wrong_way(locator, location, sources) if relation is None else ""
         if loop:
             names.append(Named("time_reversed", "the loop goes through the steps the wrong way"))
-            lines += [loop, *_of(graph, location)]
+            lines += [loop, *lines_at(graph, location)]
             handings.append(Handing(loop, None, location.target.group))
             seen[number] = False
             continue
@@ -145,27 +161,44 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             break
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)
-        shown = [*(repair.site for repair in mends), *_of(graph, location)]
+        shown = [*(repair.site for repair in mends), *lines_at(graph, location)]
         if relation is None:
             shown[1:1] = passing(idle().passed, locator, location)
         given_back: list[str] = []
         if name is not None and name.bug in _SOMETHING_MISSING:
             given_back = passing(idle().passed, locator, location)
-            shown = [*given_back, *_readers(locator, location), *shown]
+            shown = [*given_back, *readers(locator, location), *shown]
         elif name is not None and name.bug in _TERM_MISSING:
-            shown[1:1] = [*passing(idle().passed, locator, location), *_summands(locator, location)]
+            shown[1:1] = [*passing(idle().passed, locator, location), *summands(locator, location)]
+        elif name is not None and name.bug == "chain_step_missing":
+            given_back = passing(idle().passed, locator, location)
+            shown = [*given_back, *shown]
         # What gives back what it is given is to blame, and not who calls with that.
-        if not given_back and (not mends or (name is not None and name.bug in _OF_WHAT_IS_GIVEN)):
+        if not given_back and (not mends or (name is not None and name.bug in _OF_A_CALL)):
             calls = misled_call(locator, location, sources)
-            shown[:0] = calls or _not_done_elsewhere(locator, location, shown[:1])
+            shown[:0] = calls or not_done_elsewhere(locator, location, shown[:1])
             if calls:
                 handings.append(Handing(calls[0], None, location.target.group))
                 seen[number] = False
         if name is None or name.bug in _TERM_MISSING:
-            lost = _sites(graph, graph.overwriting(location.region))
-            writing = _unwritten(locator, location, sources)
-            zeros = _sites(graph, location.innermost.group) if writing else []
+            lost = sites_of(graph, graph.overwriting(location.region))
+            writing = unwritten(locator, location, sources)
+            zeros = sites_of(graph, location.innermost.group) if writing else []
             shown = [*writing, *lost, *(line for line in shown if line not in zeros)]
+        if name is OVERWRITTEN:
+            shown[:0] = writing_over(locator, location, known.written())
+        reading = misread(locator, location)
+        if reading:
+            (line,) = {graph.equations[i].site for i in reading}
+            handings.append(Handing(line, location.target.reference, reading))
+            seen[number] = False  # Its numbers are right, and another line reads them.
+            shown = [line, *shown]
+        kept = locator.kept(location.target) if name and name.bug == "chain_step_missing" else ""
+        on = sources.handing_on(graph.equations[location.target.group[-1]].site, kept)
+        if on:
+            handings.append(Handing(on, None, ()))
+            seen[number] = False  # It is right for what its name says.
+            shown = [on, *shown]
         found = None
         if name is None or name.bug in _HANDED_ON:
             found = handing(locator, location, idle().handed, sources)
@@ -174,11 +207,13 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             seen[number] = False  # Its numbers are right for what they are.
             shown = [found.site, *shown]
         lines += shown
+    if len(locations) > 1 and not any(names) and all(seen):
+        lines[:0] = common_to(graph, locations)  # One mistake explains all of them.
     suspects = tuple(dict.fromkeys(line for line in lines if line))[:MOST_SUSPECTS]
     wrong = [*itertools.compress(locations, seen)]
     lines_shown = listing(locator, wrong, suspects, sources, handings)
     reason = reason or ("" if suspects else "no line of it has a source")
-    return Watched(suspects, tuple(names), lines_shown, reason)
+    return Watched(suspects, tuple(names), lines_shown, reason, in_vain(graph))
 
 
 def _is_in_a_rule(graph: Graph, location: Location) -> bool:
@@ -205,48 +240,12 @@ def _first_of_lines(found: Iterator[Repair]) -> list[Repair]:
     return list(kept.values())
 
 
-def _sites(graph: Graph, indices: Iterable[int]) -> list[str]:
-    return [graph.equations[i].site for i in indices]
-
-
-def _of(graph: Graph, location: Location) -> list[str]:
-    """The lines of a place, the most suspected first: where it shows, who calls that, the rest."""
-    inner = [i for i in location.region if i <= max(location.innermost.group)]
-    inner = [i for i in inner if not graph.makes_zeros(i)] or inner
-    shows = _sites(graph, [*location.innermost.group, *location.target.group])
-    callers = [
-        line
-        for i in dict.fromkeys((location.innermost.group[0], location.target.group[0]))
-        for line in lines_of(graph.equations[i].origin)[1:]
-    ]
-    rest = _sites(graph, sorted(inner, reverse=True))
-    if location.target.reference is None and location.innermost is location.target:
-        # All that is known is a wrong leaf: what is computed of right values alone comes first.
-        return [*_sites(graph, _entries(graph, inner)), *shows, *rest, *callers]
-    if len({*shows}) > 1:
-        return [*shows, *rest, *callers]
-    return [*shows, *callers[:1], *rest, *callers[1:]]
-
-
-def _entries(graph: Graph, region: list[int]) -> list[int]:
-    """The equations of a region that read nothing that the region computed, the last ones first.
-
-    The number 1 is what every backward pass begins with: it is as right as what is given.
-    """
-    own = {i for i in region if not _is_one(graph.values[graph.equations[i].outputs[0]])}
-    entering = [i for i in own if not own & {graph.maker.get(s) for s in graph.equations[i].inputs}]
-    return sorted(entering, reverse=True)
-
-
-def _is_one(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and bool(value == 1)
-
-
 _SOMETHING_MISSING = ("missing_activation_derivative", "missing_factor", "mask_missing")
 _OF_WHAT_IS_GIVEN = ("wrong_value", *_SOMETHING_MISSING)
+_OF_A_CALL = (*_OF_WHAT_IS_GIVEN, "sign_flipped")
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 # What a line that hands something on can lack; to find such lines takes another run.
-_HANDED_ON = ("chain_step_missing", *_OF_WHAT_IS_GIVEN, *_TERM_MISSING)
+_HANDED_ON = ("chain_step_missing", "constant_factor", *_OF_WHAT_IS_GIVEN, *_TERM_MISSING)
 
 
 def _idle_lines(case: Case) -> Idle:
@@ -255,69 +254,6 @@ def _idle_lines(case: Case) -> Idle:
         if case.candidate is not None:
             return idle_lines(case.candidate, Limit(TIME_TO_RUN_AGAIN))
     return Idle([], [])
-
-
-def _unwritten(locator: Locator, location: Location, sources: Sources) -> list[str]:
-    """What writes into an array whose zeros are wrong: the loop, or the line if there is none."""
-    graph, group = locator.graph, location.innermost.group
-    if not all(graph.makes_zeros(i) for i in group):
-        return []
-    slots = [graph.equations[i].outputs[0] for i in group]
-    readers = [i for slot in slots for i in graph.readers[slot]]
-    known = [locator.references.match(own) for own in location.innermost.expected]
-    adds_up = not all(graph.equations[i].name in WRITING for i in readers)
-    if adds_up and any(match and match.reference.kind == "gradient" for match in known):
-        return []  # Another thing belongs there, which is not what is added up.
-
-    def loops(indices: Iterable[int]) -> list[str]:
-        callers = [lines_of(graph.equations[i].origin) for i in indices]
-        found = [next(filter(None, map(sources.loops, lines)), []) for lines in callers]
-        return list(itertools.chain(*found))
-
-    made_in = loops(group)  # There they are not what the loop writes to.
-    return [line for line in loops(readers) if line not in made_in] or _sites(graph, readers)
-
-
-def _readers(locator: Locator, location: Location) -> list[str]:
-    """The lines that read a value which is right for another thing: there a step is missing."""
-    graph = locator.graph
-    for group in (location.innermost.group, location.target.group):
-        slots = [graph.equations[i].outputs[0] for i in group]
-        matches = [match for slot in slots if (match := locator.match(slot))]
-        if any(m.exact and m.reference.kind in ("gradient", "term") for m in matches):
-            return _sites(graph, [i for slot in slots for i in graph.readers[slot]])
-    return []
-
-
-def _not_done_elsewhere(locator: Locator, location: Location, marked: list[str]) -> list[str]:
-    """The lines that hand something to the marked line, where that does the same rightly elsewhere.
-
-    As the line that goes on through one layer, where those that compute the gradients are right in
-    all other layers. Only a line that no right leaf comes from is doubted so.
-    """
-    graph = locator.graph
-
-    def doing(index: int) -> tuple[str, str]:
-        return graph.equations[index].site, graph.equations[index].name
-
-    done = {doing(i) for i in locator.of_right_leaves}
-    near = {s for i in location.region for s in (*graph.equations[i].inputs,
-                                                 *graph.equations[i].outputs)}  # fmt: skip
-    doubted = {*location.region, *(i for s in near for i in graph.readers[s])} - locator.vouched
-    doubted = {i for i in doubted if graph.equations[i].site in marked}
-    if not doubted or not all(doing(i) in done for i in doubted):
-        return []
-    read = {s for i in doubted for s in graph.equations[i].inputs if s in graph.maker}
-    makers = {graph.maker[s] for s in read} - locator.vouched - doubted
-    return _sites(graph, sorted((i for i in makers if doing(i) not in done), reverse=True))
-
-
-def _summands(locator: Locator, location: Location) -> list[str]:
-    """The lines of what a wrong sum adds up, the last first: one of them can lack a term."""
-    graph = locator.graph
-    slots = [s for i in location.target.group for s in graph.equations[i].inputs]
-    makers = {graph.maker[s] for s in slots if s in graph.maker} - locator.vouched
-    return _sites(graph, sorted(makers, reverse=True))
 
 
 def _own(graph: Graph, locator: Locator) -> Iterator[Reference]:
@@ -382,7 +318,27 @@ def _spot(locator: Locator, target: Target, tape: Tape, others: dict[int, np.nda
         match=functools.cache(lambda turn: locator.references.match(found[turn])),
         reference=target.reference,
         leaf=leaves[0] if leaves else None,
+        compared=_is_compared(graph, [e.outputs[0] for e in equations]),
     )
+
+
+def _is_compared(graph: Graph, slots: list[int]) -> bool:
+    """Whether numbers bound others, in whatever shape, and nothing else reads them."""
+    open_, names = [*slots], set[str]()
+    while open_:
+        for index in graph.readers[open_.pop()]:
+            equation = graph.equations[index]
+            if equation.name in _RESHAPING:
+                open_ += equation.outputs
+            else:
+                names.add(equation.name)
+    return bool(names) and names <= _ORDERING
+
+
+_RESHAPING = {"broadcast_in_dim", "convert_element_type", "reshape", "expand_dims", "item"}
+
+
+_ORDERING = {"lt", "le", "gt", "ge", "Lt", "LtE", "Gt", "GtE"}
 
 
 def _terms(graph: Graph, index: int) -> list[int]:

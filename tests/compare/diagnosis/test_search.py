@@ -154,6 +154,23 @@ def test_names_of_the_same_numbers_are_all_told():
     assert found.bug not in found.also
 
 
+@pytest.mark.parametrize(
+    ("lost", "bug"), [(False, "path_cut"), (True, "overwritten_not_accumulated")]
+)
+def test_what_was_never_computed_is_not_overwritten(lost, bug):
+    def loss(w, x):
+        return jnp.sum(jnp.tanh(x @ w)) + jnp.sum(jnp.sin(w))
+
+    def candidate(w, x):
+        dw = x.T @ (1 - jnp.tanh(x @ w) ** 2) if lost else None
+        dw = jnp.cos(w)
+        return loss(w, x), dw
+
+    found = diagnose(candidate, loss, normal(5, 3), X)
+    assert found.bug == bug
+    assert ("left out" in found.evidence) is not lost
+
+
 def test_a_kind_of_mistake_that_fails_does_not_end_the_search(monkeypatch):
     def fails(*_):
         raise RuntimeError("no")

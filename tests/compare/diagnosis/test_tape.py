@@ -135,3 +135,24 @@ def test_two_calls_on_one_line_are_two_functions():
 
     tape = record(loss, {"x": np.ones(3)}, [])
     assert [e.name for e in tape.equations if e.whole] == ["gelu", "gelu"]
+
+
+def test_functions_that_differ_in_their_numbers_alone_have_their_own_pullbacks():
+    def loss(w):
+        return jnp.sum(jnp.clip(w, -1.0, 1.0) ** 2 + jnp.clip(w, -0.1, 0.1) ** 3)
+
+    w = np.linspace(-1.3, 1.4, 7)
+    tape, _ = tape_of(loss, w)
+    assert [e.name for e in tape.equations].count("clip") == 2
+    (found,) = Backward(tape).gradient().values()
+    assert np.allclose(found, jax.grad(loss)(w), rtol=1e-14, atol=0)
+
+
+def test_functions_that_differ_in_what_they_hold_have_their_own_pullbacks():
+    held = np.arange(1.0, 5.0).reshape(2, 2)
+    one, other = (jax.jit(lambda x, c=c: x * c) for c in held)
+    w = np.asarray([0.3, -0.7])
+    tape, _ = tape_of(lambda w: jnp.sum(one(w) ** 2 + other(w) ** 3), w)
+    (found,) = Backward(tape).gradient().values()
+    expected = 2 * w * held[0] ** 2 + 3 * w**2 * held[1] ** 3
+    assert np.allclose(found, expected, rtol=1e-14, atol=0)

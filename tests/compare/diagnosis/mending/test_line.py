@@ -8,7 +8,7 @@ from compare.diagnosis.mending.line import Line, alternatives, columns, in_stead
 from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.references import Reference, References
-from compare.diagnosis.watching.relations import Known
+from compare.diagnosis.watching.spots import Known
 
 W = np.random.default_rng(0).standard_normal((3, 4))
 

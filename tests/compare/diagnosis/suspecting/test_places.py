@@ -54,3 +54,14 @@ def test_what_is_next_to_a_random_mask_is_known(drawn, expected):
     ((index, _), *_), *_ = named(places, "mul")
     assert places.touches_random(index) == expected
     assert bool(places.random) == expected
+
+
+def test_random_noise_is_no_mask():
+    def loss(a):
+        noise = jax.random.normal(jax.random.key(0), a.shape)
+        return jnp.sum(jnp.tanh((a + noise) * 0.7))
+
+    places = places_of(loss)
+    ((index, _), *_), *_ = named(places, "mul")
+    assert places.random
+    assert not places.touches_random(index)

@@ -433,3 +433,20 @@ def test_a_mask_that_was_computed_from_the_parameters_is_one():
         return jnp.sum(jnp.sin(a[:, :1]) * jnp.ones_like(mask))
 
     assert next(explaining(loss, wrong)).slug == "mask_missing"
+
+
+def test_one_of_two_equal_terms_with_the_other_sign_is_both_left_out():
+    def loss(a):
+        return jnp.sum(jnp.sin(a) * jnp.cos(X) + a * a * X)
+
+    def without_its_square(a):
+        return jnp.sum(jnp.sin(a) * jnp.cos(X) + cut(a) * cut(a) * X)
+
+    found = [*explaining(loss, without_its_square)]
+    assert "sign_flipped" not in {suspect.slug for suspect in found}
+    assert any("two equal paths" in suspect.story for suspect in found)
+
+
+def test_the_sum_over_every_entry_is_no_scale_s():
+    backward = backward_of(lambda b: jnp.sum(b[:1] * jnp.sin(X)), ("b",))
+    assert "bias_summed_over_features" not in {slug for slug, _ in told(backward)}

@@ -1,5 +1,6 @@
 """Lines that compute nothing and hand on another value than they should."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -71,6 +72,29 @@ def right_aliases_and_a_wrong_line(p, x, mask):
     dz = da * (1 - z**2) + 0.3 * np.cos(z)  # wrong: the slope
     delta = dz
     return 0.0, {"w": x.T @ delta, "b": delta.sum(0)}
+
+
+def loss_at_a_temperature(p, x, mask):
+    z = x @ p["w"] + p["b"]
+    noisy = jax.nn.softmax(z / 0.7)
+    return jnp.sum(noisy * jnp.where(mask, 1.0, 0.2) * x[:, :1])
+
+
+def a_number_is_left_out(p, x, mask):
+    p = {name: np.asarray(own) for name, own in p.items()}
+    x, mask = np.asarray(x), np.asarray(mask)
+    v = x @ p["w"] + p["b"]
+    a = np.exp(v / 0.7)
+    a = a / a.sum(1, keepdims=True)
+    da = np.where(mask, 1.0, 0.2) * x[:, :1]
+    dnoisy = a * (da - (da * a).sum(1, keepdims=True))
+    dv = dnoisy  # wrong: the temperature
+    return 0.0, {"w": x.T @ dv, "b": dv.sum(0)}
+
+
+def test_a_name_is_known_by_what_the_candidate_calls_it_too(case_of):
+    found = watch(*case_of(a_number_is_left_out, loss_at_a_temperature, PARAMS, (X, MASK)))
+    assert found.suspects[0] == line_of(__file__, "wrong: the temperature")
 
 
 @pytest.mark.parametrize(
@@ -158,11 +182,30 @@ def loss_of_towers(p, x):
     return total
 
 
+def turned(x, angle, sign):
+    c, s = jnp.cos(angle), sign * jnp.sin(angle)
+    a, b = x[:, :1], x[:, 1:2]
+    return jnp.concatenate([a * c - b * s, a * s + b * c, x[:, 2:]], axis=1)
+
+
+def loss_of_turned(p, x):
+    r = turned(x @ p["w1"], x[:, :1], 1.0)
+    return jnp.sum(jnp.sin(r @ p["w2"])) + 0.1 * jnp.sum(p["w3"] ** 2)
+
+
+def turned_on(p, x):
+    r = turned(x @ p["w1"], x[:, :1], 1.0)
+    d = jnp.cos(r @ p["w2"])
+    dx = turned(d @ p["w2"].T, x[:, :1], 1.0)  # wrong: not back
+    return 0.0, {"w1": x.T @ dx, "w2": r.T @ d, "w3": 0.2 * p["w3"]}
+
+
 @pytest.mark.parametrize(
     ("candidate", "loss", "line"),
     [
         (all_by_the_sine, loss_of_layers, "wrong: whatever the kind"),
         (of_two_towers, loss_of_towers, "wrong: backwards"),
+        (turned_on, loss_of_turned, "wrong: not back"),
     ],
 )
 def test_the_call_is_marked_of_what_is_right_where_it_is_called_elsewhere(

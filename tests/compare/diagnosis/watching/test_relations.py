@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from compare.diagnosis.mending.written import Written
-from compare.diagnosis.watching.references import Reference, References
-from compare.diagnosis.watching.relations import Known, Spot, named, told
+from compare.diagnosis.watching.references import Match, Reference, References
+from compare.diagnosis.watching.relations import named
+from compare.diagnosis.watching.spots import Known, Spot, told
 
 RNG = np.random.default_rng(0)
 USES = np.random.default_rng(1).standard_normal((3, 5, 4))
 E, OTHER, TERM, POSITIVE = RNG.standard_normal((4, 5, 4))
+EQUAL = np.random.default_rng(2).standard_normal((5, 4))
 FEATURE, SQUARE = RNG.standard_normal(4), RNG.standard_normal((4, 4))
 
 
@@ -26,6 +28,8 @@ ALL = [
     reference(POSITIVE, slot=6),
     reference(POSITIVE**2, "slope", 7, "tanh"),
     *(reference(own, "term", 8, "h") for own in USES),
+    reference(np.abs(FEATURE), slot=11),
+    *(reference(EQUAL, "term", 10, "x")._replace(family=n) for n in range(2)),
 ]
 
 
@@ -74,6 +78,15 @@ RELATIONS = {
     "1 less a known factor": (spot(E, E * (1 - POSITIVE)), "missing_factor"),
     "a slope left out": (spot(E / OTHER), "missing_activation_derivative"),
     "a slope twice": (spot(E * OTHER), "activation_derivative_twice"),
+    "divided by a slope": (spot(E / POSITIVE**4), "wrong_derivative"),
+    "a known square": (spot(E / FEATURE**2), "missing_factor"),
+    "two equal terms left out": (spot(E - 2 * EQUAL), "path_cut"),
+    "a constant for another": (
+        spot(E - 7, E - 4, inputs=[[E, np.asarray(7.0)]]), "wrong_value"),
+    "a constant that the batch divides": (
+        spot(E - 7, E - 1.4, inputs=[[E, np.asarray(7.0)]]), "missing_batch_mean"),
+    "a constant that is added": (
+        spot(E + 7, E, inputs=[[E, np.asarray(7.0)]]), "extra_term"),
     "a number for a value": (spot(E / 3 * FEATURE), "wrong_value"),
     "a term left out": (spot(E - TERM), "path_cut"),
     "a term subtracted": (spot(E - 2 * TERM), "sign_flipped"),
@@ -129,6 +142,15 @@ def test_the_derivative_by_another_value(slot, name):
     found = named(given, KNOWN)
     assert found is not None
     assert found.bug == name
+
+
+def test_one_of_several_terms_lacks_no_step():
+    match = Match(reference(TERM, "gradient", 5), None, 1.0)
+    known = KNOWN._replace(leads_to=lambda slot, other: True)
+    given = spot(TERM, RNG.standard_normal((5, 4)), match=lambda turn: match, leaf=3)
+    found = named(given, known)
+    assert found is not None
+    assert found.bug == "path_cut"
 
 
 def test_a_share_of_the_derivative_by_another_value_lacks_more_than_a_step():

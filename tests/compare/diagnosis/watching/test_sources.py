@@ -2,6 +2,7 @@
 
 import pytest
 
+from compare.diagnosis.expressions import Expression
 from compare.diagnosis.watching.sources import Sources
 
 TEXT = """
@@ -91,3 +92,42 @@ def test_what_a_function_reads_and_returns(tmp_path):
     assert sources.returns(f"{file}:3") == {"dx", "dz"}
     assert sources.unread(f"{file}:3") == {"kind"}
     assert sources.unread("nowhere.py:3") == sources.names("nowhere.py:3") == set()
+
+
+ASSIGNED = """
+def f(x, y):
+    dx = x + (
+        y * 2
+    )
+    dx += y
+    a, b = x * 2, dx
+    return {
+        "x": dx,
+        "y": dx * 2,
+        "z": [b],
+    }, a, f(b)
+"""
+
+
+@pytest.mark.parametrize(
+    ("span", "variable"),
+    [((3, 5, 9, 5), "dx"), ((4, 4, 8, 13), ""), ((6, 6, 4, 11), "dx"), ((9, 9, 13, 15), "")],
+)
+def test_the_variable_that_has_an_expression(tmp_path, span, variable):
+    file = tmp_path / "program.py"
+    file.write_text(ASSIGNED)
+    assert Sources().assigned(Expression(str(file), *span)) == variable
+    assert Sources().assigned(None) == ""
+
+
+def test_the_last_result_of_a_line_and_where_a_variable_is_handed_on(tmp_path):
+    file = tmp_path / "program.py"
+    file.write_text(ASSIGNED)
+    sources = Sources()
+    assert sources.last_variable(f"{file}:7") == "b"
+    assert sources.last_variable(f"{file}:3") == "dx"
+    assert sources.handing_on(f"{file}:7", "dx") == f"{file}:9"
+    assert sources.handing_on(f"{file}:7", "a") == f"{file}:12"
+    # Once before the line and once after it; twice; never.
+    assert sources.handing_on(f"{file}:3", "dx") == ""
+    assert sources.handing_on(f"{file}:3", "y") == sources.handing_on("nowhere.py:3", "dx") == ""

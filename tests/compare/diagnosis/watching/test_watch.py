@@ -12,10 +12,10 @@ from jax import lax
 
 from compare import check_gradients, check_rule
 from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.watching.lines import entries
 from compare.diagnosis.watching.watch import (
     MOST_SUSPECTS,
     Watched,
-    _entries,
     lines_of_a_bug,
     watch,
 )
@@ -65,7 +65,7 @@ def test_the_derivative_of_the_loss_by_itself_is_not_where_a_region_begins():
         return {"w": grad * row + grad * 0.3}
 
     graph = Graph(record_python(fn))
-    found = _entries(graph, [*range(len(graph.equations))])
+    found = entries(graph, [*range(len(graph.equations))])
     assert [graph.equations[i].name for i in found] == ["mul", "mul"]
 
 

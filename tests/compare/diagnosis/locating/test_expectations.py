@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.expectations import expected_operand, same
 from compare.diagnosis.tape import record_results
-from compare.diagnosis.watching.expectations import expected_operand, same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.watch import watch
 from compare.diagnosis.watching.watcher import graph_of
-from tests.compare.diagnosis.watching import entry_by_entry as entries
+from tests.compare.diagnosis.locating import entry_by_entry as entries
 from tests.compare.diagnosis.watching import recurrent
 
 A, B = np.random.default_rng(0).standard_normal((2, 3, 4))

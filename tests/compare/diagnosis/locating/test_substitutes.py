@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from compare.diagnosis.locating.substitutes import substitutes
 from compare.diagnosis.watching.references import Reference, References
-from compare.diagnosis.watching.substitutes import substitutes
 
 RNG = np.random.default_rng(0)
 WHOLE = RNG.standard_normal((5, 3))

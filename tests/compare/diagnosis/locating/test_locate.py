@@ -1,14 +1,18 @@
 """Where a mistake shows, what should be there, and what it can come from."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from compare.diagnosis.limits import Limit
+from compare.diagnosis.locating.locate import Locator
 from compare.diagnosis.tape import record_results
 from compare.diagnosis.watching.graph import Graph
-from compare.diagnosis.watching.locate import Locator
 from compare.diagnosis.watching.references import References, references_of
+from compare.diagnosis.watching.sources import Sources
+from tests.compare.diagnosis import marked
 from tests.compare.diagnosis.watching import candidates
 from tests.compare.diagnosis.watching.candidates import line_of
 
@@ -101,3 +105,73 @@ def test_zeros_are_followed_to_where_they_are_made(locator_of):
     assert path == "b1"
     assert sites(locator, group) == {f"{__file__}:{candidate.__code__.co_firstlineno + 2}"}
     assert not np.any(locator.graph.values[locator.graph.outputs["b1"]])
+
+
+def test_a_leaf_that_cancels_to_zero_vouches_for_nothing(case_of):
+    case, backward = case_of(candidates.in_jax)
+    graph = Graph(record_results(case.candidate))
+    rest = 1e-17 * np.arange(10.0).reshape(5, 2)  # rounding, where zeros should be
+    right, wrong = ({**side, "w2": rest} for side in (case.right, case.wrong))
+    small = dataclasses.replace(case, right=right, wrong=wrong)
+    locator = Locator(small, graph, References(references_of(backward)), Limit(30.0))
+    assert locator.right == []
+    assert not locator.of_right_leaves
+
+
+def two_uses(p, x):
+    s, t = x @ p["a"], x @ p["b"]
+    return jnp.sum(jnp.sin(s) * jnp.cos(t) + s**2 * t)
+
+
+@pytest.fixture
+def place_of(case_of):
+    """`place_of(candidate, loss)`: the line where a mistake shows."""
+
+    def make(candidate, loss=two_uses):
+        params = {name: np.random.default_rng(n).standard_normal(4) for n, name in enumerate("ab")}
+        case, backward = case_of(candidate, loss, params, (candidates.X,))
+        graph, sources = Graph(record_results(case.candidate)), Sources()
+        references = References(references_of(backward, sources.variable))
+        locator = Locator(case, graph, references, Limit(30.0), assigned=sources.assigned)
+        (location,) = locator.locations()
+        assert location.target.reference is not None
+        assert location.target.reference.kind == "gradient"
+        (site,) = sites(locator, location.target.group)
+        return site
+
+    return make
+
+
+def test_one_term_of_a_derivative_is_wrong_where_it_is_computed(place_of):
+    def candidate(p, x):
+        s, t = x @ p["a"], x @ p["b"]
+        ds = jnp.cos(s) * jnp.cos(t)  # one term of it
+        dt = s**2 - jnp.sin(s) * jnp.sin(t)
+        return two_uses(p, x), {"a": x.T @ ds, "b": x.T @ dt}
+
+    assert place_of(candidate) == marked.line_of(__file__, "one term of it")
+
+
+def test_what_is_computed_twice_is_wrong_where_it_bears_the_wrong_name(place_of):
+    def candidate(p, x):
+        s, t = x @ p["a"], x @ p["b"]
+        dt = s**2 - jnp.sin(s) * jnp.sin(t)
+        first = s**2 - jnp.sin(s) * jnp.sin(t)  # the other's once more
+        return two_uses(p, x), {"a": x.T @ first, "b": x.T @ dt}
+
+    assert place_of(candidate) == marked.line_of(__file__, "the other's once more")
+
+
+def test_what_bears_the_name_of_a_derivative_is_to_be_that(place_of):
+    def loss(p, x):
+        s = x @ p["a"]
+        return jnp.sum(jnp.sin(s) * jnp.cos(x @ p["b"]))
+
+    def candidate(p, x):
+        u = x @ p["a"]
+        t = x @ p["b"]
+        du = jnp.cos(t)  # right for the sine
+        db = x.T @ (-jnp.sin(u) * jnp.sin(t))
+        return loss(p, x), {"a": x.T @ du, "b": db}
+
+    assert place_of(candidate, loss) == marked.line_of(__file__, "right for the sine")

@@ -1,5 +1,6 @@
 """What may stand in for the values of an operation: those of the loss, at every turn of a loop."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,9 +9,7 @@ import numpy as np
 from compare.diagnosis.watching.references import (
     Reference,
     References,
-    blocks_of,
     can_be,
-    in_shape,
 )
 
 __all__ = ["substitutes"]
@@ -55,7 +54,7 @@ def _even(
         ):
             continue
         seen.add(key)
-        for turned in in_shape([r.array for r in family], shape):
+        for turned in _in_shape([r.array for r in family], shape):
             arrays = [a.astype(values[0].dtype) for a in turned]
             for first in range(len(arrays) - count + 1):
                 turns = arrays[first : first + count]
@@ -64,7 +63,7 @@ def _even(
                     yield reference, turns[::-1]
     for reference in references.of_size(values[0].size * count) if count > 1 else ():
         if reference.kind in kinds and can_be(reference.array, values[0]):
-            for blocks in blocks_of(reference.array, shape, count):
+            for blocks in _blocks_of(reference.array, shape, count):
                 yield reference, blocks
                 yield reference, blocks[::-1]
 
@@ -95,3 +94,29 @@ def _fits(reference: Reference, value: np.ndarray, kinds: tuple[str, ...]) -> bo
 
 def _shaped(arrays: list[np.ndarray], values: list[np.ndarray]) -> list[np.ndarray]:
     return [a.reshape(v.shape).astype(v.dtype) for a, v in zip(arrays, values, strict=True)]
+
+
+def _in_shape(arrays: list[np.ndarray], shape: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
+    """The arrays of the same size in this shape: as they are, or with their axes turned."""
+    yield [a.reshape(shape) for a in arrays]
+    own = arrays[0].shape
+    if len(own) != len(shape) or sorted(own) != sorted(shape) or not 2 <= len(own) <= 5:
+        return
+    orders = itertools.permutations(range(len(own)))
+    moving = (axes for axes in orders if tuple(own[i] for i in axes) == shape)
+    for axes in itertools.islice(moving, _MOST_ORDERS):
+        # Axes of length 1 may go anywhere.
+        if [i for i in axes if own[i] > 1] != [i for i, n in enumerate(own) if n > 1]:
+            yield [a.transpose(axes) for a in arrays]
+
+
+def _blocks_of(array: np.ndarray, shape: tuple[int, ...], count: int) -> Iterator[list[np.ndarray]]:
+    """An array as so many blocks of this shape, along any axis."""
+    for axis in range(len(shape)):
+        whole = tuple(n * count if i == axis else n for i, n in enumerate(shape))
+        if array.shape == whole:
+            yield np.split(array, count, axis=axis)
+
+
+_MOST_ORDERS = 7
+"""Of so many orders of axes at most one is tried after another."""

@@ -6,7 +6,6 @@ recognised as right nor vouched for by a leaf that came out right, is its *regio
 mistake is.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -14,17 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.diagnosis.case import Case, distance
+from compare.diagnosis.expressions import Expression
 from compare.diagnosis.limits import Limit
-from compare.diagnosis.watching.expectations import Solver, Wrong, same
+from compare.diagnosis.locating.expectations import Solver, Wrong, same
+from compare.diagnosis.locating.substitutes import substitutes
+from compare.diagnosis.locating.trust import Trust
 from compare.diagnosis.watching.graph import Graph, Group
-from compare.diagnosis.watching.references import (
-    KINDS,
-    Match,
-    Reference,
-    References,
-    informative,
-)
-from compare.diagnosis.watching.substitutes import substitutes
+from compare.diagnosis.watching.references import Reference, References
 from compare.trees import is_key, largest
 
 __all__ = ["Location", "Locator", "Target"]
@@ -64,7 +59,7 @@ _ROUNDINGS = 4
 """The candidate is computed once more, and rounds anew, in another order."""
 
 
-class Locator:
+class Locator(Trust):
     """The search for the place of a mistake.
 
     Args:
@@ -74,6 +69,7 @@ class Locator:
         limit: the time for it.
         loss: `loss()` is what the loss comes to. A candidate that computes it rightly has made no
             mistake on the way there.
+        assigned: `assigned(expression)`: the variable that is assigned it, or "".
     """
 
     def __init__(
@@ -83,27 +79,13 @@ class Locator:
         references: References,
         limit: Limit,
         loss: Callable[[], float] = lambda: math.nan,
+        assigned: Callable[[Expression | None], str] = lambda own: "",
     ):
-        self.case, self.graph, self.references = case, graph, references
-        self.limit, self._loss = limit, loss
-        self.wrong = [p for p in case.paths() if p in graph.outputs]
-        self.right = [p for p in case.leaves if p not in self.wrong and informative(case.right[p])]
-        self.of_right_leaves = graph.ancestors(graph.outputs[p] for p in self.right)
-        self._matches: dict[int, Match | None] = {}
+        super().__init__(case, graph, references, loss, assigned)
+        self.limit = limit
         self._allowed: dict[str, float] = {}
         # What leads to no leaf, such as what the first step hands on, is no turn of a loop.
         self._groups = self._with_ragged(graph.ancestors(graph.outputs.values()))
-
-    @functools.cached_property
-    def vouched(self) -> set[int]:
-        """The equations that right leaves come from, or the loss where that is right."""
-        return self.of_right_leaves | self.graph.ancestors(_slots_of(self.graph, self._loss()))
-
-    def match(self, slot: int) -> Match | None:
-        """What the value of a slot is recognised as."""
-        if slot not in self._matches:
-            self._matches[slot] = self.references.match(self.graph.values[slot])
-        return self._matches[slot]
 
     def zeros(self) -> dict[str, Group]:
         """The leaves that are all zeros, each with the equation that makes the zeros."""
@@ -183,11 +165,6 @@ class Locator:
         """
         return [group for group in self._groups if indices & set(group)]
 
-    def _is_anothers(self, path: str) -> bool:
-        """Whether a leaf is the derivative by something else: nothing before it is wrong."""
-        match = self.match(self.graph.outputs[path])
-        return match is not None and match.exact and match.reference.kind == "gradient"
-
     def _earliest(
         self, groups: list[Group], paths: list[str], kinds: tuple[str, ...]
     ) -> Target | None:
@@ -201,12 +178,36 @@ class Locator:
         for group in reversed(groups):
             if self.limit.is_over():
                 break
-            if best is not None and not set(group) & region:
+            if (best is not None and not set(group) & region) or self._fills_in(group):
                 continue
             target = self._substituted(group, paths, kinds, every=True)
-            if target is not None:
-                best, region = target, self._region(group)
+            if target is not None and self._is_to_blame(target):
+                best, region = target, self._before(group)
         return best
+
+    def _before(self, group: Group) -> set[int]:
+        """What a group comes from, up to what is right and to be nothing else."""
+        region = self._region(group)
+        slots = {
+            s for i in region for s in self.graph.equations[i].inputs
+        } & self.graph.maker.keys()
+        known = {self.graph.maker[s] for s in slots if self.is_known(s)}
+        return region | (known - self.vouched)
+
+    def _fills_in(self, group: Group) -> bool:
+        """Whether zeros stand where a mask leaves nothing: then it is the mask that is wrong."""
+        graph = self.graph
+        readers = {i for index in group for i in graph.readers[graph.equations[index].outputs[0]]}
+        return all(map(graph.makes_zeros, group)) and {
+            graph.equations[i].name for i in readers
+        } <= {"select_n", "where"}
+
+    def _is_to_blame(self, target: Target) -> bool:
+        """Whether what is computed is not right for something else, which would not be wrong."""
+        slots = [self.graph.equations[i].outputs[0] for i in target.group]
+        return not all(map(self.is_known, slots)) or any(
+            self.is_mistaken(slot, target.reference) for slot in slots
+        )
 
     def _substitutions(self, groups: list[Group], paths: list[str]) -> Iterator[Target]:
         for group in groups:
@@ -362,24 +363,6 @@ class Locator:
             open_ += graph.equations[index].inputs
         return found
 
-    def is_known(self, slot: int) -> bool:
-        """Whether a value is recognised as right; a derivative of the other sign is not."""
-        return self._is_leaf(self.graph.values[slot]) or _is_right(self.match(slot))
-
-    def _is_leaf(self, value: Any) -> bool:
-        """Whether a value is the right gradient by a leaf: that is known without references."""
-        if (
-            not isinstance(value, np.ndarray)
-            or value.dtype.kind not in "fc"
-            or not informative(value)
-        ):
-            return False
-        right = (own for own in self.case.right.values() if own.shape == value.shape)
-        return any(same(value, own) for own in right)
-
-    def _recognised(self, value: Any, kinds: tuple[str, ...] = KINDS) -> bool:
-        return _is_right(self.references.match(value, kinds))
-
     def _innermost(self, target: Target) -> tuple[Target, set[int]]:
         """Solves for one operand after another while only one can be wrong.
 
@@ -395,25 +378,6 @@ class Locator:
             group, expected = (tuple(getattr(w, name) for w in wrong) for name in _FIELDS)
             target = Target(group, expected, None, target.paths)
         return target, solver.region
-
-
-def _slots_of(graph: Graph, number: float) -> list[int]:
-    """The slots that come to a number, to rounding, if it says where it comes from."""
-    if not informative(np.asarray(number)):
-        return []
-    numbers = {
-        slot: graph.values[slot]
-        for equation in graph.equations
-        for slot in equation.outputs[:1]
-        if np.shape(graph.values[slot]) == () and not is_key(graph.values[slot])
-    }
-    return [s for s, x in numbers.items() if math.isclose(float(x.real), number, rel_tol=1e-12)]
-
-
-def _is_right(match: Match | None) -> bool:
-    if match is None:
-        return False
-    return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
 
 
 _KINDS = ("gradient", "value", "slope", "term", "conjugate")
