@@ -30,8 +30,6 @@ def difference(spot: Spot, known: Known) -> Iterator[Named]:
     if distinct_numbers(difference) == 1 and difference.all() and distinct_numbers(expected) > 1:
         number = float(difference.ravel()[0])
         if np.ptp(difference) <= 1e-9 * abs(number):
-            if not _is_of_all_turns(spot, number):
-                return
             if spot.compared:
                 story = f"what is compared is {abs(number):.6g} too {_much(number)}"
                 yield Named("wrong_value", story)
@@ -57,17 +55,6 @@ def difference(spot: Spot, known: Known) -> Iterator[Named]:
     for use in known.references.uses(found.size):
         if use.array.shape == found.shape and same(difference, -use.array):
             yield Named("path_cut", f"{told(use)} is left out, at every turn of a loop")
-
-
-def _is_of_all_turns(spot: Spot, number: float) -> bool:
-    """Whether every turn of a loop that is wrong is so by this number."""
-    for found, expected in zip(spot.found, spot.expected, strict=True):
-        rest = in_double(found) - in_double(expected)
-        if largest(rest[~np.isnan(rest)]) > 1e-9 * largest(found) and not np.allclose(
-            rest, number, rtol=1e-6, atol=0, equal_nan=True
-        ):
-            return False
-    return True
 
 
 def _much(number: float) -> str:
