@@ -164,9 +164,15 @@ class Solver:
                 yield followed
 
     def _is_no_derivative(self, wrong: list[Wrong]) -> bool:
-        """Whether these should be derivatives of the loss that nothing else is."""
+        """Whether these are none, and should be derivatives of the loss that nothing else is."""
+        kinds = ("gradient", "term")
+
+        def found(own: Wrong) -> Any:
+            return self.graph.values[self.graph.equations[own.made_by].outputs[0]]
+
         return all(
-            self.recognised(own.expected, ("gradient", "term"))
+            self.recognised(own.expected, kinds)
+            and not self.recognised(found(own), kinds)
             and not self._is_computed(own.expected, ())
             for own in wrong
         )
