@@ -21,7 +21,7 @@ SAID = {
     ],
     "05_find_the_line": [
         "MANUAL WRONG", 'out = h + jnp.tanh(h @ params["w"])', "wrong leaves: ['embed']",
-        "mistake: overwritten_not_accumulated, confirmed", "mended: agree",
+        "mistake: path_cut, confirmed", "mended: agree",
     ],
 }  # fmt: skip
 """What each prints."""

@@ -32,8 +32,11 @@ with the engine's own work for most of the turn."""
 LONG_SECONDS, LONG_ROUND_SECONDS = 0.1, 1.0
 """A run that takes longer warms itself up, and of rounds that take longer FEW_ROUNDS are enough."""
 
-FEW_ROUNDS, ROUNDS = 3, 5
-"""The least number of rounds: where they are long or the measurement is rough, and else."""
+ROUNDS = 5
+"""The least number of rounds."""
+
+FEW_ROUNDS = 3
+"""The same where they are long, or the measurement is a rough one."""
 
 PAUSE_SECONDS = 0.002
 """The pause between two turns, in which the threads of the last engine fall asleep."""

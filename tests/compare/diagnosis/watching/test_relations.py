@@ -6,7 +6,7 @@ import pytest
 from compare.diagnosis.mending.written import Written
 from compare.diagnosis.watching.references import Match, Reference, References
 from compare.diagnosis.watching.relations import named
-from compare.diagnosis.watching.spots import Known, Spot, told
+from compare.diagnosis.watching.spots import Known, Spot
 
 RNG = np.random.default_rng(0)
 USES = np.random.default_rng(1).standard_normal((3, 5, 4))
@@ -179,8 +179,3 @@ def test_the_batch_is_no_mean_where_the_loss_has_none():
     found = named(spot(5 * E), KNOWN._replace(means=set()))
     assert found is not None
     assert found.bug == "constant_factor"
-
-
-def test_a_reference_is_told_with_its_line():
-    assert told(ALL[4]) == "the derivative by z (loss.py:3)"
-    assert told(ALL[1]) == "the slope of tanh (loss.py:3)"
