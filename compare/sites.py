@@ -57,8 +57,8 @@ def is_jaxs(source: str) -> bool:
 
 
 def is_library(file: str) -> bool:
-    """Tells whether a file is an installed library's, or the interpreter's."""
-    return file.startswith((*_LIBRARIES, "<frozen"))
+    """Tells whether a file is an installed library's, other than this one, or the interpreter's."""
+    return file.startswith((*_LIBRARIES, "<frozen")) and not file.startswith(_OWN)
 
 
 def site_of(eqn: core.JaxprEqn) -> str:

@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare import check_gradients
+from compare import check_gradients, sites
 from compare.diagnosis.tape import record
 from compare.sites import at_own_lines, library_call, shown, site_of, source
 
@@ -90,3 +92,11 @@ def test_an_error_in_the_half_of_a_rule_is_its_own():
     double.defvjp(lambda x: (2 * x, None), bwd)
     with at_own_lines(), pytest.raises(ZeroDivisionError, match="of bwd"):
         jax.grad(double)(1.0)
+
+
+def test_the_checker_is_no_library_wherever_it_is_installed(monkeypatch):
+    """What calls a candidate is watched on the way to it."""
+    own = sites.__file__
+    monkeypatch.setattr(sites, "_LIBRARIES", (str(Path(own).parents[1]),))
+    assert not sites.is_library(own)
+    assert sites.is_library(str(Path(own).parents[1] / "somebody" / "else.py"))

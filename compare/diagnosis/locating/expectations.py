@@ -104,7 +104,8 @@ class Solver:
                 return written
             operands = [self._one_of_two(steps, telling)] * len(telling)
         if None in operands:
-            return self._known_before(wrong, _FARTHEST)
+            # Of one value alone it would be long work on what may be a large array.
+            return self._known_before(wrong, _FARTHEST) if len(wrong) > 1 else None
         return self._followed(wrong, telling, operands)
 
     def _followed(

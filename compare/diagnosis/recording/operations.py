@@ -178,17 +178,18 @@ class Watcher:
         """Applies an operator to two values."""
         if not (is_number(left) or is_number(right)):
             return BINARY[name](left, right)
-        return self._done(line, name, BINARY[name], (left, right), {}, is_operand)
+        both = (left, right)
+        return self._done(line, name, BINARY[name], both, {}, is_operand, reads_alone=True)
 
     def unary(self, line: int, name: str, value: Any) -> Any:
         """Applies an operator to one."""
-        return self._done(line, name, UNARY[name], (value,), {})
+        return self._done(line, name, UNARY[name], (value,), {}, reads_alone=True)
 
     def item(self, line: int, value: Any, index: Any) -> Any:
         """Looks an entry up."""
         if not is_array(value):
             return value[index]
-        return self._done(line, "item", operator.getitem, (value, index), {})
+        return self._done(line, "item", operator.getitem, (value, index), {}, reads_alone=True)
 
     def iterated(self, line: int, value: Any, targets: _Targets) -> Any:
         """Gives what a loop goes through: an array as its rows, all else as it is."""
@@ -211,7 +212,7 @@ class Watcher:
         """Looks an attribute up."""
         if not is_array(value):
             return getattr(value, name)
-        return self._done(line, name, lambda x: getattr(x, name), (value,), {})
+        return self._done(line, name, lambda x: getattr(x, name), (value,), {}, reads_alone=True)
 
     def set_item(self, line: int, target: Any, index: Any, value: Any) -> None:
         """Writes an entry."""
@@ -281,13 +282,18 @@ class Watcher:
         args: Any,
         kwargs: Any,
         is_input: Callable[[Any], bool] = lambda x: is_number(x),
+        *,
+        reads_alone: bool = False,
     ) -> Any:
-        """Does an operation, and records it if it made or changed arrays."""
+        """Does an operation, and records it if it made or changed arrays.
+
+        What reads alone, as an operator does that is not in place, changes none.
+        """
         if self._limit is not None:
             self._limit.check()
         leaves = [x for x in leaves_of((args, kwargs)) if is_input(x)]
         slots = [self.slot(x) for x in leaves]
-        before = [on_host(x) for x in leaves]
+        count, before = len(leaves), [] if reads_alone else [on_host(x) for x in leaves]
         result = fn(*map(_given, args), **{key: _given(own) for key, own in kwargs.items()})
         made = numbers_of(result)
         if name in _UNWRITTEN and isinstance(result, np.ndarray):
@@ -295,7 +301,9 @@ class Watcher:
         if any(isinstance(x, Tracer) for x in (*leaves, *made)):
             return result  # jax transforms a function that was defined here: its call is the line.
         changed = [
-            i for i, x in enumerate(leaves) if is_array(x) and not _equal(on_host(x), before[i])
+            i
+            for i, (x, known) in enumerate(zip(leaves, before, strict=False))
+            if is_array(x) and not _equal(on_host(x), known)
         ]
         for own in (x for x in (*args, *kwargs.values()) if isinstance(x, Drawn)):
             leaves += numbers_of(own.entries)
@@ -305,7 +313,7 @@ class Watcher:
             changed = [0]  # With other numbers, what is written need not be what was there.
         new = [x for x in made if id(x) not in self._slots] if not changed else []
         if new or changed:
-            ids = [id(x) for x in leaves[: len(before)]]
+            ids = [id(x) for x in leaves[:count]]
             self._record(line, name, fn, (args, kwargs), ids, leaves, slots, result, new, changed)
         for own in [leaves[i] for i in changed if isinstance(leaves[i], np.ndarray)]:
             self._hand_back(line, own)

@@ -200,7 +200,7 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             seen[number] = False  # It is right for what its name says.
             shown = [on, *shown]
         found = None
-        if name is None or name.bug in _HANDED_ON:
+        if name is None or name.bug in _HANDED_ON or _is_right_for_another(locator, location, name):
             found = handing(locator, location, idle().handed, sources)
         if found is not None:
             handings.append(found)
@@ -245,7 +245,13 @@ _OF_WHAT_IS_GIVEN = ("wrong_value", *_SOMETHING_MISSING)
 _OF_A_CALL = (*_OF_WHAT_IS_GIVEN, "sign_flipped")
 _TERM_MISSING = ("path_cut", "overwritten_not_accumulated")
 # What a line that hands something on can lack; to find such lines takes another run.
-_HANDED_ON = ("chain_step_missing", "constant_factor", *_OF_WHAT_IS_GIVEN, *_TERM_MISSING)
+_HANDED_ON = ("chain_step_missing", *_OF_WHAT_IS_GIVEN, *_TERM_MISSING)
+
+
+def _is_right_for_another(locator: Locator, location: Location, name: Named) -> bool:
+    """Whether a multiple of what should be there is something right itself."""
+    slots = [locator.graph.equations[i].outputs[0] for i in location.target.group]
+    return name.bug == "constant_factor" and all(map(locator.is_known, slots))
 
 
 def _idle_lines(case: Case) -> Idle:
