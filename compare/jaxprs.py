@@ -24,6 +24,7 @@ __all__ = [
     "inner_jaxprs",
     "is_arithmetic",
     "mark_of",
+    "plainly",
     "primitives",
     "signature_of",
 ]
@@ -168,9 +169,14 @@ def begin_to_compile(program: Callable[[], Compiled]) -> Future[Compiled]:
     return begun
 
 
+def plainly(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function with few optimisations, and to the digits of all."""
+    return jax.jit(fn, compiler_options=compiler_options(same_digits=True))
+
+
 def computed_once(fn: Callable[..., Any], *args: Any) -> Any:
-    """Computes `fn(*args)` with few optimisations, and to the digits of all."""
-    return jax.jit(fn, compiler_options=compiler_options(same_digits=True))(*args)
+    """Computes `fn(*args)` as `plainly` compiles it."""
+    return plainly(fn)(*args)
 
 
 @functools.cache

@@ -330,12 +330,13 @@ class _Judge(NamedTuple):
         """Who is wrong: the forward pass, one of the two sides, or neither."""
         rows = comparison.rows(found)
         details = comparison.disagreeing(rows)
-        if questions.redraws(self.sides, own):
+        redrawn = questions.redraws(self.sides, own)
+        if redrawn:
             details.append(_REDRAWN)
         case = Disagreement(self.sides, exact, rows, narrow, own)
-        hidden: list[str] = []
-        if not questions.redraws(self.sides, own) and not is_in_dtype(own, exact, found):
-            hidden = comparison.hidden_told(found, _common_dtype(own.arrays))
+        hidden = comparison.hidden_told(found, _common_dtype(own.arrays))
+        if hidden and (redrawn or is_in_dtype(own, exact, found)):
+            hidden = []
         with float64_on_cpu():
             unlike = [
                 path for (kind, path), one in found.items() if kind == "value" and not one.agrees

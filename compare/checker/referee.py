@@ -273,15 +273,10 @@ def _worst_entry(manual: np.ndarray, autodiff: np.ndarray) -> tuple[float, int, 
 def _ahead(
     directions: Iterator[tuple[str, Leaves, bool]],
 ) -> Iterator[tuple[str, Leaves, bool]]:
-    """The same, of those that most proofs need each made while the one before is used."""
-    found = next(directions, None)
+    """The same, the second, which most proofs need, made while the first is used."""
+    first = next(directions)
     with ThreadPoolExecutor(1) as other:
-        for _ in range(1):
-            if found is None:
-                return
-            begun = other.submit(next, directions, None)
-            yield found
-            found = begun.result()
-    if found is not None:
-        yield found
-        yield from directions
+        begun = other.submit(next, directions)
+        yield first
+        yield begun.result()
+    yield from directions

@@ -59,6 +59,11 @@ class Equation(NamedTuple):
         """The entry of an array that a turn of an unrolled scan takes, where it does no more."""
         return self.signature[1] if self.name == "take" and not self.whole else None
 
+    @property
+    def source(self) -> Any:
+        """Equal for equations that one place of the source makes; alike ones, if none is known."""
+        return self.origin or self.signature
+
 
 @dataclasses.dataclass(frozen=True)
 class Tape:

@@ -8,11 +8,11 @@ import numpy as np
 
 from compare.diagnosis.case import near
 from compare.diagnosis.tape import Equation
-from compare.diagnosis.watching.graph import WRITES, Graph
+from compare.diagnosis.watching.graph import CHANGING, Graph
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.trees import in_double, is_key, largest
 
-__all__ = ["Solver", "Wrong", "expected_operand", "same"]
+__all__ = ["ADDING", "Solver", "Wrong", "expected_operand", "same"]
 
 
 _FARTHEST = 4
@@ -92,8 +92,8 @@ class Solver:
     def before(self, wrong: list[Wrong]) -> list[Wrong] | None:
         """Finds the one operand that is wrong at every turn; None where that cannot be told."""
         self.region |= self.region_of(own.made_by for own in wrong)
-        steps = [step for own in wrong if (step := self._step(own)) is not None]
-        if len(steps) < len(wrong):
+        steps = self._steps(wrong)
+        if steps is None:
             return None
         # At a turn that is right if the others are, nothing is to be found.
         telling = [step for step in steps if not step.is_right] or steps
@@ -105,7 +105,7 @@ class Solver:
             operands = [self._one_of_two(steps, telling)] * len(telling)
         if None in operands:
             # Of one value alone it would be long work on what may be a large array.
-            return self._known_before(wrong, _FARTHEST) if len(wrong) > 1 else None
+            return self._known_before(wrong, steps, _FARTHEST) if len(wrong) > 1 else None
         return self._followed(wrong, telling, operands)
 
     def _followed(
@@ -127,15 +127,19 @@ class Solver:
             return None
         return [*found.values()] if self._are_alike(found) else None
 
-    def _known_before(self, wrong: list[Wrong], farthest: int) -> list[Wrong] | None:
+    def _known_before(
+        self, wrong: list[Wrong], steps: list[_Step] | None, farthest: int
+    ) -> list[Wrong] | None:
         """What is wrong farther back and should be something known.
 
         None where nothing is, or where more than one way leads there.
         """
         ways: dict[frozenset[int], list[Wrong]] = {}
-        for before in self._each_way(wrong):
+        for before in self._each_way(wrong, steps or []):
             if not all(self.recognised(own.expected) for own in before):
-                further = self._known_before(before, farthest - 1) if farthest else None
+                if not farthest:
+                    continue
+                further = self._known_before(before, self._steps(before), farthest - 1)
                 if further is None:
                     continue
                 before = further
@@ -145,11 +149,10 @@ class Solver:
         (found,) = ways.values()
         return found
 
-    def _each_way(self, wrong: list[Wrong]) -> Iterator[list[Wrong]]:
+    def _each_way(self, wrong: list[Wrong], steps: list[_Step]) -> Iterator[list[Wrong]]:
         """What may be wrong before, by each operand that could make it so."""
-        steps = [step for own in wrong if (step := self._step(own)) is not None]
         telling = [step for step in steps if not step.is_right]
-        if len(steps) < len(wrong) or not telling:
+        if not telling:
             return
         written = self._written(wrong)
         if written is not None:
@@ -186,7 +189,7 @@ class Solver:
         found: dict[int, Wrong] = {}
         for last in wrong:
             own = last
-            while self.graph.equations[own.made_by].name in WRITES:
+            while self.graph.equations[own.made_by].name in CHANGING:
                 step, inputs = self._step(own), self.graph.equations[own.made_by].inputs
                 if step is None or not (step.wanted or step.is_right):
                     return None
@@ -212,6 +215,11 @@ class Solver:
 
     def _inputs(self, step: _Step) -> tuple[int, ...]:
         return self.graph.equations[step.wrong.made_by].inputs
+
+    def _steps(self, wrong: list[Wrong]) -> list[_Step] | None:
+        """The step of each; None where one has none."""
+        steps = [step for own in wrong if (step := self._step(own)) is not None]
+        return steps if len(steps) == len(wrong) else None
 
     def _step(self, wrong: Wrong) -> _Step | None:
         equation, graph = self.graph.equations[wrong.made_by], self.graph
@@ -260,7 +268,7 @@ class Solver:
         if any(e.name not in _OF_TWO or len(e.inputs) != 2 for e in equations):
             return None
         found = [i for i in (0, 1) if self._is_mistaken(i, telling)]
-        if not found and all(e.name in _SUMS for e in equations):
+        if not found and all(e.name in ADDING for e in equations):
             right = [step for step in steps if step.is_right]
             found = [i for i in (0, 1) if self._is_handed_on(i, right, telling)]
         return found[0] if len(found) == 1 else None
@@ -292,7 +300,7 @@ class Solver:
 
     def _line(self, slot: int) -> Any:
         index = self.graph.maker.get(slot)
-        return None if index is None else (e := self.graph.equations[index]).origin or e.signature
+        return None if index is None else self.graph.equations[index].source
 
     def _are_alike(self, indices: Collection[int]) -> bool:
         """Whether these are one operation, and not what a loop begins with and what it hands on."""
@@ -413,9 +421,9 @@ def _of_choice(
 ) -> np.ndarray | None:
     """Entries of an array in other places: which goes where is seen from their numbers."""
     value = inputs[operand]
-    if operand and (eq.name in _CHOICES or (eq.name in WRITES and value.dtype.kind in "iu")):
+    if operand and (eq.name in _CHOICES or (eq.name in CHANGING and value.dtype.kind in "iu")):
         return None  # It says which entries: no number of theirs tells what it should be.
-    if eq.name in WRITES and not operand and not value.any():
+    if eq.name in CHANGING and not operand and not value.any():
         return None  # Zeros that are written to are right: something else is to be written.
     marked = [np.full(x.shape, -1.0) if x.dtype.kind == "f" else x for x in inputs]
     marked[operand] = np.arange(float(value.size)).reshape(value.shape)
@@ -451,8 +459,10 @@ def _of_addition(
 
 _OF_TWO = ("add", "add_any", "sub", "mul", "div")
 
-_OF_PARTS = ("concatenate", "stack", "select_n", *WRITES)
-_SUMS = ("add", "add_any", "sub")
+_OF_PARTS = ("concatenate", "stack", "select_n", *CHANGING)
+ADDING = ("add", "add_any", "sub")
+"""Sums of two, with either sign."""
+
 _CHOICES = ("item", "slice", "dynamic_slice", "gather")
 """They read some of the entries of an array."""
 
@@ -466,7 +476,7 @@ _SOLVED: dict[str, Any] = {
     "broadcast_in_dim": _of_broadcast,
     "transpose": _of_transpose,
     "select_n": _of_select,
-    **dict.fromkeys(("concatenate", "stack", "rev", *WRITES, *_CHOICES), _of_choice),
+    **dict.fromkeys(("concatenate", "stack", "rev", *CHANGING, *_CHOICES), _of_choice),
     "scatter-add": _of_addition,
     **dict.fromkeys(
         ("reshape", "squeeze", "expand_dims", "copy", "convert_element_type"), _same_order

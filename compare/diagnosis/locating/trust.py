@@ -10,7 +10,7 @@ import numpy as np
 
 from compare.diagnosis.case import Case
 from compare.diagnosis.expressions import Expression, span_of
-from compare.diagnosis.locating.expectations import same
+from compare.diagnosis.locating.expectations import ADDING, same
 from compare.diagnosis.watching.graph import Graph
 from compare.diagnosis.watching.references import (
     KINDS,
@@ -125,7 +125,7 @@ class Trust:
     def _is_a_term(self, slot: int) -> bool:
         """Whether a value is one term of a derivative, to which nothing is added later."""
         graph = self.graph
-        if any(graph.equations[i].name in _SUMS for i in graph.readers[slot]):
+        if any(graph.equations[i].name in ADDING for i in graph.readers[slot]):
             return False
         found = self.references.matches(graph.values[slot], ("term",))
         return any(match.exact for match in found)
@@ -135,9 +135,6 @@ class Trust:
         graph, value = self.graph, self.graph.values[slot]
         index = graph.maker[slot]
 
-        def written(i: int) -> Any:
-            return graph.equations[i].origin or graph.equations[i].signature
-
         alike = [
             graph.maker[other]
             for other, own in graph.values.items()
@@ -145,7 +142,7 @@ class Trust:
             and isinstance(own, np.ndarray)
             and own.dtype.kind in "fc"
             and own.shape == np.shape(value)
-            and written(graph.maker[other]) != written(index)
+            and graph.equations[graph.maker[other]].source != graph.equations[index].source
             and same(own, value)
         ]
         return any(
@@ -194,6 +191,3 @@ def _is_right(match: Match | None) -> bool:
     if match is None:
         return False
     return match.factor == 1 or (match.factor == -1 and match.reference.kind == "value")
-
-
-_SUMS = ("add", "add_any", "sub")

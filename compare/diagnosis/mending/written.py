@@ -7,15 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from compare.diagnosis.locating.expectations import same
-from compare.diagnosis.watching.graph import Graph, Group
+from compare.diagnosis.watching.graph import WRITING, Graph, Group
 from compare.diagnosis.watching.numpy_ops import computed
 from compare.diagnosis.watching.references import Reference, References
 from compare.trees import is_key
 
-__all__ = ["WRITING", "Written", "in_vain", "only_the_last_is_written", "written"]
-
-WRITING = ("set_item", "scatter", "dynamic_update_slice")
-"""The operations that write into an array."""
+__all__ = ["Written", "in_vain", "only_the_last_is_written", "written"]
 
 
 class Written(NamedTuple):

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-__all__ = ["Writes", "owner", "places"]
+__all__ = ["Writes", "owner_of", "places"]
 
 
-def owner(x: Any) -> Any:
+def owner_of(x: Any) -> Any:
     """Returns the array whose memory an array shows: itself, where that is its own."""
     while isinstance(x, np.ndarray) and isinstance(x.base, np.ndarray):
         x = x.base
@@ -44,14 +44,14 @@ class Writes:
 
     def see(self, x: Any) -> None:
         """Notes that an array has been looked at."""
-        self._seen[id(x)] = self._written.get(id(owner(x)), 0)
+        self._seen[id(x)] = self._written.get(id(owner_of(x)), 0)
 
     def write(self, x: Any) -> None:
         """Notes that an array has been written to, and looked at."""
-        own = id(owner(x))
+        own = id(owner_of(x))
         self._written[own] = self._written.get(own, 0) + 1
         self.see(x)
 
     def is_seen(self, x: Any) -> bool:
         """Tells whether no other array of the same memory was written to since."""
-        return self._seen.get(id(x), 0) == self._written.get(id(owner(x)), 0)
+        return self._seen.get(id(x), 0) == self._written.get(id(owner_of(x)), 0)

@@ -34,7 +34,7 @@ from compare.diagnosis.recording.instrumented import (
     instrumented,
     is_instrumentable,
 )
-from compare.diagnosis.recording.memory import Writes, owner, places
+from compare.diagnosis.recording.memory import Writes, owner_of, places
 from compare.diagnosis.recording.operators import (
     APPLYING,
     BINARY,
@@ -87,17 +87,15 @@ class Watcher:
 
     def _see_again(self, view: np.ndarray) -> None:
         """Records what an array shows after another one of the same memory was written to."""
-        own = owner(view)
+        own = owner_of(view)
         at = places(view, own)
         given, slots = ((own, at), {}), [self.slot(own)]
-        self._record(
-            0, "item", np.take, given, [id(own)], [own], slots, view, [view], [],
-        )  # fmt: skip
+        self._record(0, "item", np.take, given, [id(own)], [own], slots, view, [view], [])
 
     def _hand_back(self, line: int, view: np.ndarray) -> None:
         """Records what an array is after a view of it was written to."""
         self._writes.write(view)
-        own = owner(view)
+        own = owner_of(view)
         if own is view:
             return
         at, leaves = places(view, own), [own, view]

@@ -13,10 +13,13 @@ from compare.diagnosis.tape import Equation, Recording
 from compare.diagnosis.watching.numpy_ops import computed, quick
 from compare.trees import in_double, is_key
 
-__all__ = ["WRITES", "Graph", "Group", "Turn"]
+__all__ = ["CHANGING", "WRITING", "Graph", "Group", "Turn"]
 
-WRITES = ("set_item", "scatter", "dynamic_update_slice", "scatter-add")
-"""The operations that make an array of another one, with other numbers at some places."""
+WRITING = ("set_item", "scatter", "dynamic_update_slice")
+"""The operations that write into an array."""
+
+CHANGING = (*WRITING, "scatter-add")
+"""Those, and what adds to some of its entries."""
 
 Group = tuple[int, ...]
 """The equations that one operation of the source made: one, or one for each turn of a loop."""
@@ -81,7 +84,7 @@ class Graph:
         for index in sorted(indices):
             equation = self.equations[index]
             shapes = self._shapes(index)
-            key = equation.origin or equation.signature
+            key = equation.source
             own = tuple(map(len, shapes)) if ragged else shapes
             found[key, equation.site, equation.name, own].append(index)
         groups = [tuple(group) for group in found.values()]
@@ -114,8 +117,8 @@ class Graph:
         """Tells whether an equation writes to an array, and none does after it."""
         equation = self.equations[index]
         later = (self.equations[i] for i in self.readers[equation.outputs[0]])
-        return equation.name in WRITES and not any(
-            e.name in WRITES and e.inputs[0] == equation.outputs[0] for e in later
+        return equation.name in CHANGING and not any(
+            e.name in CHANGING and e.inputs[0] == equation.outputs[0] for e in later
         )
 
     def overwriting(self, indices: Iterable[int]) -> list[int]:

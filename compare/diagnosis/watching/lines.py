@@ -10,8 +10,8 @@ import numpy as np
 from compare.diagnosis.expressions import lines_of
 from compare.diagnosis.locating.expectations import same
 from compare.diagnosis.locating.locate import Location, Locator
-from compare.diagnosis.mending.written import WRITING, Written
-from compare.diagnosis.watching.graph import Graph
+from compare.diagnosis.mending.written import Written
+from compare.diagnosis.watching.graph import WRITING, Graph
 from compare.diagnosis.watching.sources import Sources
 from compare.trees import in_double
 

@@ -5,11 +5,10 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from compare.diagnosis.tape import Equation
-from compare.jaxprs import compiler_options
+from compare.jaxprs import plainly
 
 __all__ = ["computed", "quick"]
 
@@ -27,10 +26,8 @@ def computed(equation: Equation, inputs: list[Any]) -> list[Any]:
         return [_on_host(x) for x in equation.fn(*inputs)]
 
 
-@functools.lru_cache(maxsize=8)
-def _plainly(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A loop, which runs a few times, compiled in two thirds of the time."""
-    return jax.jit(fn, compiler_options=compiler_options(same_digits=True))
+_plainly = functools.lru_cache(maxsize=8)(plainly)
+"""Of a loop, which runs a few times: in two thirds of the time, and once."""
 
 
 def quick(equation: Equation) -> Callable[..., Any] | None:

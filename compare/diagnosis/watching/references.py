@@ -416,6 +416,6 @@ def _places(tape: Tape) -> dict[int, Any]:
     found: dict[int, Any] = {}
     for equation in tape.equations:
         for i, slot in enumerate(equation.outputs):
-            key = equation.origin or equation.signature
+            key = equation.source
             found[slot] = (key, equation.site, equation.name, i, np.ndim(tape.values[slot]))
     return found

@@ -161,51 +161,10 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
             break
         name = relation or (mends[0].named if mends else _should_be(location))
         names.append(name if name and locator.explains(location.target) else None)
-        shown = [*(repair.site for repair in mends), *lines_at(graph, location)]
-        if relation is None:
-            shown[1:1] = passing(idle().passed, locator, location)
-        given_back: list[str] = []
-        if name is not None and name.bug in _SOMETHING_MISSING:
-            given_back = passing(idle().passed, locator, location)
-            shown = [*given_back, *readers(locator, location), *shown]
-        elif name is not None and name.bug in _TERM_MISSING:
-            shown[1:1] = [*passing(idle().passed, locator, location), *summands(locator, location)]
-        elif name is not None and name.bug == "chain_step_missing":
-            given_back = passing(idle().passed, locator, location)
-            shown = [*given_back, *shown]
-        # What gives back what it is given is to blame, and not who calls with that.
-        if not given_back and (not mends or (name is not None and name.bug in _OF_A_CALL)):
-            calls = misled_call(locator, location, sources)
-            shown[:0] = calls or not_done_elsewhere(locator, location, shown[:1])
-            if calls:
-                handings.append(Handing(calls[0], None, location.target.group))
-                seen[number] = False
-        if name is None or name.bug in _TERM_MISSING:
-            lost = sites_of(graph, graph.overwriting(location.region))
-            writing = unwritten(locator, location, sources)
-            zeros = sites_of(graph, location.innermost.group) if writing else []
-            shown = [*writing, *lost, *(line for line in shown if line not in zeros)]
-        if name is OVERWRITTEN:
-            shown[:0] = writing_over(locator, location, known.written())
-        reading = misread(locator, location)
-        if reading:
-            (line,) = {graph.equations[i].site for i in reading}
-            handings.append(Handing(line, location.target.reference, reading))
-            seen[number] = False  # Its numbers are right, and another line reads them.
-            shown = [line, *shown]
-        kept = locator.kept(location.target) if name and name.bug == "chain_step_missing" else ""
-        on = sources.handing_on(graph.equations[location.target.group[-1]].site, kept)
-        if on:
-            handings.append(Handing(on, None, ()))
-            seen[number] = False  # It is right for what its name says.
-            shown = [on, *shown]
-        found = None
-        if name is None or name.bug in _HANDED_ON or _is_right_for_another(locator, location, name):
-            found = handing(locator, location, idle().handed, sources)
-        if found is not None:
-            handings.append(found)
-            seen[number] = False  # Its numbers are right for what they are.
-            shown = [found.site, *shown]
+        place = _Place(locator, location, sources, known, idle)
+        shown, handing_on = _lines_to_blame(place, relation, mends, name)
+        handings += handing_on
+        seen[number] = not handing_on  # Else its numbers are right for what they are.
         lines += shown
     if len(locations) > 1 and not any(names) and all(seen):
         lines[:0] = common_to(graph, locations)  # One mistake explains all of them.
@@ -214,6 +173,76 @@ def _watch(case: Case, backward: Backward, limit: Limit) -> Watched:
     lines_shown = listing(locator, wrong, suspects, sources, handings)
     reason = reason or ("" if suspects else "no line of it has a source")
     return Watched(suspects, tuple(names), lines_shown, reason, in_vain(graph))
+
+
+class _Place(NamedTuple):
+    """A place where a candidate is wrong, and what its lines are looked up by."""
+
+    locator: Locator
+    location: Location
+    sources: Sources
+    known: Known
+    idle: Callable[[], Idle]
+
+
+def _lines_to_blame(
+    place: _Place, relation: Named | None, mends: list[Repair], name: Named | None
+) -> tuple[list[str], list[Handing]]:
+    """The lines that can be to blame for a place, the likeliest first.
+
+    Args:
+        place: where it is.
+        relation: the name that the numbers give.
+        mends: the changes that mend it, where they give none.
+        name: that of the mistake, by whichever of these.
+
+    Returns:
+        The lines; and those of them that hand on or read what is right for what it is.
+    """
+    locator, location, sources, known, idle = place
+    graph, handings = locator.graph, list[Handing]()
+    shown = [*(repair.site for repair in mends), *lines_at(graph, location)]
+    if relation is None:
+        shown[1:1] = passing(idle().passed, locator, location)
+    given_back: list[str] = []
+    if name is not None and name.bug in _SOMETHING_MISSING:
+        given_back = passing(idle().passed, locator, location)
+        shown = [*given_back, *readers(locator, location), *shown]
+    elif name is not None and name.bug in _TERM_MISSING:
+        shown[1:1] = [*passing(idle().passed, locator, location), *summands(locator, location)]
+    elif name is not None and name.bug == "chain_step_missing":
+        given_back = passing(idle().passed, locator, location)
+        shown = [*given_back, *shown]
+    # What gives back what it is given is to blame, and not who calls with that.
+    if not given_back and (not mends or (name is not None and name.bug in _OF_A_CALL)):
+        calls = misled_call(locator, location, sources)
+        shown[:0] = calls or not_done_elsewhere(locator, location, shown[:1])
+        if calls:
+            handings.append(Handing(calls[0], None, location.target.group))
+    if name is None or name.bug in _TERM_MISSING:
+        lost = sites_of(graph, graph.overwriting(location.region))
+        writing = unwritten(locator, location, sources)
+        zeros = sites_of(graph, location.innermost.group) if writing else []
+        shown = [*writing, *lost, *(line for line in shown if line not in zeros)]
+    if name is OVERWRITTEN:
+        shown[:0] = writing_over(locator, location, known.written())
+    reading = misread(locator, location)
+    if reading:
+        (line,) = {graph.equations[i].site for i in reading}
+        handings.append(Handing(line, location.target.reference, reading))
+        shown = [line, *shown]
+    kept = locator.kept(location.target) if name and name.bug == "chain_step_missing" else ""
+    on = sources.handing_on(graph.equations[location.target.group[-1]].site, kept)
+    if on:
+        handings.append(Handing(on, None, ()))
+        shown = [on, *shown]
+    found = None
+    if name is None or name.bug in _HANDED_ON or _is_right_for_another(locator, location, name):
+        found = handing(locator, location, idle().handed, sources)
+    if found is not None:
+        handings.append(found)
+        shown = [found.site, *shown]
+    return shown, handings
 
 
 def _is_in_a_rule(graph: Graph, location: Location) -> bool:

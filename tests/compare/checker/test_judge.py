@@ -7,28 +7,13 @@ import pytest
 
 from compare.checker.judge import judge
 from compare.checker.sides.side import Side, differentiated
-
-W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]], np.float32)
-X = np.asarray([[1.1, -0.4, 0.6], [0.2, 1.3, -0.8], [-0.9, 0.5, 1.7]], np.float32)
-
-
-def loss(w, x):
-    return jnp.sum((x @ w) ** 3)
-
-
-def right(w, x):
-    z = x @ w
-    return jnp.sum(z**3), x.T @ (3 * z**2)
+from tests.compare.checker import cubes
+from tests.compare.checker.cubes import W, X, loss, right
 
 
 def changed(how):
-    """The right gradient, changed."""
-
-    def candidate(w, x):
-        value, grad = right(w, x)
-        return value, how(grad)
-
-    return Side(candidate)
+    """The right gradient, changed, as a side."""
+    return Side(cubes.changed(how))
 
 
 RIGHT, BY_JAX = Side(right), differentiated(loss)

@@ -7,26 +7,7 @@ import pytest
 
 from compare.checker import check_gradients
 from compare.checker.noise import measure
-
-W = np.asarray([[0.3, -1.2], [0.7, 0.4], [-0.5, 0.9]], np.float32)
-X = np.asarray([[1.1, -0.4, 0.6], [0.2, 1.3, -0.8], [-0.9, 0.5, 1.7]], np.float32)
-
-
-def loss(w, x):
-    return jnp.sum((x @ w) ** 3)
-
-
-def right(w, x):
-    z = x @ w
-    return jnp.sum(z**3), x.T @ (3 * z**2)
-
-
-def scaled(factor):
-    def candidate(w, x):
-        value, grad = right(w, x)
-        return value, factor * grad
-
-    return candidate
+from tests.compare.checker.cubes import W, X, changed, loss, right
 
 
 @pytest.mark.parametrize(("factor", "drawn"), [(2, []), (1 + 1e-8, [1, 2, 3]), (1, [1, 2, 3])])
@@ -39,7 +20,7 @@ def test_where_a_run_is_long_and_all_is_far_off_nothing_is_drawn(factor, drawn, 
         "_begun",
         lambda self, number, point: draws.append(number) or begun(self, number, point),
     )
-    report = check_gradients(scaled(factor), lambda w, x: loss(w, x), W, X)
+    report = check_gradients(changed(lambda g: factor * g), lambda w, x: loss(w, x), W, X)
     assert report.verdict == ("agree" if factor == 1 else "manual_wrong")
     assert draws[:3] == drawn  # The point itself is the first, 0.
     assert report.detectable < 1e-8 * np.abs(right(W, X)[1]).max()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compare.diagnosis.recording.memory import Writes, owner, places
+from compare.diagnosis.recording.memory import Writes, owner_of, places
 
 VIEWS = {
     "a row": lambda x: x[1],
@@ -23,8 +23,8 @@ VIEWS = {
 def test_the_places_of_a_view_are_where_its_numbers_come_from(name, dtype):
     x = np.arange(12.0).reshape(3, 4).astype(dtype)
     view = VIEWS[name](x)
-    own = owner(view)
-    assert own is owner(x)
+    own = owner_of(view)
+    assert own is owner_of(x)
     at = places(view, own)
     assert at.shape == view.shape
     assert np.array_equal(own.ravel()[at], view)
